@@ -1,0 +1,75 @@
+"""Where the artifact store keeps what.
+
+::
+
+entries/<stage>/<key>/entry.json, files/...   committed artifacts, read-only
+work/<key>/                                   the folder of a running or interrupted stage
+work/<key>/scratch/                           its checkpoints
+locks/<key>.lock                              held while a stage runs; empty files that stay
+corrupt/<time>-<key>/                         damaged entries, set aside
+pipelines/<pipeline>.json                     the calls of each pipeline's last run
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from edgekd.errors import StoreError
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class StoreLayout:
+    """The paths below the root of a store."""
+
+    root: Path
+
+    @property
+    def entries(self) -> Path:
+        """Folder of all entries."""
+        return self.root / "entries"
+
+    @property
+    def corrupt(self) -> Path:
+        """Folder of the damaged entries."""
+        return self.root / "corrupt"
+
+    @property
+    def pipelines(self) -> Path:
+        """Folder of the pipelines' histories."""
+        return self.root / "pipelines"
+
+    def entry(self, stage: str, key: str) -> Path:
+        """Folder of one entry."""
+        return self.entries / stage / key
+
+    def work(self, key: str) -> Path:
+        """Folder that a stage is handed."""
+        return self.root / "work" / key
+
+    def lock(self, name: str) -> FileLock:
+        """Lock ``name`` between processes, not yet acquired."""
+        path = self.root / "locks" / f"{name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path)
+
+    @contextmanager
+    def storage_errors(self) -> Iterator[None]:
+        """Turn the OSErrors of the block into `StoreError`."""
+        try:
+            yield
+        except OSError as e:
+            raise self.storage_error(e) from e
+
+    def storage_error(self, error: OSError) -> StoreError:
+        """Say what an OSError means to the user of the store."""
+        fix = "set $EDGEKD_STORE to a folder that you can write"
+        if error.errno in FULL_DISK:
+            fix = "free some space, for example with `edgekd store gc`, then run again: it resumes"
+        what = f"the artifact store cannot be used: {error.strerror or error}"
+        return StoreError(what, where=str(error.filename or self.root), fix=fix)

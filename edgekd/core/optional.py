@@ -1,0 +1,31 @@
+"""The only door through which optional packages come in."""
+
+import importlib
+from types import ModuleType
+
+from edgekd.errors import RuntimeMissing
+
+
+def require(module: str, *, package: str, extra: str) -> ModuleType:
+    """Import an optional module, or say how to install it.
+
+    Args:
+        module: Dotted name to import, e.g. ``"sklearn.datasets"``.
+        package: The name pip knows it by, e.g. ``"scikit-learn"``.
+        extra: The extra of edgekd that brings it, e.g. ``"train"``.
+
+    Returns:
+        The imported module.
+
+    Raises:
+        RuntimeMissing: If it cannot be imported; the message holds the pip line.
+
+    Example:
+        >>> require("json", package="json", extra="train").dumps([1])
+        '[1]'
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as e:
+        what = f"{package} cannot be imported: {e}"
+        raise RuntimeMissing(what, where=module, fix=f"pip install 'edgekd[{extra}]'") from e

@@ -1,0 +1,281 @@
+"""The rule table: which operator becomes which integer kernel, on what condition, and what to tell the user.
+
+One table, four readers: placement (where quantizers go), lowering (what is rewritten), the lint (what a foreign
+graph does wrong) and the report (why an operator is float). ``tests/core/test_rules.py`` proves every row on the real
+ONNX Runtime: the integer form appears where the condition holds, and does not where it is broken.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What placement does with an operator."""
+
+    QUANTIZE = "quantize"  # its result starts a new integer grid
+    SHARE = "share"  # its result stays on the grid of its input: it runs on the codes themselves
+    ABSORB = "absorb"  # it runs inside the kernel of the operator before it
+    DECOMPOSE = "decompose"  # it is written as operators of the other roles before quantizers are placed
+    FLOAT = "float"  # no integer kernel exists; the closed list of operators that may stay float
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row.
+
+    Attributes:
+        name: How code, tests and messages refer to the row.
+        ops: ONNX operator types of the float graph that it speaks of.
+        role: What placement does.
+        integer_form: What ONNX Runtime runs instead; operator types of its optimised graph.
+        condition: When the integer form is taken.
+        advice: What to change if the operator runs in float.
+        non_negative: True if the result cannot be negative whatever the input; None if that depends on the input.
+    """
+
+    name: str
+    ops: tuple[str, ...]
+    role: Role
+    integer_form: tuple[str, ...]
+    condition: str
+    advice: str
+    non_negative: bool | None = False
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "pixels",
+        ("Pixels",),
+        Role.QUANTIZE,
+        ("QLinearConv",),
+        "images enter as uint8 NHWC and one scale and one zero point turn them into numbers",
+        "fold mean and std into the first convolution, so that the pixel grid is the input quantizer",
+    ),
+    Rule(
+        "conv",
+        ("Conv",),
+        Role.QUANTIZE,
+        ("QLinearConv",),
+        "input, weights and result are quantized, the result by exactly one quantizer that every consumer shares",
+        "give the convolution one output quantizer; two quantizers, or one consumer that reads the unquantized "
+        "result, keep it in float",
+    ),
+    Rule(
+        "gemm",
+        ("Gemm",),
+        Role.QUANTIZE,
+        ("QGemm",),
+        "the bias is int32 with scale x_scale * w_scale; then even a last layer with float output runs in integers",
+        "store the bias as int32 behind a DequantizeLinear with scale x_scale * w_scale",
+    ),
+    Rule(
+        "matmul",
+        ("MatMul",),
+        Role.QUANTIZE,
+        ("QLinearMatMul",),
+        "both inputs and the result are quantized",
+        "quantize both inputs and the result",
+    ),
+    Rule(
+        "batch_norm",
+        ("BatchNormalization",),
+        Role.ABSORB,
+        ("QLinearConv",),
+        "it follows a convolution or a linear layer that nothing else reads; its gain goes into the per-channel "
+        "scale, the gain's sign into the codes, the rest into the bias",
+        "place BatchNorm directly behind a convolution whose result nothing else reads",
+    ),
+    Rule(
+        "relu",
+        ("Relu",),
+        Role.ABSORB,
+        ("QLinearConv",),
+        "the quantizer behind it stores 0 as the lowest code, so that clamping is the ReLU",
+        "use uint8 with zero point 0 behind a ReLU; with int8 and zero point 0 the convolution falls back to float",
+        non_negative=True,
+    ),
+    Rule(
+        "relu6",
+        ("Clip",),
+        Role.ABSORB,
+        ("QLinearConv",),
+        "the grid behind it ends at or below 6 (scale <= 6 / qmax), so that clamping is the ReLU6",
+        "bound the learned scale to 6 / qmax; a grid that reaches beyond 6 keeps the convolution in float",
+        non_negative=True,
+    ),
+    Rule(
+        "relu_on_codes",
+        ("Relu",),
+        Role.SHARE,
+        ("Clip",),
+        "a ReLU that follows a quantizer is a clamp of the codes at the zero point",
+        "clamp the codes (Clip on uint8) instead of the dequantized numbers",
+        non_negative=True,
+    ),
+    Rule(
+        "add",
+        ("Add",),
+        Role.QUANTIZE,
+        ("QLinearAdd",),
+        "both inputs and the result are quantized with one integer type",
+        "quantize both inputs of the addition; a raw convolution result as input also drags the convolution to float",
+    ),
+    Rule(
+        "mul",
+        ("Mul",),
+        Role.QUANTIZE,
+        ("QLinearMul",),
+        "both inputs and the result are quantized with one integer type",
+        "quantize both inputs of the multiplication",
+    ),
+    Rule(
+        "scalar_operand",
+        ("Add", "Mul"),
+        Role.QUANTIZE,
+        ("QLinearAdd", "QLinearMul"),
+        "a constant operand is stored as one code and a scale",
+        "quantize constant operands as well: a float constant keeps the operator in float",
+    ),
+    Rule(
+        "global_average_pool",
+        ("GlobalAveragePool", "ReduceMean"),
+        Role.QUANTIZE,
+        ("QLinearGlobalAveragePool",),
+        "written as GlobalAveragePool with quantized input and result",
+        "use GlobalAveragePool: ReduceMean has no integer kernel",
+        non_negative=None,
+    ),
+    Rule(
+        "average_pool",
+        ("AveragePool",),
+        Role.QUANTIZE,
+        ("QLinearAveragePool",),
+        "input and result are quantized",
+        "quantize the result of the pool",
+        non_negative=None,
+    ),
+    Rule(
+        "max_pool",
+        ("MaxPool",),
+        Role.SHARE,
+        ("MaxPool",),
+        "it runs on the codes: input and result share one grid",
+        "do not place a second quantizer with another scale behind the pool",
+        non_negative=None,
+    ),
+    Rule(
+        "slice_and_pad",
+        ("Slice", "Pad"),
+        Role.SHARE,
+        ("Slice", "Pad"),
+        "they run on the codes; padding writes the zero point",
+        "move Slice and Pad in front of the DequantizeLinear: between it and a QuantizeLinear, Pad runs in float",
+        non_negative=None,
+    ),
+    Rule(
+        "flatten",
+        ("Flatten", "Reshape"),
+        Role.SHARE,
+        ("Reshape",),
+        "it runs on the codes as a Reshape",
+        "use Reshape on the codes: Flatten between DequantizeLinear and an operator keeps that operator in float",
+        non_negative=None,
+    ),
+    Rule(
+        "transpose",
+        ("Transpose",),
+        Role.SHARE,
+        ("Transpose",),
+        "it runs on the codes",
+        "move the Transpose in front of the DequantizeLinear",
+        non_negative=None,
+    ),
+    Rule(
+        "concat",
+        ("Concat",),
+        Role.QUANTIZE,
+        ("QLinearConcat",),
+        "every input and the result are quantized",
+        "place a quantizer behind the concatenation",
+        non_negative=None,
+    ),
+    Rule(
+        "sigmoid",
+        ("Sigmoid",),
+        Role.QUANTIZE,
+        ("QLinearSigmoid",),
+        "input and result are quantized; it runs as a table of 256 entries",
+        "quantize the result of the sigmoid as well",
+        non_negative=True,
+    ),
+    Rule(
+        "hard_sigmoid",
+        ("HardSigmoid",),
+        Role.DECOMPOSE,
+        ("QLinearAdd", "QLinearMul"),
+        "written as relu6(x + 3) * (1/6) with a quantizer at each step",
+        "write it as relu6(x + 3) / 6 and quantize each step",
+        non_negative=True,
+    ),
+    Rule(
+        "hard_swish",
+        ("HardSwish",),
+        Role.DECOMPOSE,
+        ("QLinearAdd", "QLinearMul"),
+        "written as x * (relu6(x + 3) * (1/6)) with a quantizer at each step",
+        "write it as x * relu6(x + 3) / 6 and quantize each step",
+    ),
+    Rule(
+        "silu",
+        ("Silu", "Swish"),
+        Role.DECOMPOSE,
+        ("QLinearSigmoid", "QLinearMul"),
+        "written as x * sigmoid(x) with a quantizer behind the sigmoid as well",
+        "write it as x * sigmoid(x) and quantize the sigmoid's result",
+    ),
+    Rule(
+        "squeeze_excite",
+        ("Mul",),
+        Role.QUANTIZE,
+        ("QLinearGlobalAveragePool", "QLinearMul"),
+        "pool, gate and the broadcast product are each quantized",
+        "quantize the gate and the product; the pool must be a GlobalAveragePool",
+    ),
+    Rule(
+        "one_quantizer",
+        ("QuantizeLinear",),
+        Role.QUANTIZE,
+        ("QLinearConv", "QLinearAdd"),
+        "a tensor passes one quantizer; fewer levels on the same tensor are a Clip of the codes",
+        "merge quantizers in sequence: ONNX Runtime silently deletes one of two",
+    ),
+    Rule(
+        "float_only",
+        ("LayerNormalization", "Softmax", "Gelu", "Erf", "InstanceNormalization"),
+        Role.FLOAT,
+        (),
+        "no integer kernel on this runtime",
+        "it stays float; its share of the time is reported",
+    ),
+)
+
+
+def rule(name: str) -> Rule:
+    """Return the row called ``name``; a KeyError is a bug of the caller."""
+    return _BY_NAME[name]
+
+
+def rules_for(op_type: str) -> tuple[Rule, ...]:
+    """Return every row that speaks of the ONNX operator type ``op_type``."""
+    return tuple(row for row in RULES if op_type in row.ops)
+
+
+def explain_float(op_type: str) -> str:
+    """Say in one sentence why an operator of ``op_type`` may run in float and what to change."""
+    rows = rules_for(op_type)
+    if not rows:
+        return f"no rule gives {op_type} an integer form"
+    return "; or ".join(f"{row.advice} [{row.name}]" for row in rows)
+
+
+_BY_NAME = {row.name: row for row in RULES}

@@ -1,0 +1,56 @@
+"""Random shifts and mirroring of uint8 images, a whole batch at once.
+
+Source: He et al. 2016, arXiv:1512.03385, sec. 4.2 (shift by up to 4 pixels, horizontal flip). Where we
+differ: the border is reflected, not black, so that no image has an edge that the data does not have.
+"""
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from edgekd.core.spec_base import Spec
+from edgekd.errors import DataError
+
+
+class AugmentSpec(Spec):
+    """How train images are varied. The default leaves them as they are.
+
+    Attributes:
+        shift_pixels: Largest shift in each direction; what comes in is the reflected image.
+        flip: Mirror half of the images left to right.
+    """
+
+    shift_pixels: int = Field(default=0, ge=0)
+    flip: bool = False
+
+    def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a batch with each image shifted and mirrored on its own.
+
+        Args:
+            images: uint8, shape (n, height, width, channels).
+            generator: Source of the randomness, on the CPU.
+
+        Returns:
+            Same shape and dtype.
+
+        Raises:
+            DataError: If the shift is not smaller than the image.
+        """
+        n, height, width, channels = images.shape
+        if self.shift_pixels >= min(height, width):
+            what = f"cannot shift {height}x{width} images by {self.shift_pixels} pixels"
+            raise DataError(what, fix=f"set shift_pixels to less than {min(height, width)}")
+        rows = self._shifted(n, height, generator)
+        columns = self._shifted(n, width, generator)
+        if self.flip:
+            mirrored = torch.rand(n, 1, generator=generator) < 0.5
+            columns = torch.where(mirrored, columns.flip(1), columns)
+        first_row = torch.arange(n)[:, None, None] * height
+        pixels = (first_row + rows[:, :, None]) * width + columns[:, None, :]
+        return images.reshape(-1, channels).index_select(0, pixels.reshape(-1)).reshape(images.shape)
+
+    def _shifted(self, n: int, size: int, generator: torch.Generator) -> Tensor:
+        """Source index of each output row (or column), shape (n, size), reflected at both borders."""
+        shift = torch.randint(-self.shift_pixels, self.shift_pixels + 1, (n, 1), generator=generator)
+        index = (torch.arange(size) + shift).abs()
+        return torch.where(index < size, index, 2 * (size - 1) - index)

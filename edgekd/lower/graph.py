@@ -1,0 +1,94 @@
+"""Reading and editing ``onnx_ir`` graphs: the few verbs that every pass needs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+MARK_DOMAIN = "edgekd"
+
+_DOMAINS = ("", "ai.onnx")
+
+
+def is_op(node: ir.Node | None, *op_types: str) -> bool:
+    """Whether ``node`` is an operator of the default ONNX domain with one of these types."""
+    return node is not None and node.domain in _DOMAINS and node.op_type in op_types
+
+
+def is_mark(node: ir.Node | None, op_type: str = "FakeQuant") -> bool:
+    """Whether ``node`` is an edgekd mark of this type."""
+    return node is not None and node.domain == MARK_DOMAIN and node.op_type == op_type
+
+
+def array(value: ir.Value | None) -> NDArray[Any] | None:
+    """Return the constant behind ``value``, or None if it is computed at run time."""
+    if value is None:
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()
+
+
+def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
+    """Return the value of an attribute, or ``default``."""
+    found = node.attributes.get(name)
+    return default if found is None else found.value
+
+
+def constant(graph: ir.Graph, data: NDArray[Any] | np.generic, name: str) -> ir.Value:
+    """Register an initializer; the same bytes under the same name are shared."""
+    data = np.asarray(data)
+    name = _free_name(graph, data, name)
+    if name in graph.initializers:
+        return graph.initializers[name]
+    tensor = ir.tensor(data, name=name)
+    value = ir.Value(name=name, shape=ir.Shape(data.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    graph.register_initializer(value)
+    return value
+
+
+def insert_before(
+    anchor: ir.Node,
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    *,
+    attributes: Mapping[str, Any] | None = None,
+    output: str | None = None,
+    name: str | None = None,
+) -> ir.Value:
+    """Insert one single-output operator in front of ``anchor`` and return its result."""
+    node = ir.node(op_type, inputs, attributes, name=name, num_outputs=1)
+    node.outputs[0].name = output
+    graph_of(anchor).insert_before(anchor, node)
+    return node.outputs[0]
+
+
+def graph_of(node: ir.Node) -> ir.Graph:
+    """Return the graph that holds ``node``."""
+    graph = node.graph
+    assert isinstance(graph, ir.Graph)
+    return graph
+
+
+def replace(node: ir.Node, result: ir.Value) -> None:
+    """Let everything that reads the single output of ``node`` read ``result``, and remove the node.
+
+    A graph output keeps its name.
+    """
+    old = node.outputs[0]
+    if old.is_graph_output():
+        result.name = old.name
+    old.replace_all_uses_with(result, replace_graph_outputs=True)
+    graph_of(node).remove(node, safe=True)
+
+
+def _free_name(graph: ir.Graph, data: NDArray[Any], name: str) -> str:
+    candidate, index = name, 1
+    while candidate in graph.initializers:
+        taken = array(graph.initializers[candidate])
+        if taken is not None and taken.dtype == data.dtype and np.array_equal(taken, data):
+            return candidate
+        index += 1
+        candidate = f"{name}_{index}"
+    return candidate

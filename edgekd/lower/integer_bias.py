@@ -1,0 +1,69 @@
+"""Biases of quantized layers become int32 with scale ``x_scale * w_scale``, the unit of the accumulator."""
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edgekd.lower.graph import array, constant, graph_of, insert_before, is_op
+from edgekd.lower.lowering_pass import LoweringPass
+
+LARGEST_BIAS_CODE = 2**30  # leaves the accumulator as much room again
+
+
+class IntegerBiasPass(LoweringPass):
+    """``Conv(DQ(x), DQ(w), b)`` -> ``Conv(DQ(x), DQ(w), DQ(b int32))``.
+
+    A channel whose scale is so small that its bias would overflow (a dead channel, gain 0) gets the smallest scale
+    that holds the bias, and its codes are rounded to it: they are 0, or far below one step of the result.
+    """
+
+    def visit(self, node: ir.Node) -> bool:
+        """Rewrite the bias of one layer."""
+        if not is_op(node, "Conv", "Gemm") or len(node.inputs) < 2:
+            return False
+        x, w = (value.producer() if value is not None else None for value in node.inputs[:2])
+        if x is None or w is None or not is_op(x, "DequantizeLinear") or not is_op(w, "DequantizeLinear"):
+            return False
+        codes, scale, x_scale = (array(value) for value in (w.inputs[0], w.inputs[1], x.inputs[1]))
+        if codes is None or scale is None or x_scale is None:
+            return False
+        has_bias = len(node.inputs) > 2 and node.inputs[2] is not None
+        bias = array(node.inputs[2]) if has_bias else np.zeros(codes.shape[0], np.float32)
+        assert bias is not None
+        usable = usable_scale(scale, bias, x_scale)
+        graph, mark = graph_of(node), str(w.inputs[0].name)
+        if not np.array_equal(usable, scale):
+            w.replace_input_with(0, constant(graph, rescale_codes(codes, scale, usable), mark))
+            w.replace_input_with(1, constant(graph, usable, f"{mark}.scale"))
+        bias_scale = (np.float32(x_scale) * usable).astype(np.float32)
+        bias_codes = np.round(bias.astype(np.float64) / bias_scale).astype(np.int32)
+        inputs = [constant(graph, bias_codes, f"{mark}.bias"), constant(graph, bias_scale, f"{mark}.bias.scale")]
+        node.resize_inputs(3)
+        node.replace_input_with(2, insert_before(node, "DequantizeLinear", inputs, attributes={"axis": 0}))
+        if is_op(node, "Gemm"):  # without it ONNX Runtime 1.32 leaves a Gemm with per-channel weights in float
+            w.resize_inputs(3)
+            w.replace_input_with(2, constant(graph, np.zeros(codes.shape[0], np.int8), f"{mark}.zero"))
+        return True
+
+
+def usable_scale(
+    scale: NDArray[np.float32], bias: NDArray[np.float32], x_scale: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the weight scales, raised where ``bias / (x_scale * scale)`` would pass ``LARGEST_BIAS_CODE``.
+
+    Args:
+        scale: (channels,), >= 0.
+        bias: (channels,), in units of the result.
+        x_scale: (), > 0.
+    """
+    floor = np.abs(bias) / (np.float32(x_scale) * np.float32(LARGEST_BIAS_CODE))
+    raised = np.maximum(scale, floor).astype(np.float32)
+    return np.where(raised > 0, raised, np.float32(1)).astype(np.float32)
+
+
+def rescale_codes(
+    codes: NDArray[np.int8], scale: NDArray[np.float32], new_scale: NDArray[np.float32]
+) -> NDArray[np.int8]:
+    """Return the codes that mean the same numbers under ``new_scale >= scale``, rounded."""
+    shape = [-1] + [1] * (codes.ndim - 1)
+    return np.round(codes * (scale / new_scale).reshape(shape)).astype(np.int8)

@@ -1,0 +1,56 @@
+"""Marks on activations, and the pixel mark, become QuantizeLinear / DequantizeLinear pairs on uint8."""
+
+import numpy as np
+import onnx_ir as ir
+
+from edgekd.errors import LowerError
+from edgekd.lower.graph import array, attribute, constant, graph_of, insert_before, is_mark, replace
+from edgekd.lower.lowering_pass import LoweringPass
+
+SIGNED_ZERO_POINT = 128
+
+
+class QuantizeActivationsPass(LoweringPass):
+    """``FakeQuant(x)`` -> ``DQ(Q(x))`` on uint8, with a Clip of the codes where the grid is smaller than uint8.
+
+    The tensor of codes carries the mark's name: that is how verification finds it in the engine.
+    """
+
+    def visit(self, node: ir.Node) -> bool:
+        """Rewrite one activation mark."""
+        if not is_mark(node):
+            return False
+        graph, mark = graph_of(node), str(attribute(node, "mark"))
+        qmin, qmax = int(attribute(node, "qmin")), int(attribute(node, "qmax"))
+        zero_point = 0 if qmin == 0 else SIGNED_ZERO_POINT
+        low, high = qmin + zero_point, qmax + zero_point
+        scale_data = array(node.inputs[1])
+        if low < 0 or high > 255 or scale_data is None:
+            what = f"quantizer {mark}: codes {qmin}..{qmax} do not fit uint8 with zero point {zero_point}"
+            raise LowerError(what, fix="use 8 bits or fewer, and constant scales")
+        scale = constant(graph, scale_data.astype(np.float32), f"{mark}.s")
+        zero = constant(graph, np.uint8(zero_point), f"zp{zero_point}")
+        fills_uint8 = (low, high) == (0, 255)
+        name = mark if fills_uint8 else f"{mark}.unclipped"
+        codes = insert_before(node, "QuantizeLinear", [node.inputs[0], scale, zero], output=name)
+        if not fills_uint8:
+            bounds = [constant(graph, np.uint8(bound), f"code{bound}") for bound in (low, high)]
+            codes = insert_before(node, "Clip", [codes, *bounds], output=mark)
+        replace(node, insert_before(node, "DequantizeLinear", [codes, scale, zero]))
+        return True
+
+
+class QuantizePixelsPass(LoweringPass):
+    """``Pixels(image uint8 NHWC)`` -> ``DQ(Transpose(image))``: the pixel grid is the input quantizer."""
+
+    def visit(self, node: ir.Node) -> bool:
+        """Rewrite the pixel mark."""
+        if not is_mark(node, "Pixels"):
+            return False
+        graph = graph_of(node)
+        scale = constant(graph, np.float32(attribute(node, "scale")), "pixels.s")
+        zero_point = int(attribute(node, "zero_point"))
+        zero = constant(graph, np.uint8(zero_point), f"zp{zero_point}")
+        planes = insert_before(node, "Transpose", [node.inputs[0]], attributes={"perm": [0, 3, 1, 2]})
+        replace(node, insert_before(node, "DequantizeLinear", [planes, scale, zero]))
+        return True

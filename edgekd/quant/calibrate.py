@@ -1,0 +1,112 @@
+"""The verb ``calibrate``: scales from data, without training.
+
+Methods, all for symmetric or one-sided grids and one scale per tensor (activations) or channel (weights):
+
+    minmax      the grid ends at the largest value seen
+    percentile  the grid ends at the 99.99th percentile of the magnitudes (activations; weights as minmax)
+    mse         the scale with the least mean squared error among 80 shrinkings of minmax
+                (Banner et al. 2019, arXiv:1810.05723, search instead of their closed form)
+"""
+
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, fx
+
+from edgekd.core.grid import IntGrid
+from edgekd.quant.placement import activation_quantizers, weight_quantizers
+from edgekd.quant.quantizer import Quantizer
+
+CalibrationMethod = Literal["minmax", "percentile", "mse"]
+CALIBRATION_METHODS: tuple[CalibrationMethod, ...] = get_args(CalibrationMethod)
+
+_PERCENTILE = 0.9999
+_SHRINKINGS = 80
+_VALUES_PER_BATCH = 8192
+
+
+class _Observed:
+    """What one activation quantizer saw: the extremes exactly, the distribution by a sample."""
+
+    def __init__(self) -> None:
+        self.low = 0.0
+        self.high = 0.0
+        self.sample: list[Tensor] = []
+
+    def add(self, x: Tensor, generator: torch.Generator) -> None:
+        flat = x.detach().flatten().float()
+        self.low = min(self.low, float(flat.min()))
+        self.high = max(self.high, float(flat.max()))
+        chosen = torch.randint(len(flat), (min(_VALUES_PER_BATCH, len(flat)),), generator=generator)
+        self.sample.append(flat[chosen])
+
+
+@torch.no_grad()
+def calibrate(student: fx.GraphModule, batches: Iterable[Tensor], method: CalibrationMethod = "mse") -> None:
+    """Set every scale of a prepared network, in place, from inputs that run through it in float.
+
+    Args:
+        student: What :func:`edgekd.prepare` returned.
+        batches: Batches of inputs; a few hundred samples in all.
+        method: How the range of a tensor is chosen.
+    """
+    for layer, quantizer in weight_quantizers(student).values():
+        weight = layer.parametrizations["weight"].original  # type: ignore[union-attr,index]
+        quantizer.set_scale(_weight_scale(weight, quantizer.grid, method))
+    for mark, seen in _observe(student, batches).items():
+        quantizer = activation_quantizers(student)[mark]
+        quantizer.set_scale(_activation_scale(seen, quantizer.grid, method))
+
+
+def _observe(student: fx.GraphModule, batches: Iterable[Tensor]) -> dict[str, _Observed]:
+    seen = {mark: _Observed() for mark in activation_quantizers(student)}
+    generator = torch.Generator().manual_seed(0)
+
+    def observe(module: Quantizer, args: tuple[Tensor], output: Tensor) -> Tensor:
+        if module.axis is None:
+            seen[module.mark].add(args[0], generator)
+        return args[0]  # pass the float tensor on: what is calibrated is the float network
+
+    hooks = [m.register_forward_hook(observe) for m in student.modules() if isinstance(m, Quantizer)]
+    was_training = student.training
+    student.eval()
+    try:
+        for batch in batches:
+            student(batch)
+    finally:
+        student.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return seen
+
+
+def _weight_scale(weight: Tensor, grid: IntGrid, method: CalibrationMethod) -> Tensor:
+    flat = weight.flatten(1)
+    widest = flat.abs().amax(1) / grid.qmax
+    return _least_squares_scale(flat, widest, grid) if method == "mse" else widest
+
+
+def _activation_scale(seen: _Observed, grid: IntGrid, method: CalibrationMethod) -> Tensor:
+    widest = max(seen.high / grid.qmax, seen.low / grid.qmin if grid.qmin else 0.0)
+    sample = torch.cat(seen.sample)
+    if method == "percentile":
+        high = float(torch.quantile(sample.abs()[-(1 << 23) :], _PERCENTILE))
+        return torch.tensor(min(widest, high / grid.qmax))
+    if method == "mse":
+        return _least_squares_scale(sample[None], torch.tensor([widest]), grid)[0]
+    return torch.tensor(widest)
+
+
+def _least_squares_scale(rows: Tensor, widest: Tensor, grid: IntGrid) -> Tensor:
+    """Return per row of ``rows`` (r, n) the scale with the least squared error, shape (r,)."""
+    best_scale = widest.clone()
+    best_error = torch.full_like(widest, torch.inf)
+    for step in range(_SHRINKINGS):
+        scale = (widest * (1.0 - step / (_SHRINKINGS + 1.0))).clamp(min=1e-12)[:, None]
+        codes = torch.clamp(torch.round(rows / scale), grid.qmin, grid.qmax)
+        error = (codes * scale - rows).square().sum(1)
+        better = error < best_error
+        best_error = torch.where(better, error, best_error)
+        best_scale = torch.where(better, scale[:, 0], best_scale)
+    return best_scale

@@ -1,0 +1,227 @@
+"""Where quantizers go: reads the traced graph, the rule table and the profile."""
+
+from collections.abc import Iterable
+
+from torch import fx, nn
+from torch.nn.utils import parametrize
+
+from edgekd.core.grid import IntGrid, weight_grid
+from edgekd.core.rules import Role, Rule, rule, rules_for
+from edgekd.errors import SchemeError
+from edgekd.quant.operators import module_path, onnx_op
+from edgekd.quant.pixels import MarkedPixels
+from edgekd.quant.quantizer import Quantizer
+from edgekd.quant.scheme import QuantScheme
+from edgekd.zoo.pixels import PixelGrid
+
+_CALLS = ("call_module", "call_function", "call_method")
+_WEIGHTED = ("Conv", "Gemm")
+_READS_QUANTIZED = ("Conv", "Gemm", "MatMul", "AveragePool", "GlobalAveragePool", "ReduceMean")
+
+
+class Placement:
+    """Puts weight and activation quantizers into one traced network, in place.
+
+    The graph is seen as groups: an operator whose result starts a new grid, followed by the operators that run
+    inside its kernel (BatchNorm, ReLU). What comes out of a group is quantized once.
+    """
+
+    def __init__(self, graph_module: fx.GraphModule, scheme: QuantScheme) -> None:
+        self.graph_module = graph_module
+        self.scheme = scheme
+        self.modules = dict(graph_module.named_modules())
+        calls = [node for node in graph_module.graph.nodes if node.op in _CALLS]
+        self.ops = {node: onnx_op(node, self.modules) for node in calls}
+        self.order = {node: index for index, node in enumerate(graph_module.graph.nodes)}
+        graph_module.quantizers = nn.ModuleDict()
+
+    def place(self) -> None:
+        """Place every quantizer that the profile asks for."""
+        self._mark_pixels()
+        self._place_weights()
+        groups = [node for node in self.ops if self._starts_group(node)]
+        inputs = [node for node in self.graph_module.graph.nodes if node.op == "placeholder"]
+        if self.scheme.profile.edges == "outputs":
+            self._quantize_results(inputs, groups)
+        else:
+            self._quantize_reads(groups)
+        self.graph_module.graph.lint()
+        self.graph_module.recompile()
+
+    def _quantize_results(self, inputs: list[fx.Node], groups: list[fx.Node]) -> None:
+        for node in inputs:
+            if not self._reads_pixels(node):
+                self._quantize(node, list(node.users), head=node)
+        for head in groups:
+            end = self._group_end(head)
+            float_result = self.ops[head] == "Gemm" and self._is_output(end)
+            if not float_result and not self._is_pixels(head):
+                self._quantize(end, list(end.users), head=head)
+
+    def _quantize_reads(self, groups: list[fx.Node]) -> None:
+        readers: dict[fx.Node, list[fx.Node]] = {}
+        for node in self.ops:
+            for read in self._quantized_reads(node):
+                if not self._is_pixels(read):
+                    readers.setdefault(read, []).append(node)
+        heads = {self._group_end(head): head for head in groups}
+        for read, users in readers.items():
+            self._quantize(read, users, head=heads.get(read, read))
+
+    def _quantized_reads(self, node: fx.Node) -> list[fx.Node]:
+        if self.ops[node] in _READS_QUANTIZED:
+            return list(node.all_input_nodes)
+        if self.ops[node] == "Add" and len(node.all_input_nodes) == 2:
+            return [min(node.all_input_nodes, key=self.order.__getitem__)]  # the skip: computed first
+        return []
+
+    def _mark_pixels(self) -> None:
+        for node in self.ops:
+            if self._is_pixels(node):
+                grid = self.modules[str(node.target)]
+                marked = MarkedPixels(grid.scale, grid.zero_point)
+                self.graph_module.set_submodule(str(node.target), marked)
+
+    def _place_weights(self) -> None:
+        weighted = [node for node, op in self.ops.items() if op in _WEIGHTED]
+        for node in weighted:
+            module = self.modules[str(node.target)] if node.op == "call_module" else None
+            if module is None:
+                what = "a functional convolution or linear layer owns no weight to quantize"
+                raise SchemeError(what, where=module_path(node), fix="use nn.Conv2d or nn.Linear")
+            if parametrize.is_parametrized(module, "weight"):
+                continue  # one module used at several places
+            bits = self.scheme.weight_bits
+            bits = self.scheme.first_layer_bits if node is weighted[0] else bits
+            bits = self.scheme.last_layer_bits if node is weighted[-1] else bits
+            weight = module.weight
+            quantizer = self.scheme.weights.build(
+                weight_grid(bits), axis=0, mark=f"{_name(node)}.weight", channels=weight.shape[0]
+            )
+            parametrize.register_parametrization(module, "weight", quantizer.to(weight.device))
+
+    def _quantize(self, node: fx.Node, users: Iterable[fx.Node], *, head: fx.Node) -> None:
+        bits = self.scheme.residual_bits if self.ops.get(head) == "Add" else self.scheme.activation_bits
+        grid = self.scheme.profile.activation_grid(bits=bits, non_negative=self._non_negative(node))
+        quantizer = self.scheme.activations.build(grid, axis=None, mark=self._mark(head))
+        quantizer.largest_scale = self._largest_scale(node, head, grid)
+        name = quantizer.mark.replace(".", "_")
+        self.graph_module.quantizers[name] = quantizer
+        with self.graph_module.graph.inserting_after(node):
+            quantized = self.graph_module.graph.call_module(f"quantizers.{name}", (node,))
+        for user in users:
+            user.replace_input_with(node, quantized)
+
+    def _largest_scale(self, node: fx.Node, head: fx.Node, grid: IntGrid) -> float | None:
+        """ReLU6: the grid must not reach beyond 6, or the runtime keeps the clamp and the convolution in float."""
+        chain = node
+        while chain is not head:
+            if self.ops[chain] == "Clip":
+                return 6.0 / grid.qmax
+            chain = chain.all_input_nodes[0]
+        return None
+
+    def _mark(self, head: fx.Node) -> str:
+        if head.op == "placeholder":
+            name = head.name
+        elif head.op == "call_module":
+            name = _name(head)
+        else:
+            path = module_path(head).removeprefix("body.")
+            name = self.ops[head].lower() if path in ("(top level)", "body") else f"{path}.{self.ops[head].lower()}"
+        taken = set(self.graph_module.quantizers)
+        candidates = [name, *(f"{name}_{index}" for index in range(2, len(taken) + 3))]
+        return next(text for text in candidates if text.replace(".", "_") not in taken)
+
+    def _rule(self, node: fx.Node) -> Rule:
+        """Return the row that decides a node's role; the first of its operator type, but for a free-standing ReLU."""
+        if self.ops[node] == "Relu" and not self._is_absorbed(node):
+            return rule("relu_on_codes")
+        return rules_for(self.ops[node])[0]
+
+    def _is_transparent(self, node: fx.Node) -> bool:
+        return node in self.ops and self.ops[node] in ("Identity", "Shape")
+
+    def _starts_group(self, node: fx.Node) -> bool:
+        if self._is_transparent(node) or self._is_absorbed(node):
+            return False
+        if self.ops[node] == "BatchNormalization":
+            what = "a BatchNorm that does not follow a convolution or linear layer cannot be folded"
+            raise SchemeError(what, where=module_path(node), fix=rule("batch_norm").advice)
+        return self._rule(node).role in (Role.QUANTIZE, Role.FLOAT, Role.ABSORB)
+
+    def _is_absorbed(self, node: fx.Node) -> bool:
+        """Whether the node runs inside the kernel of the node before it, which nothing else may read."""
+        op = self.ops[node]
+        if rules_for(op) == () or rules_for(op)[0].role is not Role.ABSORB:
+            return False
+        before = node.all_input_nodes[0]
+        if before not in self.ops or len(before.users) != 1 or self._is_pixels(before):
+            return False
+        if op == "BatchNormalization":
+            return self.ops[before] in _WEIGHTED
+        role = rules_for(self.ops[before])[0].role if rules_for(self.ops[before]) else None
+        return role is Role.QUANTIZE or (self.ops[before] == "BatchNormalization" and self._is_absorbed(before))
+
+    def _group_end(self, head: fx.Node) -> fx.Node:
+        end = head
+        while len(end.users) == 1:
+            user = next(iter(end.users))
+            if user not in self.ops or not (self._is_absorbed(user) or self._is_transparent(user)):
+                break
+            end = user
+        return end
+
+    def _is_output(self, node: fx.Node) -> bool:
+        """Whether nothing but the network's output reads the node, possibly through operators that share its grid."""
+        if not node.users:
+            return True
+        return all(
+            user.op == "output"
+            or (user in self.ops and not self._starts_group(user) and self._is_output(user))
+            for user in node.users
+        )
+
+    def _is_pixels(self, node: fx.Node) -> bool:
+        return node.op == "call_module" and isinstance(self.modules[str(node.target)], PixelGrid)
+
+    def _reads_pixels(self, placeholder: fx.Node) -> bool:
+        return any(self._is_pixels(user) for user in placeholder.users)
+
+    def _non_negative(self, node: fx.Node) -> bool:
+        """Whether the node's result can never be negative, so that its grid may start at 0."""
+        if node.op == "call_module" and str(node.target).startswith("quantizers."):
+            return self._non_negative(node.all_input_nodes[0])
+        if node not in self.ops:
+            return False
+        inputs = node.all_input_nodes
+        scalars = [value for value in node.args if isinstance(value, int | float)]
+        if self.ops[node] in ("Add", "Mul"):
+            return all(self._non_negative(x) for x in inputs) and all(value >= 0 for value in scalars)
+        if self._is_transparent(node):
+            return self._non_negative(inputs[0])
+        verdict = rules_for(self.ops[node])[0].non_negative
+        return all(self._non_negative(x) for x in inputs) if verdict is None else verdict
+
+
+def _name(node: fx.Node) -> str:
+    return str(node.target).removeprefix("body.")
+
+
+def activation_quantizers(student: fx.GraphModule) -> dict[str, Quantizer]:
+    """Return the activation quantizers of a prepared network by mark, in execution order."""
+    modules = dict(student.named_modules())
+    targets = [str(node.target) for node in student.graph.nodes if node.op == "call_module"]
+    found = [modules[target] for target in targets]
+    return {module.mark: module for module in found if isinstance(module, Quantizer)}
+
+
+def weight_quantizers(student: fx.GraphModule) -> dict[str, tuple[nn.Module, Quantizer]]:
+    """Return (layer, quantizer) of every quantized weight of a prepared network by mark."""
+    found: dict[str, tuple[nn.Module, Quantizer]] = {}
+    for module in student.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            quantizer = module.parametrizations["weight"][0]  # type: ignore[union-attr,index]
+            if isinstance(quantizer, Quantizer):
+                found[quantizer.mark] = (module, quantizer)
+    return found

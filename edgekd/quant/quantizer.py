@@ -1,0 +1,69 @@
+"""Quantizers: modules that own a scale and snap one tensor to one integer grid.
+
+A new kind is one file with a :class:`QuantizerSpec` and a :class:`Quantizer`, and one line in the unions of
+``edgekd/spec.py``.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from edgekd.core.grid import IntGrid
+from edgekd.core.spec_base import Spec
+from edgekd.quant.fake_quant import fake_quant
+
+SMALLEST_SCALE = 2.0**-40
+
+
+class Quantizer(nn.Module, ABC):
+    """Snaps one tensor to ``grid``; subclasses say how the scale comes about.
+
+    Attributes:
+        grid: The integer codes.
+        axis: Channel axis of the scale, None for one scale per tensor.
+        mark: Name in the exported graph; it is also the name of the tensor in the engine.
+        largest_scale: Upper bound of the scale, so that the grid ends where a ReLU6 does; None without bound.
+        scale: Units per code, float32, shape () or (channels,).
+    """
+
+    scale: Tensor
+
+    def __init__(self, grid: IntGrid, *, axis: int | None, mark: str, channels: int = 1) -> None:
+        super().__init__()
+        self.grid = grid
+        self.axis = axis
+        self.mark = mark
+        self.largest_scale: float | None = None
+        self.register_scale(torch.ones(() if axis is None else (channels,)))
+
+    @abstractmethod
+    def register_scale(self, scale: Tensor) -> None:
+        """Make ``self.scale`` a parameter or a buffer."""
+
+    @abstractmethod
+    def training_scale(self, x: Tensor) -> Tensor:
+        """Return the scale to use on ``x``, with the gradient that this kind of quantizer promises."""
+
+    @torch.no_grad()
+    def set_scale(self, scale: Tensor) -> None:
+        """Start from ``scale`` (shape of ``self.scale``), as calibration does."""
+        self.scale.copy_(self.bounded(scale))
+
+    def bounded(self, scale: Tensor) -> Tensor:
+        """Clamp ``scale`` to what the grid allows: positive, and at most ``largest_scale``."""
+        return torch.clamp(scale, min=SMALLEST_SCALE, max=self.largest_scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` snapped to the grid, same shape."""
+        return fake_quant(x, self.bounded(self.training_scale(x)), self.grid, axis=self.axis, mark=self.mark)
+
+
+class QuantizerSpec(Spec, ABC):
+    """How a scale comes about, as a pipeline file says it."""
+
+    kind: str
+
+    @abstractmethod
+    def build(self, grid: IntGrid, *, axis: int | None, mark: str, channels: int = 1) -> Quantizer:
+        """Return the quantizer of one tensor."""

@@ -1,0 +1,68 @@
+"""The models that a target is compared with, as rows that every form of the report shows."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edgekd.device.latency import Speedup
+from edgekd.report.schema import Baseline, Latency, Metric, Report, TargetReport
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One model; fields are null where they were not measured or make no sense.
+
+    Attributes:
+        key: ``teacher_float``, ``student_float``, ``ptq``, ``fake_quant`` or ``engine``.
+        label: What it is, in a word or two.
+        detail: Its architecture or bit widths.
+        metric: On the test split.
+        size_bytes: Size of its file.
+        macs: Multiply-accumulates of one inference.
+        latency: Object with p50, p90, p99 (ms) and n.
+        speedup: How many times faster than it the engine is.
+    """
+
+    key: str
+    label: str
+    detail: str
+    metric: Metric | None
+    size_bytes: int | None
+    macs: int
+    latency: Baseline | Latency | None
+    speedup: Speedup | None
+
+
+def model_rows(report: Report, target: TargetReport) -> tuple[ModelRow, ...]:
+    """Return teacher, float student, post-training quantization (if there is one), fake-quant and engine."""
+    teacher, student = report.teacher, report.student
+    baselines = {baseline.name: baseline for baseline in target.baselines}
+    bits = f"W{student.bits.weights}A{student.bits.activations}"
+
+    def row(
+        key: Literal["teacher_float", "student_float", "ptq"],
+        label: str,
+        detail: str,
+        metric: Metric | None,
+        size_bytes: int | None,
+    ) -> ModelRow:
+        macs = teacher.macs if key == "teacher_float" else student.macs
+        measured = baselines.get(key)
+        speedup = measured.speedup if measured else None
+        return ModelRow(key, label, detail, metric, size_bytes, macs, measured, speedup)
+
+    rows = [
+        row("teacher_float", "Teacher", teacher.name, teacher.metric, teacher.size_bytes),
+        row("student_float", "Float student", student.name, student.metric_float, student.size_bytes_float),
+    ]
+    if "ptq" in baselines or target.ptq_metric:
+        detail = f"{bits}, {student.ptq.selected}" if student.ptq else bits
+        size_bytes = baselines["ptq"].size_bytes if "ptq" in baselines else None
+        rows.append(row("ptq", "PTQ student", detail, target.ptq_metric, size_bytes))
+    trained, engine = f"{bits}, {student.method}", f"{bits}, {target.kind}"
+    label = "Engine" if target.coverage.float_ops else "Integer engine"
+    macs, latency = student.macs, target.latency_ms
+    return (
+        *rows,
+        ModelRow("fake_quant", "Fake-quant", trained, student.metric_fake_quant, None, macs, None, None),
+        ModelRow("engine", label, engine, target.metric, target.size_bytes, macs, latency, None),
+    )

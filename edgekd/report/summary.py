@@ -1,0 +1,117 @@
+"""The report on a terminal: the verdict first, then what it rests on."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edgekd.report.rows import ModelRow, model_rows
+from edgekd.report.schema import Report, TargetReport
+from edgekd.report.verdict import Finding, findings, gates_finding
+from edgekd.report.words import (
+    count,
+    duration,
+    metric_interval,
+    metric_value,
+    milliseconds,
+    percent,
+    size,
+    speedup_interval,
+)
+
+MARKS = {"good": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "red")}
+
+
+def print_summary(report: Report, console: Console) -> None:
+    """Print verdict, models, fidelity, coverage and stages of every target.
+
+    Args:
+        report: The report.
+        console: Where to print; 100 columns are enough.
+    """
+    gates = gates_finding(report)
+    for target in report.targets:
+        _print(console, f"{report.pipeline} on {target.kind}, {target.device}", style="bold")
+        for finding in (*([gates] if gates else []), *findings(report, target)):
+            console.print(_finding_text(finding))
+        console.print(_models_table(report, target))
+        lines = (_bits_line(report), _fidelity_line(target), _coverage_line(target))
+        for line in (*lines, *_reasons(report, target)):
+            _print(console, line)
+    console.print(_stages_table(report))
+    machine = report.machine
+    _print(console, f"{machine.cpu}, {machine.cores} cores, {' '.join(machine.isa)}", style="dim")
+    _print(console, report.command, style="dim")
+
+
+def _print(console: Console, line: str, *, style: str = "") -> None:
+    console.print(Text(line, style=style))
+
+
+def _finding_text(finding: Finding) -> Text:
+    mark, colour = MARKS[finding.tone]
+    return Text.assemble((f"{mark} {finding.topic:<9}", colour), finding.text)
+
+
+def _models_table(report: Report, target: TargetReport) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    for name in (target.metric.name, "95 %", "size", "MACs", "p50 ms", "p90 ms", "p99 ms", "engine speed-up"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in model_rows(report, target):
+        table.add_row(
+            *(Text(cell) for cell in _model_cells(row)), style="bold" if row.key == "engine" else ""
+        )
+    return table
+
+
+def _model_cells(row: ModelRow) -> tuple[str, ...]:
+    metric, latency = row.metric, row.latency
+    return (
+        row.label,
+        metric_value(metric) if metric else "",
+        metric_interval(metric) if metric else "",
+        size(row.size_bytes) if row.size_bytes is not None else "",
+        count(row.macs),
+        *((milliseconds(ms) for ms in (latency.p50, latency.p90, latency.p99)) if latency else ("", "", "")),
+        speedup_interval(row.speedup) if row.speedup else "",
+    )
+
+
+def _bits_line(report: Report) -> str:
+    bits = report.student.bits
+    return (
+        f"Bits: weights {bits.weights}, activations {bits.activations}; first layer {bits.first_layer}, "
+        f"last layer {bits.last_layer}, residual stream {bits.residual}"
+    )
+
+
+def _fidelity_line(target: TargetReport) -> str:
+    found = target.fidelity
+    return (
+        f"Fidelity: oracle {found.oracle_mismatches} of {count(found.oracle_values)} values differ; layers "
+        f"{percent(found.layer_off_by_one, digits=2)} off by one, {found.layer_off_by_more} by more; "
+        f"agreement {percent(target.agreement_top1)}"
+    )
+
+
+def _coverage_line(target: TargetReport) -> str:
+    found = target.coverage
+    share = "" if found.integer_time_share is None else f", {percent(found.integer_time_share)} of the time"
+    return f"Coverage: {found.integer_ops} operators{share} in integers, {found.float_ops} in float"
+
+
+def _reasons(report: Report, target: TargetReport) -> list[str]:
+    fallbacks = [f"  float: {node.node} ({node.op}): {node.reason}" for node in target.coverage.fallbacks]
+    layers = [f"  left in float: {layer.name}: {layer.reason}" for layer in report.student.float_layers]
+    return fallbacks + layers
+
+
+def _stages_table(report: Report) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("stage", "time", "", "why"):
+        table.add_column(name, justify="right" if name == "time" else "left", no_wrap=name != "why")
+    for stage in report.stages:
+        state = Text("cached", "dim") if stage.cached else Text("ran", "cyan")
+        table.add_row(Text(stage.name), duration(stage.seconds), state, Text(stage.why))
+    return table

@@ -1,0 +1,29 @@
+"""The one place where text becomes markup: every value is escaped."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from edgekd.report import words
+
+ENVIRONMENT = Environment(
+    loader=PackageLoader("edgekd", "report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+for _filter in (
+    words.count,
+    words.duration,
+    words.metric_interval,
+    words.metric_value,
+    words.milliseconds,
+    words.percent,
+    words.size,
+    words.speedup_interval,
+):
+    ENVIRONMENT.filters[_filter.__name__] = _filter
+
+
+def render(template: str, /, **values: object) -> str:
+    """Return the template file of this package, filled in with ``values``; all text in them is escaped."""
+    return ENVIRONMENT.get_template(template).render(values)

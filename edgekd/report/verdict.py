@@ -1,0 +1,115 @@
+"""What a run proved, in words."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edgekd.device.latency import Speedup
+from edgekd.report.schema import Report, TargetReport
+from edgekd.report.words import count, metric_interval, metric_value, percent, size
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a run proved or failed to.
+
+    Attributes:
+        topic: What it is about, one word.
+        tone: ``good``: as demanded; ``warn``: look at it; ``bad``: not as demanded.
+        figure: The number that matters, a few characters.
+        text: The whole finding, without a full stop.
+    """
+
+    topic: str
+    tone: Literal["good", "warn", "bad"]
+    figure: str
+    text: str
+
+
+def findings(report: Report, target: TargetReport) -> tuple[Finding, ...]:
+    """Return what the run says about a target: integer, faithful, fast, accurate, small."""
+    found = (_integer(target), _faithful(target), _fast(target), _accurate(report, target))
+    return (*(finding for finding in found if finding), _small(report, target))
+
+
+def gates_finding(report: Report) -> Finding | None:
+    """Return whether all gates passed; None if there are none."""
+    if not report.gates:
+        return None
+    failed = [gate for gate in report.gates if not gate.passed]
+    total = len(report.gates)
+    figure = f"{total - len(failed)} of {total} passed"
+    if not failed:
+        return Finding("Gates", "good", figure, f"all {total} gates passed")
+    names = ", ".join(f"{gate.name} (limit {gate.limit:.4g}, is {gate.value:.4g})" for gate in failed)
+    return Finding("Gates", "bad", figure, f"{len(failed)} of {total} gates failed: {names}")
+
+
+def verdict_sentence(report: Report, target: TargetReport) -> str:
+    """Return the findings about a target as one paragraph."""
+    return " ".join(f"{finding.topic}: {finding.text}." for finding in findings(report, target))
+
+
+def _integer(target: TargetReport) -> Finding:
+    coverage = target.coverage
+    total = coverage.integer_ops + coverage.float_ops
+    if coverage.float_ops == 0:
+        return Finding("Integer", "good", "0 float operators", f"0 float operators, {total} in integers")
+    names = ", ".join(coverage.float_op_names)
+    text = f"{coverage.float_ops} of {total} operators run in float ({names})"
+    return Finding("Integer", "warn", f"{coverage.float_ops} float operators", text)
+
+
+def _faithful(target: TargetReport) -> Finding:
+    fidelity = target.fidelity
+    mismatches, off_by_more = fidelity.oracle_mismatches, fidelity.layer_off_by_more
+    checked = f"{fidelity.oracle_nodes} nodes ({count(fidelity.oracle_values)} values)"
+    if fidelity.oracle_nodes == 0:
+        return Finding("Faithful", "warn", "not checked", "no integer node was compared with the oracle")
+    if mismatches:
+        text = f"{mismatches} oracle mismatches in {checked}, first in {fidelity.first_mismatch}"
+        return Finding("Faithful", "bad", f"{mismatches} mismatches", text)
+    if off_by_more:
+        text = f"0 oracle mismatches in {checked}, but {off_by_more} layer values off by 2 or more"
+        return Finding("Faithful", "bad", f"{off_by_more} off by more", text)
+    return Finding("Faithful", "good", "0 mismatches", f"0 oracle mismatches in {checked}")
+
+
+def _fast(target: TargetReport) -> Finding | None:
+    words = {"student_float": "its float form", "teacher_float": "the float teacher", "ptq": "its PTQ form"}
+    speedups = {baseline.name: baseline.speedup for baseline in target.baselines}
+    for name, reference in words.items():
+        if name in speedups:
+            return _speed(speedups[name], reference, speedups.get("teacher_float"))
+    return None
+
+
+def _speed(speedup: Speedup, reference: str, teacher: Speedup | None) -> Finding:
+    low, high = speedup.ci
+    ratio, interval = f"{speedup.ratio:.2f}x", f"(95 % interval {low:.2f}-{high:.2f})"
+    if speedup.verdict == "faster":
+        more = f", {teacher.ratio:.2f}x against the teacher" if teacher and teacher != speedup else ""
+        return Finding("Fast", "good", ratio, f"{ratio} faster than {reference} {interval}{more}")
+    if speedup.verdict == "slower":
+        return Finding("Fast", "bad", ratio, f"slower, {ratio} the speed of {reference} {interval}")
+    if speedup.verdict == "same":
+        return Finding("Fast", "warn", ratio, f"as fast as {reference} {interval}")
+    return Finding("Fast", "warn", ratio, f"inconclusive, {ratio} the speed of {reference} {interval}")
+
+
+def _accurate(report: Report, target: TargetReport) -> Finding:
+    metric, reference = target.metric, report.student.metric_float
+    within = metric.value >= reference.value or metric.ci95[1] >= reference.value
+    text = (
+        f"{metric.name} {metric_value(metric)} ({metric_interval(metric)}) "
+        f"against {metric_value(reference)} float; {percent(target.agreement_top1)} of answers as in training"
+    )
+    return Finding("Accurate", "good" if within else "warn", metric_value(metric), text)
+
+
+def _small(report: Report, target: TargetReport) -> Finding:
+    engine, float_file = target.size_bytes, report.student.size_bytes_float
+    if engine < float_file:
+        text = f"{size(engine)}, {float_file / engine:.1f}x smaller than its float file"
+        return Finding("Small", "good", size(engine), text)
+    text = f"{size(engine)}, no smaller than its float file ({size(float_file)})"
+    return Finding("Small", "warn", size(engine), text)

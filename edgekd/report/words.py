@@ -1,0 +1,113 @@
+"""Numbers as people read them."""
+
+from edgekd.device.latency import Speedup
+from edgekd.report.schema import Metric
+
+FRACTIONS = frozenset(
+    {"accuracy", "auc", "auroc", "balanced_accuracy", "f1", "macro_f1", "map", "miou", "top1", "top5"}
+)
+"""Metrics that are read as per cent."""
+
+
+def percent(fraction: float, *, digits: int = 1) -> str:
+    """Return ``0.1234`` as ``12.3 %``.
+
+    Example:
+        >>> percent(0.1234)
+        '12.3 %'
+    """
+    return f"{100 * fraction:.{digits}f} %"
+
+
+def metric_value(metric: Metric) -> str:
+    """Return the value of a metric: per cent for fractions, with a second digit from 1000 samples on.
+
+    Example:
+        >>> metric_value(Metric(name="top1", value=0.98889, ci95=(0.972, 0.996), n=360))
+        '98.9 %'
+    """
+    if metric.name in FRACTIONS:
+        return percent(metric.value, digits=_digits(metric))
+    return f"{metric.value:.4g}"
+
+
+def metric_interval(metric: Metric) -> str:
+    """Return the 95 % interval of a metric in the unit of ``metric_value``, without the unit.
+
+    Example:
+        >>> metric_interval(Metric(name="top1", value=0.98889, ci95=(0.972, 0.996), n=360))
+        '97.2-99.6'
+    """
+    low, high = metric.ci95
+    if metric.name in FRACTIONS:
+        return f"{100 * low:.{_digits(metric)}f}-{100 * high:.{_digits(metric)}f}"
+    return f"{low:.4g}-{high:.4g}"
+
+
+def milliseconds(ms: float) -> str:
+    """Return a time with three digits or three decimals, whichever is fewer, without the unit.
+
+    Example:
+        >>> milliseconds(0.01234), milliseconds(12.345), milliseconds(1234.5)
+        ('0.012', '12.3', '1234')
+    """
+    decimals = 3 if ms < 1 else 2 if ms < 10 else 1 if ms < 100 else 0
+    return f"{ms:.{decimals}f}"
+
+
+def size(size_bytes: float) -> str:
+    """Return a file size in decimal units.
+
+    Example:
+        >>> size(87_412), size(999), size(12_300_000)
+        ('87.4 kB', '999 B', '12.3 MB')
+    """
+    return _scaled(size_bytes, ("B", "kB", "MB", "GB"))
+
+
+def count(number: float) -> str:
+    """Return a large count, such as MACs.
+
+    Example:
+        >>> count(40_813_000), count(512)
+        ('40.8 M', '512')
+    """
+    return _scaled(number, ("", "k", "M", "G"))
+
+
+def duration(seconds: float) -> str:
+    """Return a wall time.
+
+    Example:
+        >>> duration(0.04), duration(72.3), duration(5000)
+        ('0.0 s', '1 min 12 s', '1 h 23 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def speedup_interval(speedup: Speedup) -> str:
+    """Return the ratio with its interval.
+
+    Example:
+        >>> speedup_interval(Speedup(ratio=1.494, ci=(1.451, 1.532), verdict="faster"))
+        '1.49x (1.45-1.53)'
+    """
+    low, high = speedup.ci
+    return f"{speedup.ratio:.2f}x ({low:.2f}-{high:.2f})"
+
+
+def _digits(metric: Metric) -> int:
+    return 2 if metric.n >= 1000 else 1
+
+
+def _scaled(number: float, units: tuple[str, ...]) -> str:
+    if number < 1000:
+        return f"{number:.0f} {units[0]}".rstrip()
+    step = 0
+    while number >= 999.5 and step < len(units) - 1:
+        number, step = number / 1000, step + 1
+    digits = f"{number:#.3g}".rstrip(".")
+    return f"{digits} {units[step]}"

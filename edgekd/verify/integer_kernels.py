@@ -1,0 +1,143 @@
+"""What ONNX Runtime's integer kernels compute, in exact arithmetic: the oracle.
+
+Accumulators are exact integers (float64 holds every integer below 2**53); the requantization is the float32 arithmetic
+that the kernels document in their source (mlas: quantize.cpp, qladd.cpp, qlmul.cpp, qpostprocessor.cpp), rounded half
+to even. So the expected number of mismatches is 0, on every CPU.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Attributes = Mapping[str, Any]
+Kernel = Callable[[list[Array | None], Attributes], Array]
+
+
+def qlinear_conv(inputs: list[Array | None], attributes: Attributes) -> Array:
+    """Return QLinearConv: (x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias) -> codes.
+
+    ``x`` is (n, c, h, w), or (n, h, w, c) with the attribute ``channels_last``; ``w`` is (out, in / group, kh, kw).
+    """
+    x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, *rest = inputs
+    assert x is not None
+    channels_last = bool(attributes.get("channels_last", 0))
+    planes = _centred(np.moveaxis(x, -1, 1) if channels_last else x, x_zero)
+    accumulator = _convolve(planes, _centred(w, w_zero), attributes)
+    if rest and rest[0] is not None:
+        accumulator += rest[0].astype(np.float64).reshape(1, -1, 1, 1)
+    multiplier = (_f32(x_scale) * _f32(w_scale)) / _f32(y_scale)
+    y = _requantize(accumulator, multiplier.reshape(1, -1, 1, 1), y_zero)
+    return np.moveaxis(y, 1, -1) if channels_last else y
+
+
+def qgemm(inputs: list[Array | None], attributes: Attributes) -> Array:
+    """Return QGemm: (a, a_scale, a_zero, b, b_scale, b_zero, bias, y_scale, y_zero) -> codes, or float without y."""
+    a, a_scale, a_zero, b, b_scale, b_zero, bias, y_scale, y_zero = (inputs + [None] * 9)[:9]
+    left, right = _centred(a, a_zero), _centred(b, b_zero)
+    left = left.T if attributes.get("transA", 0) else left
+    right = right.T if attributes.get("transB", 0) else right
+    accumulator = left @ right
+    if bias is not None:
+        accumulator += bias.astype(np.float64)
+    multiplier = np.float32(attributes.get("alpha", 1.0)) * (_f32(a_scale) * _f32(b_scale))
+    if y_scale is None:
+        return accumulator.astype(np.float32) * multiplier
+    return _requantize(accumulator, multiplier / _f32(y_scale), y_zero)
+
+
+def qlinear_matmul(inputs: list[Array | None], attributes: Attributes) -> Array:
+    """Return QLinearMatMul: (a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero) -> codes."""
+    a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = inputs
+    accumulator = _centred(a, a_zero) @ _centred(b, b_zero)
+    return _requantize(accumulator, (_f32(a_scale) * _f32(b_scale)) / _f32(y_scale), y_zero)
+
+
+def qlinear_add(inputs: list[Array | None], attributes: Attributes) -> Array:
+    """Return QLinearAdd: (a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero) -> codes.
+
+    ``fma(ra, a, fma(rb, b, y_zero - ra * a_zero - rb * b_zero))`` with ``r = scale / y_scale`` in float32.
+    """
+    a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = inputs
+    ra, rb = _f32(a_scale) / _f32(y_scale), _f32(b_scale) / _f32(y_scale)
+    offset = _f32(y_zero) - ra * _f32(a_zero) - rb * _f32(b_zero)
+    inner = _fused_multiply_add(rb, b, offset)
+    return _clip_to(np.rint(_fused_multiply_add(ra, a, inner)), y_zero)
+
+
+def qlinear_mul(inputs: list[Array | None], attributes: Attributes) -> Array:
+    """Return QLinearMul: (a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero) -> codes."""
+    a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = inputs
+    product = _centred(a, a_zero) * _centred(b, b_zero)
+    return _requantize(product, (_f32(a_scale) * _f32(b_scale)) / _f32(y_scale), y_zero)
+
+
+def qlinear_global_average_pool(inputs: list[Array | None], attributes: Attributes) -> Array:
+    """Return QLinearGlobalAveragePool: (x, x_scale, x_zero, y_scale, y_zero) -> codes, (n, c, 1, 1) or (n, 1, 1, c)."""
+    x, x_scale, x_zero, y_scale, y_zero = inputs
+    assert x is not None
+    axes = (1, 2) if attributes.get("channels_last", 0) else (2, 3)
+    count = np.prod([x.shape[axis] for axis in axes])
+    total = _centred(x, x_zero).sum(axes, keepdims=True)
+    return _requantize(total, _f32(x_scale) / (_f32(y_scale) * np.float32(count)), y_zero)
+
+
+EXACT_KERNELS: dict[str, Kernel] = {
+    "QLinearConv": qlinear_conv,
+    "QGemm": qgemm,
+    "QLinearMatMul": qlinear_matmul,
+    "QLinearAdd": qlinear_add,
+    "QLinearMul": qlinear_mul,
+    "QLinearGlobalAveragePool": qlinear_global_average_pool,
+}
+
+
+def _f32(value: Array | None) -> Array:
+    assert value is not None
+    return np.asarray(value, np.float32)
+
+
+def _centred(codes: Array | None, zero: Array | None) -> NDArray[np.float64]:
+    assert codes is not None
+    offset = 0.0 if zero is None else np.asarray(zero, np.float64)
+    if np.ndim(offset) and np.size(offset) > 1:
+        offset = np.unique(offset).item()  # the kernels take one zero point for all channels
+    return np.asarray(codes, np.float64) - np.asarray(offset, np.float64).reshape(())
+
+
+def _fused_multiply_add(a: Array, b: Array | None, c: Array) -> NDArray[np.float32]:
+    assert b is not None
+    return (a.astype(np.float64) * b.astype(np.float64) + c.astype(np.float64)).astype(np.float32)
+
+
+def _requantize(accumulator: NDArray[np.float64], multiplier: Array, zero: Array | None) -> Array:
+    scaled = np.rint(accumulator.astype(np.float32) * multiplier.astype(np.float32))
+    return _clip_to(scaled + np.float32(0 if zero is None else zero), zero)
+
+
+def _clip_to(values: Array, zero: Array | None) -> Array:
+    kind = np.dtype(np.uint8) if zero is None else np.asarray(zero).dtype
+    limits = np.iinfo(kind)
+    return np.clip(values, limits.min, limits.max).astype(kind)
+
+
+def _convolve(x: NDArray[np.float64], w: NDArray[np.float64], attributes: Attributes) -> NDArray[np.float64]:
+    """Convolve (n, c, h, w) with (out, c / group, kh, kw); padding is 0 in centred codes."""
+    group = int(attributes.get("group", 1))
+    top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
+    stride_h, stride_w = attributes.get("strides", (1, 1))
+    dilation_h, dilation_w = attributes.get("dilations", (1, 1))
+    out, per_group, kh, kw = w.shape
+    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    window = ((kh - 1) * dilation_h + 1, (kw - 1) * dilation_w + 1)
+    patches = sliding_window_view(padded, window, axis=(2, 3))
+    patches = patches[:, :, ::stride_h, ::stride_w, ::dilation_h, ::dilation_w]
+    n, channels, height, width = patches.shape[:4]
+    rows = patches.reshape(n, group, channels // group, height, width, kh * kw)
+    rows = rows.transpose(1, 0, 3, 4, 2, 5).reshape(group, n * height * width, per_group * kh * kw)
+    columns = w.reshape(group, out // group, per_group * kh * kw).transpose(0, 2, 1)
+    y = (rows @ columns).reshape(group, n, height, width, out // group)
+    return y.transpose(1, 0, 4, 2, 3).reshape(n, out, height, width)

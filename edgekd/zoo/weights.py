@@ -1,0 +1,60 @@
+"""Given weights: safetensors only, every key accounted for."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from edgekd.data.paths import expand_data_path
+from edgekd.errors import DataError
+
+
+def load_weights(module: nn.Module, path: str | Path) -> None:
+    """Load a safetensors file into a module, in place.
+
+    Args:
+        module: Network whose parameters and buffers the file holds, under the same names.
+        path: The file; may start with ``$EDGEKD_DATA`` or ``~``.
+
+    Raises:
+        DataError: If the file is missing, is not safetensors, or lacks a key, has one too many or one of
+            another shape.
+    """
+    file = expand_data_path(str(path))
+    if file.suffix != ".safetensors":
+        what = (
+            f"weights must be a .safetensors file, not '{file.suffix}': other formats can run code when read"
+        )
+        fix = "convert it: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
+        raise DataError(what, where=str(path), fix=fix)
+    if not file.is_file():
+        what = f"no such file: {file}"
+        raise DataError(what, where=str(path), fix="set weights to the path of an existing file")
+    try:
+        given = load_file(file)
+    except SafetensorError as e:
+        what = f"not a readable safetensors file: {e}"
+        raise DataError(what, where=str(path), fix="fetch or convert it again") from e
+    wanted = module.state_dict()
+    shared = wanted.keys() & given.keys()
+    problems = {
+        "missing": sorted(wanted.keys() - shared),
+        "unexpected": sorted(given.keys() - shared),
+        "of another shape": [
+            f"{key} {tuple(given[key].shape)} instead of {tuple(wanted[key].shape)}"
+            for key in sorted(shared)
+            if given[key].shape != wanted[key].shape
+        ],
+    }
+    if any(problems.values()):
+        what = "; ".join(f"{len(keys)} {how}: {_first_few(keys)}" for how, keys in problems.items() if keys)
+        fix = (
+            f"set the kind, size and classes of network that they belong to; this is {type(module).__name__}"
+        )
+        raise DataError(what, where=str(path), fix=fix)
+    module.load_state_dict(given)
+
+
+def _first_few(keys: list[str]) -> str:
+    return ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")

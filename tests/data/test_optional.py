@@ -1,0 +1,15 @@
+import pytest
+
+from edgekd.core.optional import require
+from edgekd.errors import RuntimeMissing
+
+
+def test_require_returns_the_submodule():
+    assert require("os.path", package="os", extra="train").join("a", "b") == "a/b"
+
+
+def test_require_names_the_pip_line_when_the_package_is_absent():
+    with pytest.raises(RuntimeMissing) as error:
+        require("no_such_package.part", package="no-such-package", extra="search")
+    assert "no-such-package" in error.value.what
+    assert error.value.fix == "pip install 'edgekd[search]'"
