@@ -8,6 +8,8 @@ Source:
     arXiv:1902.08153, eq. 3.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -17,16 +19,28 @@ from edgekd.errors import SchemeError
 MARK_DOMAIN = "edgekd"
 
 
-class _RoundStraightThrough(torch.autograd.Function):
-    """Round half to even; the gradient passes unchanged."""
+class _SnapToGrid(torch.autograd.Function):
+    """``scale * clip(round(x / scale))`` and its straight-through gradients; ``scale`` broadcasts against ``x``."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
-        return torch.round(x)
+    def forward(ctx: Any, x: Tensor, scale: Tensor, qmin: int, qmax: int) -> Tensor:
+        v = x / scale
+        ctx.save_for_backward(v, scale)
+        ctx.bounds = qmin, qmax
+        return torch.round(v).clamp_(qmin, qmax).mul_(scale)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> Tensor:
-        return grads[0]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        (grad,) = grads
+        v, scale = ctx.saved_tensors
+        qmin, qmax = ctx.bounds
+        inside = (v >= qmin) & (v <= qmax)
+        grad_x = grad * inside if ctx.needs_input_grad[0] else None
+        grad_scale = None
+        if ctx.needs_input_grad[1]:
+            per_element = torch.where(inside, torch.round(v) - v, torch.clamp(v, qmin, qmax)).mul_(grad)
+            grad_scale = per_element.sum_to_size(scale.shape)
+        return grad_x, grad_scale, None, None
 
 
 def fake_quant(x: Tensor, scale: Tensor, grid: IntGrid, *, axis: int | None = None, mark: str = "") -> Tensor:
@@ -61,8 +75,8 @@ def fake_quant(x: Tensor, scale: Tensor, grid: IntGrid, *, axis: int | None = No
         return _emit_mark(x, scale, grid, axis=axis, mark=mark)
     if axis is not None:
         scale = scale.reshape([-1 if dim == axis else 1 for dim in range(x.dim())])
-    codes = _RoundStraightThrough.apply(torch.clamp(x / scale, grid.qmin, grid.qmax))
-    return codes * scale  # type: ignore[no-any-return]
+    snapped: Tensor = _SnapToGrid.apply(x, scale, grid.qmin, grid.qmax)  # type: ignore[no-untyped-call]
+    return snapped
 
 
 def _emit_mark(x: Tensor, scale: Tensor, grid: IntGrid, *, axis: int | None, mark: str) -> Tensor:

@@ -91,7 +91,7 @@ class Placement:
                 raise SchemeError(what, where=module_path(node), fix="use nn.Conv2d or nn.Linear")
             if parametrize.is_parametrized(module, "weight"):
                 continue  # one module used at several places
-            bits = self.scheme.weight_bits
+            bits = self.scheme.weights.bits
             bits = self.scheme.first_layer_bits if node is weighted[0] else bits
             bits = self.scheme.last_layer_bits if node is weighted[-1] else bits
             weight = module.weight
@@ -101,7 +101,7 @@ class Placement:
             parametrize.register_parametrization(module, "weight", quantizer.to(weight.device))
 
     def _quantize(self, node: fx.Node, users: Iterable[fx.Node], *, head: fx.Node) -> None:
-        bits = self.scheme.residual_bits if self.ops.get(head) == "Add" else self.scheme.activation_bits
+        bits = self.scheme.residual_bits if self.ops.get(head) == "Add" else self.scheme.activations.bits
         grid = self.scheme.profile.activation_grid(bits=bits, non_negative=self._non_negative(node))
         quantizer = self.scheme.activations.build(grid, axis=None, mark=self._mark(head))
         quantizer.largest_scale = self._largest_scale(node, head, grid)

@@ -7,6 +7,7 @@ A new kind is one file with a :class:`QuantizerSpec` and a :class:`Quantizer`, a
 from abc import ABC, abstractmethod
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from edgekd.core.grid import IntGrid
@@ -60,9 +61,15 @@ class Quantizer(nn.Module, ABC):
 
 
 class QuantizerSpec(Spec, ABC):
-    """How a scale comes about, as a pipeline file says it."""
+    """How a scale comes about, as a pipeline file says it.
+
+    Attributes:
+        kind: The word in the pipeline file.
+        bits: Bits per code, 2..8.
+    """
 
     kind: str
+    bits: int = Field(default=8, ge=2, le=8)
 
     @abstractmethod
     def build(self, grid: IntGrid, *, axis: int | None, mark: str, channels: int = 1) -> Quantizer:

@@ -1,28 +1,27 @@
 """The result in one picture: accuracy, latency and size of teacher, float student, PTQ and engine, as SVG."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from edgekd.report.rows import ModelRow, model_rows
-from edgekd.report.schema import Metric, Report
+from edgekd.report.schema import Report
 from edgekd.report.templates import render
 from edgekd.report.verdict import findings, gates_finding
 from edgekd.report.words import FRACTIONS, metric_interval, metric_value, milliseconds, percent, size
 
-MARGIN, LABELS_WIDTH, VALUE_WIDTH, GAP = 28.0, 150.0, 76.0, 22.0
-HEADER_LINE, FINDINGS_IN_CARD = 21.0, ("Integer", "Faithful", "Fast", "Gates")
+TOPICS = ("Gates", "Integer", "Faithful", "Fast")
+"""Findings that the picture says in words; its panels show the others."""
+
+VALUE_WIDTH, GAP, HEAD_HEIGHT, AXIS_HEIGHT = 76.0, 22.0, 28.0, 16.0
+"""Room for the number beside a lane, between panels, for the title above and the axis below the lanes, px."""
 
 
 @dataclass(frozen=True)
-class Mark:
-    """One model in one panel: a bar from ``start`` to ``end``, or an interval with a ``dot`` in it."""
+class Shown:
+    """One value of one model: a bar up to ``end``, or a line with a ``dot`` in it; 0..1 of the lane."""
 
-    key: str
-    label: str
-    detail: str
-    y: float
     text: str
     tooltip: str
     start: float = 0.0
@@ -31,17 +30,23 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One quantity of all models, in px from the left and top edge of the picture."""
+class Quantity:
+    """One quantity of all models, with the ends of its axis where the lanes do not start at 0."""
 
     title: str
+    shown: tuple[Shown, ...]
+    axis: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A quantity and its place: px from the left and top edge of the picture."""
+
+    quantity: Quantity
     x: float
     y: float
     lane_x: float
     lane_width: float
-    width: float
-    marks: tuple[Mark, ...]
-    axis: tuple[str, str] | None = None
 
 
 def render_card(report: Report) -> str:
@@ -49,29 +54,28 @@ def render_card(report: Report) -> str:
 
     A standalone SVG, 900 px wide, light and dark by ``prefers-color-scheme``.
     """
-    target, student = report.targets[0], report.student
-    said = [gates_finding(report), *findings(report, target)]
-    lines = [finding for finding in said if finding and finding.topic in FINDINGS_IN_CARD]
-    top = 66 + HEADER_LINE * len(lines) + 8
-    panels = _panels(report, x=MARGIN, y=top, width=900 - 2 * MARGIN, columns=3, row_height=44)
-    latency = target.latency_ms
+    target, bits = report.targets[0], report.student.bits
+    said = [finding for finding in (gates_finding(report), *findings(report, target)) if finding]
+    lines = [(finding.tone, _shorten(finding.text, 104)) for finding in said if finding.topic in TOPICS]
+    threads = target.latency_ms.threads
     footer = (
-        f"{report.machine.cpu}, {target.kind}, {latency.threads} thread{'s'[: latency.threads != 1]}, "
-        f"p50 of {latency.n} interleaved single inferences; {target.metric.name} on {target.metric.n} "
-        "test samples with its 95 % interval"
+        f"{report.machine.cpu}, {target.kind}, {threads} {'thread' if threads == 1 else 'threads'}; "
+        f"p50 of {target.latency_ms.n} inferences; {target.metric.name} of {target.metric.n} test samples, "
+        "95 % interval"
     )
-    bits = f"{student.bits.weights}-bit weights, {student.bits.activations}-bit activations"
-    return render(
-        "card.svg.jinja",
-        width=900,
-        height=_bottom(panels) + 44,
-        title=_shorten(f"{report.pipeline}: {report.teacher.name} to {student.name}, {bits}", 80),
-        lines=[(finding.tone, _shorten(finding.text, 120)) for finding in lines],
-        line_height=HEADER_LINE,
-        panels=panels,
-        stacked=False,
-        footer=_shorten(footer, 140),
-        label=" ".join(f"{finding.topic}: {finding.text}." for finding in said if finding),
+    title = (
+        f"{report.pipeline}: {report.teacher.name} to {report.student.name}, "
+        f"{bits.weights}-bit weights, {bits.activations}-bit activations"
+    )
+    return _render(
+        report,
+        margin=28,
+        top=74 + 21 * len(lines),
+        bottom=44,
+        title=_shorten(title, 72),
+        lines=lines,
+        footer=_shorten(footer, 128),
+        label=" ".join(f"{finding.topic}: {finding.text}." for finding in said),
     )
 
 
@@ -83,141 +87,115 @@ def render_bars(report: Report, *, target: int = 0, columns: Literal[1, 3] = 3) 
         target: Index of the target.
         columns: 3 side by side (900 px wide), or 1 above the other for a phone (400 px wide).
     """
-    width = 900 if columns == 3 else 400
-    rows = {"x": 10.0, "y": 8.0, "width": width - 20.0, "row_height": 44.0 if columns == 3 else 30.0}
-    panels = _panels(report, target=target, columns=columns, **rows)
+    label = "Accuracy, latency and file size of each model; the table below has the same numbers."
+    return _render(report, target=target, columns=columns, margin=10, top=8, bottom=0, label=label)
+
+
+def _render(
+    report: Report,
+    *,
+    margin: float,
+    top: float,
+    bottom: float,
+    label: str,
+    target: int = 0,
+    columns: Literal[1, 3] = 3,
+    title: str = "",
+    lines: Sequence[tuple[str, str]] = (),
+    footer: str = "",
+) -> str:
+    rows = [row for row in model_rows(report, report.targets[target]) if row.key != "fake_quant"]
+    width, row_height = (900, 44.0) if columns == 3 else (400, 30.0)
+    panel_height = HEAD_HEIGHT + row_height * len(rows) + AXIS_HEIGHT
+    panels = _panels(rows, columns=columns, margin=margin, top=top, width=width, panel_height=panel_height)
     return render(
         "card.svg.jinja",
         width=width,
-        height=_bottom(panels) + 8,
-        title="",
-        lines=[],
-        line_height=HEADER_LINE,
+        height=round(panels[-1].y + panel_height + bottom),
+        margin=margin,
+        columns=columns,
+        row_height=row_height,
+        head_height=HEAD_HEIGHT,
+        models=[(row.key, _shorten(row.label, 16), _shorten(row.detail, 22)) for row in rows],
         panels=panels,
-        stacked=columns == 1,
-        footer="",
-        label="Accuracy, latency and file size of each model; the table below has the same numbers.",
+        title=title,
+        lines=lines,
+        footer=footer,
+        label=label,
     )
 
 
 def _panels(
-    report: Report,
+    rows: list[ModelRow],
     *,
-    x: float,
-    y: float,
-    width: float,
-    row_height: float,
     columns: Literal[1, 3],
-    target: int = 0,
+    margin: float,
+    top: float,
+    width: float,
+    panel_height: float,
 ) -> list[Panel]:
-    rows = [row for row in model_rows(report, report.targets[target]) if row.key != "fake_quant"]
-    labels_width = LABELS_WIDTH if columns == 3 else 124.0
-    lane_width = (width - labels_width - 2 * GAP) / 3 - VALUE_WIDTH
+    quantities = (_accuracy(rows), _latency(rows), _file_size(rows))
     if columns == 1:
-        lane_width = width - labels_width - VALUE_WIDTH
-    panels: list[Panel] = []
-    for draw in (_accuracy, _latency, _file_size):
-        lane_x = x + labels_width
-        if panels and columns == 3:
-            lane_x = panels[-1].lane_x + lane_width + VALUE_WIDTH + GAP
-        elif panels:
-            y = _bottom(panels) + 20
-        labelled = columns == 1 or not panels
-        frame = _Frame(x if labelled else lane_x, y, lane_x, lane_width, row_height, labelled, columns == 3)
-        panels.append(draw(rows, frame))
-    return panels
+        lane_x = margin + 124
+        lane_width = width - margin - lane_x - VALUE_WIDTH
+        return [
+            Panel(quantity, margin, top + i * (panel_height + 12), lane_x, lane_width)
+            for i, quantity in enumerate(quantities)
+        ]
+    lane_x = margin + 150
+    step = (width - margin - lane_x + GAP) / 3
+    lane_width = step - GAP - VALUE_WIDTH
+    return [
+        Panel(quantity, margin, top, lane_x + i * step, lane_width) for i, quantity in enumerate(quantities)
+    ]
 
 
-@dataclass(frozen=True)
-class _Frame:
-    x: float
-    y: float
-    lane_x: float
-    lane_width: float
-    row_height: float
-    labelled: bool
-    detailed: bool
-
-    def mark(self, row: ModelRow, index: int, *, text: str, tooltip: str, **extent: float) -> Mark:
-        label = _shorten(row.label, 22) if self.labelled else ""
-        detail = _shorten(row.detail, 28) if self.labelled and self.detailed else ""
-        y = self.y + 28 + self.row_height * (index + 0.5)
-        return Mark(row.key, label, detail, y, text, f"{row.label}: {tooltip}", **extent)
-
-    def panel(self, title: str, marks: Iterable[Mark], axis: tuple[str, str] | None = None) -> Panel:
-        width = self.lane_x + self.lane_width + VALUE_WIDTH - self.x
-        return Panel(title, self.x, self.y, self.lane_x, self.lane_width, width, tuple(marks), axis)
-
-
-def _accuracy(rows: list[ModelRow], frame: _Frame) -> Panel:
+def _accuracy(rows: list[ModelRow]) -> Quantity:
     metrics = [row.metric for row in rows if row.metric]
-    low, high = _axis_range(metrics)
-
-    def at(value: float) -> float:
-        return frame.lane_x + frame.lane_width * (value - low) / (high - low)
-
-    marks = []
-    for i, row in enumerate(rows):
-        if row.metric:
-            text, tooltip = (
-                metric_value(row.metric),
-                f"{metric_value(row.metric)} ({metric_interval(row.metric)})",
-            )
-            start, end = map(at, row.metric.ci95)
-            marks.append(
-                frame.mark(row, i, text=text, tooltip=tooltip, start=start, end=end, dot=at(row.metric.value))
-            )
-        else:
-            marks.append(frame.mark(row, i, text="-", tooltip="not measured"))
     name = metrics[-1].name
-    ends = (
-        (percent(low, digits=0), percent(high, digits=0))
-        if name in FRACTIONS
-        else (f"{low:.3g}", f"{high:.3g}")
-    )
-    return frame.panel(f"Accuracy ({_shorten(name, 12)})", marks, ends)
+    low, high = min(metric.ci95[0] for metric in metrics), max(metric.ci95[1] for metric in metrics)
+    if name in FRACTIONS:
+        low, high = math.floor(low * 100 - 0.5) / 100, min(1.0, math.ceil(high * 100) / 100)
+        axis = (percent(low, digits=0), percent(high, digits=0))
+    else:
+        pad = 0.05 * (high - low) or 1.0
+        low, high = low - pad, high + pad
+        axis = (f"{low:.3g}", f"{high:.3g}")
+    shown = []
+    for row in rows:
+        if row.metric is None:
+            shown.append(_nothing(row))
+            continue
+        start, end, dot = ((x - low) / (high - low) for x in (*row.metric.ci95, row.metric.value))
+        text = metric_value(row.metric)
+        tooltip = f"{row.label}: {text} ({metric_interval(row.metric)})"
+        shown.append(Shown(text, tooltip, start, end, dot))
+    return Quantity(f"Accuracy ({_shorten(name, 12)})", tuple(shown), axis)
 
 
-def _latency(rows: list[ModelRow], frame: _Frame) -> Panel:
+def _latency(rows: list[ModelRow]) -> Quantity:
     values = [row.latency.p50 if row.latency else None for row in rows]
-    return frame.panel("Latency p50, ms", _bars(rows, frame, values, milliseconds))
+    return Quantity("Latency p50, ms", _bars(rows, values, milliseconds))
 
 
-def _file_size(rows: list[ModelRow], frame: _Frame) -> Panel:
-    return frame.panel("File size", _bars(rows, frame, [row.size_bytes for row in rows], size))
+def _file_size(rows: list[ModelRow]) -> Quantity:
+    return Quantity("File size", _bars(rows, [row.size_bytes for row in rows], size))
 
 
 def _bars(
-    rows: list[ModelRow],
-    frame: _Frame,
-    values: list[float | None] | list[int | None],
-    text: Callable[[float], str],
-) -> list[Mark]:
+    rows: list[ModelRow], values: Sequence[float | None], text: Callable[[float], str]
+) -> tuple[Shown, ...]:
     longest = max(value for value in values if value is not None)
-    marks = []
-    for i, (row, value) in enumerate(zip(rows, values, strict=True)):
-        if value is None:
-            marks.append(frame.mark(row, i, text="-", tooltip="not measured"))
-        else:
-            end = frame.lane_x + frame.lane_width * value / longest
-            marks.append(
-                frame.mark(row, i, text=text(value), tooltip=text(value), start=frame.lane_x, end=end)
-            )
-    return marks
+    return tuple(
+        _nothing(row)
+        if value is None
+        else Shown(text(value), f"{row.label}: {text(value)}", end=value / longest)
+        for row, value in zip(rows, values, strict=True)
+    )
 
 
-def _axis_range(metrics: list[Metric]) -> tuple[float, float]:
-    low = min(metric.ci95[0] for metric in metrics)
-    high = max(metric.ci95[1] for metric in metrics)
-    if metrics[0].name in FRACTIONS:
-        return math.floor(low * 100 - 0.5) / 100, min(1.0, math.ceil(high * 100) / 100)
-    pad = 0.05 * (high - low) or 1.0
-    return low - pad, high + pad
-
-
-def _bottom(panels: list[Panel]) -> float:
-    rows = panels[-1].marks
-    return rows[-1].y + (rows[-1].y - rows[-2].y) / 2 + 16
+def _nothing(row: ModelRow) -> Shown:
+    return Shown("-", f"{row.label}: not measured")
 
 
 def _shorten(text: str, length: int) -> str:

@@ -16,8 +16,8 @@ from edgekd.report.verdict import findings, gates_finding
 def render_html(report: Report) -> str:
     """Return the whole page.
 
-    Every text of the report is escaped. The page's content security policy allows no network and only the scripts
-    that carry its nonce, a digest of the report, so that no text of the report could have named it.
+    Every text of the report is escaped. The page's content security policy allows no network and only the
+    scripts that carry its nonce, a digest of the report, so that no text of the report could have named it.
     """
     figures: dict[str, Figure] = {}
     if report.student.history:

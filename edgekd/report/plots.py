@@ -20,6 +20,8 @@ COLOURS = {
 }
 PHASE_COLOURS = ("#8a94a6", "#4c7df0", "#12a594", "#e8a13a", "#b264d6", "#e0607e")
 
+LOG = {"type": "log", "tickformat": "~g", "nticks": 3}
+
 Figure = dict[str, Any]
 
 
@@ -38,7 +40,7 @@ def accuracy_latency_figure(report: Report, target: TargetReport) -> Figure:
 
 
 def latency_figure(report: Report, target: TargetReport) -> Figure:
-    """Return the median of each round, one row of points and a box per model, fastest at the bottom."""
+    """Return the median of each round, a box and its points per model, on a log axis."""
     labels = {row.key: row.label for row in model_rows(report, target)}
     return {
         "data": [
@@ -52,14 +54,14 @@ def latency_figure(report: Report, target: TargetReport) -> Figure:
                 "pointpos": 0,
                 "marker": {"color": COLOURS.get(name, COLOURS["engine"]), "size": 4, "opacity": 0.6},
                 "line": {"width": 1.5},
+                "fillcolor": "transparent",
                 "hovertemplate": "%{x:.4f} ms",
             }
             for name, times_ms in sorted(target.times_ms.items(), key=lambda item: sorted(item[1]))
         ],
         "layout": {
             "showlegend": False,
-            "xaxis": {"title": {"text": "median of a round, ms"}, "rangemode": "tozero"},
-            "yaxis": {"automargin": True},
+            "xaxis": {"title": {"text": "median of a round, ms"}, **LOG},
         },
     }
 
@@ -78,7 +80,7 @@ def training_figure(report: Report) -> Figure:
         "data": data,
         "layout": {
             "xaxis": {"title": {"text": "epoch, all phases"}, "anchor": "y2"},
-            "yaxis": {"title": {"text": "loss"}, "type": "log", "domain": [0.56, 1]},
+            "yaxis": {"title": {"text": "loss"}, "domain": [0.56, 1], **LOG},
             "yaxis2": {
                 "title": {"text": f"validation {escape(metric)}"},
                 "tickformat": _tick_format(metric),
@@ -90,7 +92,7 @@ def training_figure(report: Report) -> Figure:
 
 def _bubble(row: ModelRow, largest: int) -> Figure:
     metric, latency = row.metric, row.latency
-    assert metric and latency and row.size_bytes  # noqa: S101
+    assert metric and latency and row.size_bytes
     low, high = metric.ci95
     text = (
         f"{escape(row.label)}<br>{metric_value(metric)} ({metric_interval(metric)})<br>"

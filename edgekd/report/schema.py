@@ -4,9 +4,9 @@ Fractions are 0..1, times are in ms, sizes in bytes. Intervals are (low, high) a
 """
 
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from edgekd.core.atomic import write_text
 from edgekd.core.machine import Machine
@@ -331,7 +331,7 @@ class Report(Spec):
         data: The data set.
         teacher: The network that was given.
         student: The network that was distilled.
-        targets: The engines.
+        targets: The engines, one at least.
         gates: Limits and verdicts.
         stages: What ran, and why.
     """
@@ -346,7 +346,7 @@ class Report(Spec):
     data: DataReport
     teacher: TeacherReport
     student: StudentReport
-    targets: tuple[TargetReport, ...]
+    targets: Annotated[tuple[TargetReport, ...], Field(min_length=1)]
     gates: tuple[GateResult, ...]
     stages: tuple[StageRecord, ...]
 

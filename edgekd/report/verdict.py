@@ -53,10 +53,10 @@ def _integer(target: TargetReport) -> Finding:
     coverage = target.coverage
     total = coverage.integer_ops + coverage.float_ops
     if coverage.float_ops == 0:
-        return Finding("Integer", "good", "0 float operators", f"0 float operators, {total} in integers")
+        return Finding("Integer", "good", "100 %", f"0 float operators, {total} in integers")
     names = ", ".join(coverage.float_op_names)
     text = f"{coverage.float_ops} of {total} operators run in float ({names})"
-    return Finding("Integer", "warn", f"{coverage.float_ops} float operators", text)
+    return Finding("Integer", "warn", percent(coverage.integer_ops / total), text)
 
 
 def _faithful(target: TargetReport) -> Finding:
@@ -71,7 +71,7 @@ def _faithful(target: TargetReport) -> Finding:
     if off_by_more:
         text = f"0 oracle mismatches in {checked}, but {off_by_more} layer values off by 2 or more"
         return Finding("Faithful", "bad", f"{off_by_more} off by more", text)
-    return Finding("Faithful", "good", "0 mismatches", f"0 oracle mismatches in {checked}")
+    return Finding("Faithful", "good", "bit-exact", f"0 oracle mismatches in {checked}")
 
 
 def _fast(target: TargetReport) -> Finding | None:

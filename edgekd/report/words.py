@@ -89,14 +89,15 @@ def duration(seconds: float) -> str:
 
 
 def speedup_interval(speedup: Speedup) -> str:
-    """Return the ratio with its interval.
+    """Return the ratio with its interval, to two decimals below 10 and to one from there on.
 
     Example:
         >>> speedup_interval(Speedup(ratio=1.494, ci=(1.451, 1.532), verdict="faster"))
         '1.49x (1.45-1.53)'
     """
     low, high = speedup.ci
-    return f"{speedup.ratio:.2f}x ({low:.2f}-{high:.2f})"
+    decimals = 2 if speedup.ratio < 10 else 1
+    return f"{speedup.ratio:.{decimals}f}x ({low:.{decimals}f}-{high:.{decimals}f})"
 
 
 def _digits(metric: Metric) -> int:

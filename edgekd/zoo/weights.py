@@ -2,12 +2,54 @@
 
 from pathlib import Path
 
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from edgekd.core.atomic import file_sha256
+from edgekd.core.spec_base import Spec, json_digest
 from edgekd.data.paths import expand_data_path
 from edgekd.errors import DataError
+
+
+class WeightsSpec(Spec):
+    """Weights that a network starts from, and the normalization they were trained with.
+
+    Attributes:
+        path: A safetensors file; may start with ``$EDGEKD_DATA`` or ``~``.
+        mean: Per channel, as a fraction of 255.
+        std: Per channel, as a fraction of 255.
+    """
+
+    path: str
+    mean: tuple[float, ...] = Field(min_length=1)
+    std: tuple[float, ...] = Field(min_length=1)
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 of the file's contents and the normalization; the path does not count."""
+        file = weights_file(self.path)
+        return json_digest({"sha256": file_sha256(file), "mean": self.mean, "std": self.std})
+
+
+def weights_file(path: str | Path) -> Path:
+    """Return the existing safetensors file behind ``path``.
+
+    Raises:
+        DataError: If it is missing or of another kind.
+    """
+    file = expand_data_path(str(path))
+    if file.suffix != ".safetensors":
+        what = (
+            f"weights must be a .safetensors file, not '{file.suffix}': other formats can run code when read"
+        )
+        fix = "convert it: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
+        raise DataError(what, where=str(path), fix=fix)
+    if not file.is_file():
+        what = f"no such file: {file}"
+        raise DataError(what, where=str(path), fix="set weights to the path of an existing file")
+    return file
 
 
 def load_weights(module: nn.Module, path: str | Path) -> None:
@@ -21,16 +63,7 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
         DataError: If the file is missing, is not safetensors, or lacks a key, has one too many or one of
             another shape.
     """
-    file = expand_data_path(str(path))
-    if file.suffix != ".safetensors":
-        what = (
-            f"weights must be a .safetensors file, not '{file.suffix}': other formats can run code when read"
-        )
-        fix = "convert it: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
-        raise DataError(what, where=str(path), fix=fix)
-    if not file.is_file():
-        what = f"no such file: {file}"
-        raise DataError(what, where=str(path), fix="set weights to the path of an existing file")
+    file = weights_file(path)
     try:
         given = load_file(file)
     except SafetensorError as e:

@@ -16,7 +16,6 @@ from edgekd.report.schema import (
     DataReport,
     EpochRecord,
     Fidelity,
-    FloatLayer,
     GateResult,
     Latency,
     LayerFidelity,
@@ -169,7 +168,7 @@ def report() -> Report:
             metric_fake_quant=_top1(356),
             method="hinton",
             bits=Bits(weights=8, activations=8, first_layer=8, last_layer=8, residual=8),
-            float_layers=(FloatLayer(name="head.softmax", reason="no integer kernel in profile ort"),),
+            float_layers=(),
             ptq=Ptq(
                 selected="mse",
                 methods=(

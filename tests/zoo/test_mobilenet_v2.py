@@ -10,7 +10,7 @@ from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
     ("width", "params_m", "macs_m"), [(0.35, 1.66, 59), (0.5, 1.95, 97), (1.0, 3.47, 300), (1.4, 6.06, 582)]
 )
 def test_build_has_the_size_of_the_reference_implementation(width, params_m, macs_m):
-    """The table of the authors' checkpoints (tensorflow/models, slim/nets/mobilenet); it counts a little less."""
+    """Table of the checkpoints in tensorflow/models, slim/nets/mobilenet, whose counts are a little lower."""
     body = MobileNetV2Spec(width=width, stem="imagenet").build(channels=3, classes=1000)
     assert count_params(body) / 1e6 == pytest.approx(params_m, rel=0.015)
     assert count_macs(body, channels=3, height=224, width=224) / 1e6 == pytest.approx(macs_m, abs=1)

@@ -1,0 +1,54 @@
+"""The stage ``distill_student``: the quantized phases of a method, from calibrated grids to a trained student."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from edgekd.core.artifact import stage
+from edgekd.core.atomic import write_json
+from edgekd.data.dataset import DataSpec
+from edgekd.distill.method import DistillMethod
+from edgekd.quant.student import QuantizeSpec, QuantStudent, load_student, save_student
+from edgekd.tasks.classification import TaskSpec
+from edgekd.teacher.export_teacher import Teacher, TeacherSpec, load_teacher
+from edgekd.train.checkpoint import EpochRecord
+from edgekd.train.evaluate import validation_metric
+from edgekd.train.loop import Trainee, train
+from edgekd.train.options import TrainSpec
+from edgekd.zoo.student import StudentArch, StudentSpec
+
+
+class DistilledStudent(QuantStudent):
+    """A student trained with fake quantization."""
+
+    def history(self) -> list[EpochRecord]:
+        """Return one record per epoch of its training."""
+        return [EpochRecord(**record) for record in self.read_json("history.json")]
+
+
+@stage(DistilledStudent, version=1)
+def distill_student(
+    folder: Path,
+    start: QuantStudent,
+    student: StudentSpec,
+    arch: StudentArch,
+    teacher: Teacher,
+    teacher_spec: TeacherSpec,
+    quantize: QuantizeSpec,
+    distill: DistillMethod,
+    data: DataSpec,
+    task: TaskSpec,
+    training: TrainSpec,
+    seed: int,
+) -> None:
+    """Train with fake quantization, from ``start``'s weights and grids."""
+    network = load_student(start, student, arch, quantize, data.info())
+    phases = [phase for phase in distill.phases(task) if phase.quantized]
+    trainee = Trainee(
+        network,
+        load_teacher(teacher, teacher_spec, data.info()),
+        data.split("train"),
+        validation_metric(data, task),
+    )
+    history = train(trainee, phases, training, seed=seed, scratch=folder / "scratch")
+    save_student(folder, network)
+    write_json(folder / "history.json", [asdict(record) for record in history])

@@ -1,0 +1,73 @@
+"""The stage ``export_marked``: the trained student leaves torch as a graph with marks, and proves that it did.
+
+The marked graph is the contract between training and every runtime. Before it is stored, it is evaluated layer by
+layer (:mod:`edgekd.verify.layers`) against torch's own tensors.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx, nn
+
+from edgekd.core.artifact import stage
+from edgekd.data.dataset import DataSpec
+from edgekd.errors import ExportError
+from edgekd.export.onnx_file import INPUT_NAME, export_onnx
+from edgekd.lower.marked import MARKED, PROBES, TEST_LOGITS, MarkedOnnx
+from edgekd.quant.placement import activation_quantizers
+from edgekd.quant.student import QuantStudent, QuantizeSpec, load_student
+from edgekd.runtimes.layer_reference import compare_layers
+from edgekd.train.evaluate import predict
+from edgekd.zoo.student import StudentArch, StudentSpec
+
+PROBE_IMAGES = 16
+
+
+@stage(MarkedOnnx, version=1)
+def export_marked(
+    folder: Path, student: QuantStudent, arch: StudentArch, spec: StudentSpec, quantize: QuantizeSpec, data: DataSpec
+) -> None:
+    """Write the marked graph, the probes and the student's logits on the test split."""
+    network = load_student(student, spec, arch, quantize, data.info())
+    probes = data.split("train").images[:PROBE_IMAGES]
+    write_marked(folder, network, torch.tensor(probes))
+    np.save(folder / TEST_LOGITS, predict(network, data.split("test")))
+
+
+def write_marked(folder: Path, student: fx.GraphModule, probes: Tensor) -> None:
+    """Write ``marked.onnx`` and ``probes.npy``, and check the export against torch.
+
+    Raises:
+        ExportError: If a layer of the exported graph differs from torch's by more than one step of its grid.
+    """
+    export_onnx(student, probes[:2], folder / MARKED)
+    np.save(folder / PROBES, probes.numpy())
+    codes = fake_quant_codes(student, probes)
+    layers = compare_layers(folder / MARKED, codes, {INPUT_NAME: probes.numpy()})
+    wrong = [layer for layer in layers if layer.off_by_more]
+    if wrong:
+        what = f"the exported layer {wrong[0].name} differs from torch in {wrong[0].off_by_more} codes"
+        raise ExportError(what, where=str(folder / MARKED), fix="report this network: the export is not faithful")
+
+
+@torch.no_grad()
+def fake_quant_codes(student: fx.GraphModule, inputs: Tensor) -> dict[str, NDArray[np.int32]]:
+    """Return the centred codes of every activation quantizer of ``student`` on ``inputs``, by mark."""
+    student.eval()
+    codes: dict[str, NDArray[np.int32]] = {}
+    hooks = []
+    for mark, quantizer in activation_quantizers(student).items():
+
+        def record(module: nn.Module, args: object, output: Tensor, mark: str = mark) -> None:
+            scale = module.bounded(module.scale)  # type: ignore[operator]
+            codes[mark] = torch.round(output / scale).to(torch.int32).numpy()
+
+        hooks.append(quantizer.register_forward_hook(record))
+    try:
+        student(inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return codes

@@ -1,0 +1,78 @@
+"""A float network as an artifact: weights, float ONNX for the latency baseline, and its facts."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from edgekd.core.artifact import Artifact
+from edgekd.core.atomic import write_json
+from edgekd.data.dataset import DataSpec
+from edgekd.export.onnx_file import export_onnx
+from edgekd.tasks.classification import TaskSpec
+from edgekd.train.checkpoint import EpochRecord
+from edgekd.train.evaluate import predict
+from edgekd.zoo.cost import count_macs, count_params
+from edgekd.zoo.pixels import ImageNetwork
+
+WEIGHTS, ONNX, FACTS, HISTORY = "weights.safetensors", "model.onnx", "facts.json", "history.json"
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What a report says of a float network.
+
+    Attributes:
+        name: Its architecture.
+        params: Number of weights.
+        macs: Multiply-accumulates of one inference.
+        correct: Right answers on the test split.
+        n: Samples of the test split.
+    """
+
+    name: str
+    params: int
+    macs: int
+    correct: int
+    n: int
+
+
+class FloatNetwork(Artifact):
+    """A trained float network."""
+
+    @property
+    def onnx_path(self) -> Path:
+        """The float ONNX file: uint8 NHWC images in, logits out."""
+        return self.path(ONNX)
+
+    def facts(self) -> NetworkFacts:
+        """Return what the report says of it."""
+        return NetworkFacts(**self.read_json(FACTS))
+
+    def history(self) -> list[EpochRecord]:
+        """Return one record per epoch of its training."""
+        return [EpochRecord(**record) for record in self.read_json(HISTORY)]
+
+    def load_into(self, network: nn.Module) -> None:
+        """Put its weights into a network of the same architecture."""
+        network.load_state_dict(load_file(self.path(WEIGHTS)))
+
+
+def write_float_network(
+    folder: Path, network: ImageNetwork, *, name: str, data: DataSpec, task: TaskSpec, history: list[EpochRecord]
+) -> None:
+    """Write everything that a :class:`FloatNetwork` holds.
+
+    The test split is read for the report's figure only; nothing decides on it.
+    """
+    info, test = data.info(), data.split("test")
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, folder / WEIGHTS)
+    export_onnx(network, torch.tensor(test.images[:2]), folder / ONNX)
+    correct = int(np.sum(task.correct(predict(network, test), test.labels)))
+    macs = count_macs(network.body, channels=info.channels, height=info.height, width=info.width)
+    facts = NetworkFacts(name, count_params(network.body), macs, correct, len(test))
+    write_json(folder / FACTS, asdict(facts))
+    write_json(folder / HISTORY, [asdict(record) for record in history])

@@ -1,0 +1,150 @@
+"""The pipeline is a function: from a spec to a report, top to bottom."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edgekd.core.machine import machine
+from edgekd.core.store import Runner, Store
+from edgekd.distill.distill_float import FloatStudent, distill_float
+from edgekd.distill.distill_student import DistilledStudent, distill_student
+from edgekd.distill.quantize_student import PtqStudent, quantize_student
+from edgekd.export.export_marked import export_marked
+from edgekd.lower.marked import MarkedOnnx
+from edgekd.quant.student import QuantStudent
+from edgekd.report.build import Results, TargetResults, build_report
+from edgekd.report.publish import publish
+from edgekd.report.schema import Report
+from edgekd.runtimes.stages import Engine, TargetOnnx, build_engine, lower_for
+from edgekd.search.search_student import search_student
+from edgekd.spec import Pipeline, Target
+from edgekd.teacher.export_teacher import Teacher, export_teacher
+from edgekd.verify.verify_engine import verify_engine
+
+
+@dataclass(frozen=True)
+class BuiltTarget:
+    """One target's artifacts.
+
+    Attributes:
+        lowered: The distilled student in the target's dialect.
+        engine: What the runtime loads.
+        ptq: The same for the student without training: the baseline.
+    """
+
+    lowered: TargetOnnx
+    engine: Engine
+    ptq: Engine
+
+
+@dataclass(frozen=True)
+class Built:
+    """Every artifact of a run, in the order in which it is made."""
+
+    teacher: Teacher
+    float_student: FloatStudent
+    ptq: PtqStudent
+    student: QuantStudent
+    marked: MarkedOnnx
+    targets: tuple[BuiltTarget, ...]
+
+
+def build(spec: Pipeline, run: Runner) -> Built:
+    """Make, or find, every artifact: teacher -> student -> marks -> engines.
+
+    Args:
+        spec: The pipeline file.
+        run: A store, which executes stages, or a planner, which only says which would run.
+    """
+    data, task, training, seed = spec.data, spec.task, spec.training, spec.seed
+    teacher = run.run(export_teacher, spec.teacher, data, task, training, seed)
+    arch = run.run(search_student, spec.student)
+    float_student = run.run(
+        distill_float, spec.student, arch, teacher, spec.teacher, spec.distill, data, task, training, seed
+    )
+    ptq = run.run(quantize_student, float_student, spec.student, arch, spec.quantize, data, task)
+    student: QuantStudent = ptq
+    if any(phase.quantized for phase in spec.distill.phases(task)):
+        student = run.run(
+            distill_student, ptq, spec.student, arch, teacher, spec.teacher, spec.quantize, spec.distill,
+            data, task, training, seed,
+        )  # fmt: skip
+    marked = run.run(export_marked, student, arch, spec.student, spec.quantize, data)
+    ptq_marked = run.run(export_marked, ptq, arch, spec.student, spec.quantize, data)
+    targets = tuple(_build_target(spec, target, marked, ptq_marked, run) for target in spec.targets)
+    return Built(teacher, float_student, ptq, student, marked, targets)
+
+
+def _build_target(
+    spec: Pipeline, target: Target, marked: MarkedOnnx, ptq_marked: MarkedOnnx, run: Runner
+) -> BuiltTarget:
+    version, isa = target.runtime_version(), machine().isa
+    metadata = engine_metadata(spec)
+    lowered = run.run(lower_for, target, marked, metadata)
+    engine = run.run(build_engine, target, lowered, version, isa)
+    ptq = run.run(build_engine, target, run.run(lower_for, target, ptq_marked, metadata), version, isa)
+    return BuiltTarget(lowered, engine, ptq)
+
+
+def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Report:
+    """Run the whole pipeline and write ``runs/NAME/``: engines, report.json, report.html, the resolved spec.
+
+    Args:
+        spec: The pipeline file.
+        store: Where artifacts live.
+        runs: Folder of all runs.
+        command: What a person types to do this again.
+
+    Returns:
+        The report, as it was written.
+    """
+    built = build(spec, store)
+    targets = tuple(_verify(spec, built, index) for index in range(len(spec.targets)))
+    store.finish()
+    results = Results(
+        spec=spec,
+        teacher=built.teacher,
+        float_student=built.float_student,
+        ptq=built.ptq,
+        history=built.student.history() if isinstance(built.student, DistilledStudent) else [],
+        marked=built.marked,
+        targets=targets,
+        stages=tuple(store.records),
+        command=command,
+        created=datetime.now(UTC),
+    )
+    report = build_report(results)
+    publish(report, results, runs / spec.name)
+    return report
+
+
+def _verify(spec: Pipeline, built: Built, index: int) -> TargetResults:
+    target, made = spec.targets[index], built.targets[index]
+    trained = isinstance(built.student, DistilledStudent)
+    baselines = {"teacher_float": built.teacher.onnx_path, "student_float": built.float_student.onnx_path}
+    verdict = verify_engine(
+        made.engine.engine_path,
+        marked=built.marked.marked_path,
+        probes=built.marked.probes(),
+        student_logits=built.marked.test_logits(),
+        baselines={**baselines, "ptq": made.ptq.engine_path} if trained else baselines,
+        test=spec.data.split("test"),
+        task=spec.task,
+        device=target.device,
+        threads=target.threads,
+        seed=spec.seed,
+    )
+    return TargetResults(target, made.engine, made.lowered, verdict)
+
+
+def engine_metadata(spec: Pipeline) -> dict[str, str]:
+    """Return what an engine's file says about itself: how to feed it and where it comes from."""
+    info = spec.data.info()
+    return {
+        "input": f"uint8 (batch, {info.height}, {info.width}, {info.channels}), raw pixels",
+        "color_order": info.color_order,
+        "resize": info.resize,
+        "class_names": ", ".join(info.class_names),
+        "pipeline": spec.name,
+        "spec_digest": spec.digest,
+    }

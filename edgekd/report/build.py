@@ -1,0 +1,228 @@
+"""From artifacts and measurements to the report."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+import edgekd
+from edgekd.core.machine import machine
+from edgekd.core.profile import PROFILES
+from edgekd.core.statistics import wilson_interval
+from edgekd.core.store import StageRecord
+from edgekd.device.latency import LatencySamples, speedup
+from edgekd.distill.distill_float import FloatStudent
+from edgekd.distill.quantize_student import PtqStudent, PtqTrial
+from edgekd.export.float_network import FloatNetwork
+from edgekd.lower.marked import MarkedOnnx
+from edgekd.report import schema
+from edgekd.runtimes.stages import Engine, TargetOnnx
+from edgekd.spec import Pipeline, Target
+from edgekd.tasks.classification import TaskSpec
+from edgekd.teacher.export_teacher import Teacher
+from edgekd.train.checkpoint import EpochRecord
+from edgekd.verify.verify_engine import Faithfulness, Verdict
+
+
+@dataclass(frozen=True)
+class TargetResults:
+    """One target: what was asked, what was built, what was measured."""
+
+    target: Target
+    engine: Engine
+    lowered: TargetOnnx
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a report is made from."""
+
+    spec: Pipeline
+    teacher: Teacher
+    float_student: FloatStudent
+    ptq: PtqStudent
+    history: list[EpochRecord]
+    marked: MarkedOnnx
+    targets: tuple[TargetResults, ...]
+    stages: tuple[StageRecord, ...]
+    command: str
+    created: datetime
+
+
+def build_report(results: Results) -> schema.Report:
+    """Return the report of one run."""
+    spec = results.spec
+    data = spec.data
+    history = [*results.teacher.history(), *results.float_student.history(), *results.history]
+    return schema.Report(
+        edgekd=edgekd.__version__,
+        pipeline=spec.name,
+        spec_digest=spec.digest,
+        created=results.created,
+        command=results.command,
+        machine=machine(),
+        data=schema.DataReport(
+            kind=data.kind,
+            train_n=len(data.split("train")),
+            validation_n=len(data.split("validation")),
+            test_n=len(data.split("test")),
+            classes=len(data.info().class_names),
+        ),
+        teacher=_teacher(results.teacher, spec.task),
+        student=_student(results, history),
+        targets=tuple(_target(spec, target) for target in results.targets),
+        gates=(),
+        stages=tuple(schema.StageRecord(**asdict(record)) for record in results.stages),
+    )
+
+
+def metric(task: TaskSpec, correct: int, n: int) -> schema.Metric:
+    """Return a metric with its Wilson interval."""
+    return schema.Metric(name=task.metric_name, value=correct / n, ci95=wilson_interval(correct, n), n=n)
+
+
+def _float_metric(network: FloatNetwork, task: TaskSpec) -> schema.Metric:
+    facts = network.facts()
+    return metric(task, facts.correct, facts.n)
+
+
+def _teacher(teacher: Teacher, task: TaskSpec) -> schema.TeacherReport:
+    facts = teacher.facts()
+    return schema.TeacherReport(
+        name=facts.name,
+        params=facts.params,
+        macs=facts.macs,
+        size_bytes=teacher.onnx_path.stat().st_size,
+        metric=_float_metric(teacher, task),
+    )
+
+
+def _student(results: Results, history: list[EpochRecord]) -> schema.StudentReport:
+    spec, facts = results.spec, results.float_student.facts()
+    quantize, test = spec.quantize, spec.data.split("test")
+    correct = int(spec.task.correct(results.marked.test_logits(), test.labels).sum())
+    fallbacks = results.targets[0].verdict.faithfulness.coverage.fallbacks
+    return schema.StudentReport(
+        name=facts.name,
+        params=facts.params,
+        macs=facts.macs,
+        size_bytes_float=results.float_student.onnx_path.stat().st_size,
+        metric_float=_float_metric(results.float_student, spec.task),
+        metric_fake_quant=metric(spec.task, correct, len(test)),
+        method=spec.distill.kind,
+        bits=schema.Bits(
+            weights=quantize.weights.bits,
+            activations=quantize.activations.bits,
+            first_layer=quantize.first_layer_bits,
+            last_layer=quantize.last_layer_bits,
+            residual=quantize.residual_bits,
+        ),
+        float_layers=tuple(schema.FloatLayer(name=item.node, reason=item.reason) for item in fallbacks),
+        ptq=schema.Ptq(
+            selected=results.ptq.selected,
+            methods=tuple(_ptq_method(trial, spec.task) for trial in results.ptq.trials()),
+        ),
+        history=tuple(schema.EpochRecord(**asdict(record)) for record in history),
+    )
+
+
+def _ptq_method(trial: PtqTrial, task: TaskSpec) -> schema.PtqMethod:
+    return schema.PtqMethod(
+        method=trial.method,
+        metric_fake_quant=metric(task, trial.correct, trial.n),
+        logit_mse=trial.logit_mse,
+    )
+
+
+def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
+    verdict, target = results.verdict, results.target
+    engine = verdict.latency["engine"]
+    profile = PROFILES[spec.quantize.profile]
+    ptq = verdict.ptq_score
+    return schema.TargetReport(
+        kind=target.kind,
+        profile=profile.name,
+        profile_version=profile.version,
+        device=target.device.kind,
+        model_path=engine_name(target),
+        size_bytes=verdict.size_bytes["engine"],
+        payload_bytes=results.lowered.payload_bytes,
+        float_weight_bytes=verdict.float_weight_bytes,
+        download_bytes=verdict.download_bytes,
+        metric=metric(spec.task, verdict.score.correct, verdict.score.n),
+        agreement_top1=verdict.agreement_top1,
+        fidelity=fidelity(verdict.faithfulness),
+        coverage=coverage(verdict.faithfulness),
+        latency_ms=_latency(engine, target.threads),
+        ptq_metric=None if ptq is None else metric(spec.task, ptq.correct, ptq.n),
+        baselines=tuple(
+            _baseline(name, engine, samples, verdict.size_bytes[name], spec.seed)
+            for name, samples in verdict.latency.items()
+            if name != "engine"
+        ),
+        times_ms={name: tuple(samples.round_p50_ms) for name, samples in verdict.latency.items()},
+    )
+
+
+def engine_name(target: Target) -> str:
+    """Return the name of an engine's file in a run's folder."""
+    return f"model.{target.kind}.onnx"
+
+
+def fidelity(found: Faithfulness) -> schema.Fidelity:
+    """Return oracle and layers as the report says them."""
+    values = sum(layer.values for layer in found.layers)
+    return schema.Fidelity(
+        oracle_nodes=found.oracle.nodes,
+        oracle_values=found.oracle.values,
+        oracle_mismatches=found.oracle.mismatches,
+        first_mismatch=found.oracle.first_mismatch,
+        layer_tensors=len(found.layers),
+        layer_off_by_one=sum(layer.off_by_one for layer in found.layers) / max(1, values),
+        layer_off_by_more=sum(layer.off_by_more for layer in found.layers),
+        layers=tuple(
+            schema.LayerFidelity(
+                name=layer.name, off_by_one=layer.off_by_one / layer.values, off_by_more=layer.off_by_more
+            )
+            for layer in found.layers
+        ),
+    )
+
+
+def coverage(found: Faithfulness) -> schema.Coverage:
+    """Return integer coverage as the report says it."""
+    fallbacks = found.coverage.fallbacks
+    return schema.Coverage(
+        integer_ops=found.coverage.integer_ops,
+        float_ops=len(fallbacks),
+        float_op_names=tuple(item.op for item in fallbacks),
+        fallbacks=tuple(schema.Fallback(node=item.node, op=item.op, reason=item.reason) for item in fallbacks),
+    )
+
+
+def _latency(samples: LatencySamples, threads: int) -> schema.Latency:
+    return schema.Latency(
+        p50=samples.p50_ms,
+        p90=samples.p90_ms,
+        p99=samples.p99_ms,
+        mean=samples.mean_ms,
+        min=samples.min_ms,
+        n=samples.n,
+        warmup=samples.warmup,
+        threads=threads,
+    )
+
+
+def _baseline(
+    name: str, engine: LatencySamples, samples: LatencySamples, size_bytes: int, seed: int
+) -> schema.Baseline:
+    return schema.Baseline.model_validate(
+        {
+            "name": name,
+            "p50": samples.p50_ms,
+            "p90": samples.p90_ms,
+            "p99": samples.p99_ms,
+            "n": samples.n,
+            "size_bytes": size_bytes,
+            "speedup": speedup(engine, samples, seed=seed),
+        }
+    )

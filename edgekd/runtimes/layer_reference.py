@@ -1,0 +1,92 @@
+"""Fidelity, number two: each layer of the trained network against the engine, on the engine's own inputs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edgekd.errors import LowerError
+from edgekd.lower.float_reference import CODES_SUFFIX, ActivationMark, activation_marks, float_reference
+from edgekd.runtimes.onnx_runtime import open_session, run_all, tap
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """How one quantized tensor of the engine compares with the trained network.
+
+    Attributes:
+        name: The quantizer's mark.
+        values: Codes compared.
+        off_by_one: Codes that differ by exactly one step, as ties in float32 do.
+        off_by_more: Codes that differ by more; the limit is 0.
+    """
+
+    name: str
+    values: int
+    off_by_one: int
+    off_by_more: int
+
+
+def compare_layers(marked_path: Path, codes: Tensors, inputs: Tensors) -> tuple[LayerResult, ...]:
+    """Compare every quantized tensor with what the marked graph makes of the tensors before it.
+
+    Args:
+        marked_path: The marked graph: the trained network as it was exported.
+        codes: Centred codes of every activation quantizer, by mark, as the engine (or torch) holds them.
+        inputs: The network's inputs that led to them.
+
+    Raises:
+        LowerError: If a quantizer is missing from ``codes``.
+    """
+    marks = activation_marks(ir.load(marked_path))
+    missing = [mark.name for mark in marks if mark.name not in codes]
+    if missing:
+        what = f"tensors not found in the engine: {', '.join(missing[:5])}"
+        raise LowerError(what, where=str(marked_path))
+    stand_ins = {mark.name: (_ranked(codes[mark.name], mark) * np.float32(mark.scale)) for mark in marks}
+    reference = float_reference(ir.load(marked_path))
+    session = open_session(ir.to_proto(reference).SerializeToString(), optimize=False)
+    known = {value.name for value in session.get_inputs()}
+    feeds = {name: value for name, value in {**inputs, **stand_ins}.items() if name in known}
+    expected = run_all(session, feeds)
+    return tuple(_compare(mark, codes[mark.name], expected[mark.name + CODES_SUFFIX]) for mark in marks)
+
+
+def engine_codes(engine: Path, marked_path: Path, inputs: Tensors, *, threads: int = 1) -> dict[str, NDArray[Any]]:
+    """Return the centred codes of every activation quantizer of an engine, by mark.
+
+    The tensors are made outputs of the lowered file, which is then optimised as always. That the engine itself
+    computes the same is checked on its outputs, bit by bit.
+
+    Raises:
+        LowerError: If watching the tensors changes the engine's outputs.
+    """
+    marks = activation_marks(ir.load(marked_path))
+    model = onnx.load(engine)
+    present = {name for node in model.graph.node for name in node.output}
+    watched = [mark.name for mark in marks if mark.name in present]
+    values = run_all(open_session(tap(model, watched), threads=threads), inputs)
+    untouched = run_all(open_session(engine, threads=threads), inputs)
+    changed = [name for name, value in untouched.items() if not np.array_equal(value, values[name])]
+    if changed:
+        what = f"watching its tensors changes the engine's outputs {changed}"
+        raise LowerError(what, where=str(engine))
+    return {mark.name: values[mark.name].astype(np.int32) - mark.zero_point for mark in marks if mark.name in values}
+
+
+def _ranked(codes: NDArray[Any], mark: ActivationMark) -> NDArray[np.float32]:
+    """Drop trailing dimensions of 1 that lowering keeps until behind the quantizer."""
+    trimmed = codes.reshape(codes.shape[: mark.rank]) if codes.ndim > mark.rank else codes
+    return trimmed.astype(np.float32)
+
+
+def _compare(mark: ActivationMark, engine: NDArray[Any], expected: NDArray[Any]) -> LayerResult:
+    distance = np.abs(engine.reshape(expected.shape).astype(np.int64) - expected.astype(np.int64))
+    return LayerResult(mark.name, distance.size, int((distance == 1).sum()), int((distance > 1).sum()))

@@ -1,0 +1,58 @@
+"""The stages ``lower_for`` and ``build_engine``: from the marked graph to what a runtime loads."""
+
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from edgekd.core.artifact import Artifact, stage
+from edgekd.core.atomic import write_json
+from edgekd.lower.marked import MarkedOnnx
+from edgekd.lower.onnxruntime_dialect import payload
+from edgekd.runtimes.target import TargetSpec
+
+MODEL = "model.onnx"
+
+
+class TargetOnnx(Artifact):
+    """A marked graph in a target's dialect."""
+
+    @property
+    def model_path(self) -> Path:
+        """The lowered file."""
+        return self.path(MODEL)
+
+    @property
+    def payload_bytes(self) -> int:
+        """Packed weight codes and 12 bytes per output channel: what any format would have to hold."""
+        return int(self.read_json("payload.json")["size_bytes"])
+
+
+class Engine(Artifact):
+    """What a runtime loads on one kind of machine."""
+
+    @property
+    def engine_path(self) -> Path:
+        """The engine's file."""
+        return self.path(MODEL)
+
+
+@stage(TargetOnnx, version=1)
+def lower_for(folder: Path, target: TargetSpec, marked: MarkedOnnx, metadata: dict[str, str]) -> None:
+    """Lower the marked graph, check the result and count its payload."""
+    model = target.lower(ir.load(marked.marked_path), metadata=metadata)
+    if target.batch:
+        for value in (*model.graph.inputs, *model.graph.outputs):
+            assert value.shape is not None
+            value.shape = ir.Shape([target.batch, *list(value.shape)[1:]])
+    ir.save(model, folder / MODEL)
+    onnx.checker.check_model(str(folder / MODEL), full_check=True)
+    write_json(folder / "payload.json", {"size_bytes": payload(model).size_bytes})
+
+
+@stage(Engine, version=1)
+def build_engine(
+    folder: Path, target: TargetSpec, lowered: TargetOnnx, runtime_version: str, isa: tuple[str, ...]
+) -> None:
+    """Build the engine; it belongs to one runtime version and one instruction set."""
+    target.build(lowered.model_path, folder / MODEL)

@@ -1,0 +1,129 @@
+"""What a pipeline file can say, in full. The unions are the registry of plug-ins: a new one is one file and one line."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from edgekd.core.spec_base import Spec
+from edgekd.core.spec_file import load_spec
+from edgekd.data.digits import DigitsSpec
+from edgekd.data.parquet import ParquetSpec
+from edgekd.device.local import LocalDevice
+from edgekd.distill.hinton import HintonSpec
+from edgekd.distill.none import NoneSpec
+from edgekd.quant.calibrated import CalibratedSpec
+from edgekd.quant.lsq import LsqSpec
+from edgekd.quant.student import QuantizeSpec
+from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+from edgekd.search.search_student import FixedStudentSpec
+from edgekd.tasks.classification import ClassificationSpec
+from edgekd.teacher.export_teacher import TeacherSpec
+from edgekd.train.options import TrainSpec
+from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
+from edgekd.zoo.resnet_cifar import ResNetCifarSpec
+
+Data = Annotated[DigitsSpec | ParquetSpec, Field(discriminator="kind")]
+Network = Annotated[MobileNetV2Spec | ResNetCifarSpec, Field(discriminator="kind")]
+Quantizer = Annotated[LsqSpec | CalibratedSpec, Field(discriminator="kind")]
+Distill = Annotated[NoneSpec | HintonSpec, Field(discriminator="kind")]
+Task = ClassificationSpec
+Device = LocalDevice
+
+
+class Teacher(TeacherSpec):
+    """The ``teacher`` section."""
+
+    network: Network
+
+
+class Student(FixedStudentSpec):
+    """The ``student`` section: a given architecture."""
+
+    network: Network
+
+
+class Quantize(QuantizeSpec):
+    """The ``quantize`` section."""
+
+    weights: Quantizer = LsqSpec()
+    activations: Quantizer = LsqSpec()
+
+
+class OnnxRuntime(OnnxRuntimeTarget):
+    """A target: ONNX Runtime on a device."""
+
+    device: Device = LocalDevice()
+
+
+Target = OnnxRuntime
+
+KINDS: dict[str, Any] = {
+    "data": Data,
+    "task": Task,
+    "network": Network,
+    "student": Student,
+    "quantizer": Quantizer,
+    "distill": Distill,
+    "target": Target,
+    "device": Device,
+}
+"""Every union of plug-ins by the word that ``edgekd list`` takes."""
+
+
+class Pipeline(Spec):
+    """A pipeline file.
+
+    Attributes:
+        version: Of the format.
+        name: Name of the run's folder.
+        seed: Of initial weights, order of images and timing.
+        data: Images and labels.
+        task: What labels mean.
+        teacher: The network that is distilled from.
+        student: The architecture that is trained.
+        training: What all training has in common.
+        quantize: Grids and bits.
+        distill: Method and schedule.
+        targets: Runtimes to build and verify engines for.
+    """
+
+    version: Literal[1]
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    seed: int = Field(default=0, ge=0)
+    data: Data
+    task: Task = ClassificationSpec()
+    teacher: Teacher
+    student: Student
+    training: TrainSpec = TrainSpec()
+    quantize: Quantize = Quantize()
+    distill: Distill
+    targets: tuple[Target, ...] = Field(default=(OnnxRuntime(),), min_length=1)
+
+    @model_validator(mode="after")
+    def _student_has_an_origin(self) -> Self:
+        phase = self.distill.float_phase
+        if self.student.weights is None and (phase is None or phase.epochs == 0):
+            msg = "the student has neither weights nor float training: set student.weights or distill.float_phase"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _targets_represent_the_profile(self) -> Self:
+        for index, target in enumerate(self.targets):
+            if self.quantize.profile not in target.profiles:
+                msg = (
+                    f"targets.{index} ({target.kind}) cannot run quantize.profile {self.quantize.profile!r} in integers: "
+                    f"set quantize.profile to one of {', '.join(target.profiles)}"
+                )
+                raise ValueError(msg)
+        return self
+
+
+def load_pipeline(path: Path, overrides: tuple[str, ...] = ()) -> Pipeline:
+    """Read a pipeline file; ``overrides`` are ``a.b=value``.
+
+    Raises:
+        SpecError: With file, key and line of the first mistake, and how to mend it.
+    """
+    return load_spec(Pipeline, path, overrides)

@@ -1,0 +1,50 @@
+"""What stands in the ``student`` section, and what the search makes of it: one architecture."""
+
+from abc import ABC
+
+from edgekd.core.artifact import Artifact
+from edgekd.core.spec_base import Spec
+from edgekd.data.dataset import DataInfo
+from edgekd.zoo.network import NetworkSpec
+from edgekd.zoo.pixels import ImageNetwork, PixelGrid, fold_normalization
+from edgekd.zoo.weights import WeightsSpec, load_weights
+
+
+class StudentSpec(Spec, ABC):
+    """How the student's architecture is found.
+
+    Attributes:
+        kind: The way of finding it.
+        network: The architecture, or where a search starts.
+        weights: Float weights to start from; without them the student starts from random weights.
+    """
+
+    kind: str
+    network: NetworkSpec
+    weights: WeightsSpec | None = None
+
+
+class StudentArch(Artifact):
+    """The chosen architecture."""
+
+    def network(self, student: StudentSpec) -> NetworkSpec:
+        """Return the architecture that was chosen from ``student``."""
+        return type(student.network).model_validate(self.read_json("network.json"))
+
+
+def student_network(student: StudentSpec, arch: StudentArch, info: DataInfo) -> ImageNetwork:
+    """Build the student with fresh weights: uint8 NHWC images in, logits out.
+
+    Its pixel grid is the one nearest to the normalization of the given weights, if there are any.
+    """
+    weights = student.weights
+    grid = PixelGrid.like() if weights is None else PixelGrid.like(weights.mean, weights.std)
+    body = arch.network(student).build(channels=info.channels, classes=len(info.class_names))
+    return ImageNetwork(grid, body)
+
+
+def start_from_weights(network: ImageNetwork, weights: WeightsSpec) -> None:
+    """Load given float weights into a student, in place, and fold their normalization into its first layer."""
+    load_weights(network.body, weights.path)
+    assert isinstance(network.pixels, PixelGrid)
+    fold_normalization(network.body, mean=weights.mean, std=weights.std, grid=network.pixels)

@@ -1,0 +1,92 @@
+import pytest
+
+from edgekd.device.latency import Speedup
+from edgekd.report.schema import Metric, Report, TargetReport
+from edgekd.report.verdict import Finding, findings, gates_finding, verdict_sentence
+
+
+def _target(report: Report, **changes: object) -> TargetReport:
+    """Return the first target with changed fields; a dict changes fields of a part."""
+    target = report.targets[0]
+    parts = {
+        name: getattr(target, name).model_copy(update=change) if isinstance(change, dict) else change
+        for name, change in changes.items()
+    }
+    return target.model_copy(update=parts)
+
+
+def _finding(report: Report, topic: str, target: TargetReport) -> Finding:
+    return {finding.topic: finding for finding in findings(report, target)}[topic]
+
+
+def test_verdict_sentence_says_what_was_proved(report: Report):
+    ratio = next(b.speedup for b in report.targets[0].baselines if b.name == "student_float")
+    sentence = verdict_sentence(report, report.targets[0])
+    assert "Integer: 0 float operators, 21 in integers." in sentence
+    assert "Faithful: 0 oracle mismatches in 18 nodes (1.24 M values)." in sentence
+    assert f"{ratio.ratio:.2f}x faster than its float form (95 % interval {ratio.ci[0]:.2f}-" in sentence
+    assert "top1 98.9 % (97.2-99.6) against 98.6 % float" in sentence
+    assert "90.9 kB, 3.5x smaller" in sentence
+    assert all(finding.tone == "good" for finding in findings(report, report.targets[0]))
+
+
+def test_findings_name_the_operators_when_some_run_in_float(report: Report):
+    target = _target(report, coverage={"float_ops": 2, "float_op_names": ("Softmax", "Erf")})
+    found = _finding(report, "Integer", target)
+    assert (found.tone, found.text) == ("warn", "2 of 23 operators run in float (Softmax, Erf)")
+
+
+@pytest.mark.parametrize(
+    ("change", "tone", "says"),
+    [
+        ({"oracle_mismatches": 3, "first_mismatch": "conv2"}, "bad", "first in conv2"),
+        ({"layer_off_by_more": 5}, "bad", "5 layer values off by 2 or more"),
+        ({"oracle_nodes": 0}, "warn", "no integer node was compared"),
+    ],
+)
+def test_findings_do_not_call_an_engine_faithful_when_it_is_not(
+    report: Report, change: dict[str, object], tone: str, says: str
+):
+    found = _finding(report, "Faithful", _target(report, fidelity=change))
+    assert found.tone == tone
+    assert says in found.text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "tone", "says"),
+    [
+        ("slower", "bad", "slower, 0.90x the speed of its float form"),
+        ("same", "warn", "as fast as its float form"),
+        ("inconclusive", "warn", "inconclusive, 0.90x"),
+    ],
+)
+def test_findings_say_so_when_the_engine_is_not_faster(report: Report, verdict: str, tone: str, says: str):
+    speedup = Speedup.model_validate({"ratio": 0.9, "ci": (0.85, 0.95), "verdict": verdict})
+    baseline = report.targets[0].baselines[1].model_copy(update={"speedup": speedup})
+    found = _finding(report, "Fast", _target(report, baselines=(baseline,)))
+    assert found.tone == tone
+    assert found.text.startswith(says)
+
+
+def test_findings_are_silent_on_speed_when_nothing_was_timed_beside_the_engine(report: Report):
+    topics = [finding.topic for finding in findings(report, _target(report, baselines=()))]
+    assert topics == ["Integer", "Faithful", "Accurate", "Small"]
+
+
+def test_findings_warn_when_accuracy_is_measurably_below_float(report: Report):
+    low = Metric(name="top1", value=0.95, ci95=(0.92, 0.97), n=360)
+    assert _finding(report, "Accurate", _target(report, metric=low)).tone == "warn"
+
+
+def test_findings_warn_when_the_engine_is_no_smaller(report: Report):
+    found = _finding(report, "Small", _target(report, size_bytes=400_000))
+    assert (found.tone, found.text) == ("warn", "400 kB, no smaller than its float file (321 kB)")
+
+
+def test_gates_finding_names_failed_gates(report: Report):
+    failed = report.gates[2].model_copy(update={"passed": False})
+    found = gates_finding(report.model_copy(update={"gates": (*report.gates[:2], failed)}))
+    assert found is not None
+    assert (found.tone, found.figure) == ("bad", "2 of 3 passed")
+    assert found.text == "1 of 3 gates failed: max_p90_ms (limit 0.08, is 0.0612)"
+    assert gates_finding(report.model_copy(update={"gates": ()})) is None
