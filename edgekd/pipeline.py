@@ -1,8 +1,9 @@
 """The pipeline is a function: from a spec to a report, top to bottom."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+
+import yaml
 
 from edgekd.core.machine import machine
 from edgekd.core.store import Runner, Store
@@ -12,9 +13,9 @@ from edgekd.distill.quantize_student import PtqStudent, quantize_student
 from edgekd.export.export_marked import export_marked
 from edgekd.lower.marked import MarkedOnnx
 from edgekd.quant.student import QuantStudent
-from edgekd.report.build import Results, TargetResults, build_report
 from edgekd.report.publish import publish
 from edgekd.report.schema import Report
+from edgekd.results import Results, TargetResults, build_report, engine_name
 from edgekd.runtimes.stages import Engine, TargetOnnx, build_engine, lower_for
 from edgekd.search.search_student import search_student
 from edgekd.spec import Pipeline, Target
@@ -111,10 +112,14 @@ def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Repor
         targets=targets,
         stages=tuple(store.records),
         command=command,
-        created=datetime.now(UTC),
     )
     report = build_report(results)
-    publish(report, results, runs / spec.name)
+    publish(
+        report,
+        engines={engine_name(done.target): done.engine.engine_path for done in targets},
+        spec_yaml=yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False),
+        folder=runs / spec.name,
+    )
     return report
 
 

@@ -1,17 +1,19 @@
 """What a pipeline file can say, in full. The unions are the registry of plug-ins: a new one is one file and one line."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from edgekd.core.spec_base import Spec
 from edgekd.core.spec_file import load_spec
+from edgekd.data.dataset import DataSpec
 from edgekd.data.digits import DigitsSpec
 from edgekd.data.parquet import ParquetSpec
 from edgekd.device.local import LocalDevice
 from edgekd.distill.hinton import HintonSpec
 from edgekd.distill.none import NoneSpec
+from edgekd.errors import SpecError
 from edgekd.quant.calibrated import CalibratedSpec
 from edgekd.quant.lsq import LsqSpec
 from edgekd.quant.student import QuantizeSpec
@@ -29,6 +31,10 @@ Quantizer = Annotated[LsqSpec | CalibratedSpec, Field(discriminator="kind")]
 Distill = Annotated[NoneSpec | HintonSpec, Field(discriminator="kind")]
 Task = ClassificationSpec
 Device = LocalDevice
+
+
+SMALL_IMAGE = 64
+"""Pixels below which a stem with stride 2 leaves too little work per layer for integer kernels to pay."""
 
 
 class Teacher(TeacherSpec):
@@ -113,8 +119,8 @@ class Pipeline(Spec):
         for index, target in enumerate(self.targets):
             if self.quantize.profile not in target.profiles:
                 msg = (
-                    f"targets.{index} ({target.kind}) cannot run quantize.profile {self.quantize.profile!r} in integers: "
-                    f"set quantize.profile to one of {', '.join(target.profiles)}"
+                    f"targets.{index} ({target.kind}) cannot run quantize.profile {self.quantize.profile!r} "
+                    f"in integers: set quantize.profile to one of {', '.join(target.profiles)}"
                 )
                 raise ValueError(msg)
         return self
@@ -127,3 +133,52 @@ def load_pipeline(path: Path, overrides: tuple[str, ...] = ()) -> Pipeline:
         SpecError: With file, key and line of the first mistake, and how to mend it.
     """
     return load_spec(Pipeline, path, overrides)
+
+
+def data_from_text(text: str) -> DataSpec:
+    """Return the data that a command line names: ``digits``, ``parquet:PATH`` or a pipeline file.
+
+    Raises:
+        SpecError: If it is neither.
+    """
+    if text.endswith((".yaml", ".yml")):
+        return load_pipeline(Path(text)).data
+    kind, _, path = text.partition(":")
+    given = {"kind": kind, **({"path": path} if path else {})}
+    try:
+        found: DataSpec = TypeAdapter(Data).validate_python(given)
+    except ValidationError as e:
+        what = f"--data {text!r}: {e.errors()[0]['msg']}"
+        fix = f"KIND or KIND:PATH, with KIND one of: {', '.join(members('data'))}"
+        raise SpecError(what, where="--data", fix=fix) from e
+    return found
+
+
+def members(kind: str) -> dict[str, str]:
+    """Return the plug-ins of a kind: the word in the pipeline file -> the first line of its docstring."""
+    union = KINDS[kind]
+    options = get_args(get_args(union)[0]) if get_origin(union) is Annotated else (union,)
+    return {
+        option.model_fields["kind"].default: (option.__doc__ or "").strip().splitlines()[0]
+        for option in options
+    }
+
+
+def advice(spec: Pipeline) -> list[str]:
+    """Say before training what a pipeline will and will not buy."""
+    notes = []
+    network, quantize = spec.student.network, spec.quantize
+    height = spec.data.info().height
+    if isinstance(network, MobileNetV2Spec) and network.stem == "imagenet" and height < SMALL_IMAGE:
+        notes.append(
+            f"student.network.stem 'imagenet' at {height} pixels leaves layers too small for integers to pay "
+            "(0.9x of float measured at 32 pixels): set stem: small"
+        )
+    low = min(quantize.weights.bits, quantize.activations.bits)
+    if low < 8:
+        notes.append(f"{low} bits make the file smaller, not faster: ONNX Runtime computes in 8-bit kernels")
+    if quantize.profile == "portable":
+        notes.append(
+            "profile portable gives ReLU tensors 128 levels instead of 256, so that TensorRT fits too"
+        )
+    return notes

@@ -1,7 +1,7 @@
 """Profiles: what a runtime's integer kernels can represent, and therefore where training puts quantizers.
 
-A network is trained for a profile. Changing a profile's meaning changes what was trained, so each carries a version
-that the store keys on and every report prints.
+A network is trained for a profile. Changing a profile's meaning changes what was trained, so each carries a
+version that the store keys on and every report prints.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ class Profile:
         name: The word in the pipeline file.
         version: Raised when the meaning changes.
         edges: ``outputs``: every operator's result is quantized once. ``inputs``: only what a convolution, a
-            matrix product or an average pool reads is quantized, so that the runtime may fuse across the rest.
+            matrix product or an average pool reads is quantized, so that the runtime may fuse across the
+            rest.
         add_inputs: Which inputs of a residual addition are quantized: both, or only the skip connection.
         storage: Integer type of activations in the file.
         signed_zero_point: Stored code of the real number 0 for tensors that can be negative.
@@ -54,8 +55,8 @@ class Profile:
 PROFILES: dict[ProfileName, Profile] = {
     profile.name: profile
     for profile in (
-        # ONNX Runtime CPU fuses a ReLU into the kernel only when code 0 is the type's minimum, and an addition
-        # only when both inputs are quantized.
+        # ONNX Runtime CPU fuses a ReLU into the kernel only when code 0 is the type's minimum, and an
+        # addition only when both inputs are quantized.
         Profile(
             name="ort",
             version=1,
@@ -78,8 +79,8 @@ PROFILES: dict[ProfileName, Profile] = {
             non_negative_qmax=127,
             bias="float",
         ),
-        # Both can represent this: u8 code 128 is s8 code 0, and ReLU tensors stay within 0..127. TensorRT then
-        # does not fuse conv + add, a known cost.
+        # Both can represent this: u8 code 128 is s8 code 0, and ReLU tensors stay within 0..127. TensorRT
+        # then does not fuse conv + add, a known cost.
         Profile(
             name="portable",
             version=1,

@@ -15,10 +15,13 @@ class Spec(BaseModel):
     def digest(self) -> str:
         """Hex sha256: what the store uses as this spec's identity.
 
-        A nested spec counts with its own digest, so that one whose meaning depends on files can add their contents.
+        A nested spec counts with its own digest, so that one whose meaning depends on files can add their
+        contents.
         """
         plain = self.model_dump(mode="json")
-        return json_digest({name: _identity(getattr(self, name), plain[name]) for name in type(self).model_fields})
+        return json_digest(
+            {name: _identity(getattr(self, name), plain[name]) for name in type(self).model_fields}
+        )
 
 
 def _identity(value: object, plain: object) -> object:

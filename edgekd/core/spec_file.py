@@ -44,11 +44,15 @@ def _read(path: Path) -> str:
     try:
         if path.stat().st_size > LARGEST_BYTES:
             what = f"the file has more than {LARGEST_BYTES} bytes: no pipeline file"
-            raise SpecError(what, where=str(path), fix="give a YAML file, such as pipelines/mobilenet_int8.yaml")
+            raise SpecError(
+                what, where=str(path), fix="give a YAML file, such as pipelines/mobilenet_int8.yaml"
+            )
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
         what = f"cannot read the pipeline file: {e}"
-        raise SpecError(what, where=str(path), fix="give a YAML file, such as pipelines/mobilenet_int8.yaml") from e
+        raise SpecError(
+            what, where=str(path), fix="give a YAML file, such as pipelines/mobilenet_int8.yaml"
+        ) from e
 
 
 def _parse(text: str, where: str) -> Any:
@@ -159,7 +163,9 @@ def _resolve(schema: Any, node: Any) -> Any:
     while True:
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rpartition("/")[2]]
-        elif "anyOf" in node and len([option for option in node["anyOf"] if option.get("type") != "null"]) == 1:
+        elif (
+            "anyOf" in node and len([option for option in node["anyOf"] if option.get("type") != "null"]) == 1
+        ):
             node = next(option for option in node["anyOf"] if option.get("type") != "null")
         else:
             return node

@@ -3,10 +3,12 @@
 Paper: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, arXiv:1503.02531.
 
     p = softmax(z / T)                                                   (eq. 1)
-    L = a * T**2 * KL(p_t || p_s) + (1 - a) * CE(y, softmax(z_s))        (sec. 2, T**2 keeps the gradients' size)
+    L = a * T**2 * KL(p_t || p_s) + (1 - a) * CE(y, softmax(z_s))        (sec. 2, T**2 keeps the gradients'
+    size)
 
-Where we differ: the KL term is averaged over the batch only, never over the classes. A float student of the same
-architecture is trained first with the same loss; then quantizers are placed, calibrated and trained with it.
+Where we differ: the KL term is averaged over the batch only, never over the classes. A float student of the
+same architecture is trained first with the same loss; then quantizers are placed, calibrated and trained
+with it.
 """
 
 from typing import Literal

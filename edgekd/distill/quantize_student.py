@@ -63,7 +63,7 @@ def quantize_student(
 ) -> None:
     """Calibrate by every method; keep the grids whose logits are nearest to the float student's."""
     images = torch.tensor(quantize.calibration.images(data))
-    batches = images.split(CALIBRATION_BATCH)
+    batches = torch.split(images, CALIBRATION_BATCH)
     network = student_network(student, arch, data.info())
     float_student.load_into(network)
     seen, test = Split(images.numpy(), np.zeros(len(images), np.int64)), data.split("test")

@@ -1,7 +1,8 @@
-"""The stage ``export_marked``: the trained student leaves torch as a graph with marks, and proves that it did.
+"""The stage ``export_marked``: the trained student leaves torch as a graph with marks, and proves that it
+did.
 
-The marked graph is the contract between training and every runtime. Before it is stored, it is evaluated layer by
-layer (:mod:`edgekd.verify.layers`) against torch's own tensors.
+The marked graph is the contract between training and every runtime. Before it is stored, it is evaluated
+layer by layer (:mod:`edgekd.verify.layers`) against torch's own tensors.
 """
 
 from pathlib import Path
@@ -17,7 +18,7 @@ from edgekd.errors import ExportError
 from edgekd.export.onnx_file import INPUT_NAME, export_onnx
 from edgekd.lower.marked import MARKED, PROBES, TEST_LOGITS, MarkedOnnx
 from edgekd.quant.placement import activation_quantizers
-from edgekd.quant.student import QuantStudent, QuantizeSpec, load_student
+from edgekd.quant.student import QuantizeSpec, QuantStudent, load_student
 from edgekd.runtimes.layer_reference import compare_layers
 from edgekd.train.evaluate import predict
 from edgekd.zoo.student import StudentArch, StudentSpec
@@ -27,7 +28,12 @@ PROBE_IMAGES = 16
 
 @stage(MarkedOnnx, version=1)
 def export_marked(
-    folder: Path, student: QuantStudent, arch: StudentArch, spec: StudentSpec, quantize: QuantizeSpec, data: DataSpec
+    folder: Path,
+    student: QuantStudent,
+    arch: StudentArch,
+    spec: StudentSpec,
+    quantize: QuantizeSpec,
+    data: DataSpec,
 ) -> None:
     """Write the marked graph, the probes and the student's logits on the test split."""
     network = load_student(student, spec, arch, quantize, data.info())
@@ -49,7 +55,9 @@ def write_marked(folder: Path, student: fx.GraphModule, probes: Tensor) -> None:
     wrong = [layer for layer in layers if layer.off_by_more]
     if wrong:
         what = f"the exported layer {wrong[0].name} differs from torch in {wrong[0].off_by_more} codes"
-        raise ExportError(what, where=str(folder / MARKED), fix="report this network: the export is not faithful")
+        raise ExportError(
+            what, where=str(folder / MARKED), fix="report this network: the export is not faithful"
+        )
 
 
 @torch.no_grad()

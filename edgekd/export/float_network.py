@@ -62,7 +62,13 @@ class FloatNetwork(Artifact):
 
 
 def write_float_network(
-    folder: Path, network: ImageNetwork, *, name: str, data: DataSpec, task: TaskSpec, history: list[EpochRecord]
+    folder: Path,
+    network: ImageNetwork,
+    *,
+    name: str,
+    data: DataSpec,
+    task: TaskSpec,
+    history: list[EpochRecord],
 ) -> None:
     """Write everything that a :class:`FloatNetwork` holds.
 

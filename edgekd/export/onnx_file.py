@@ -47,7 +47,9 @@ def export_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
             )
     except Exception as e:
         what = f"torch cannot export {type(network).__name__}: {str(e).strip().splitlines()[0]}"
-        raise ExportError(what, fix="export the network alone with torch.onnx.export to see the whole trace") from e
+        raise ExportError(
+            what, fix="export the network alone with torch.onnx.export to see the whole trace"
+        ) from e
     assert program is not None
     model = program.model
     model.graph.metadata_props.clear()

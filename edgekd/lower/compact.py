@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from edgekd.lower.graph import array, attribute, is_op
+from edgekd.lower.graph import array, attribute, is_op, name_of, producer
 from edgekd.lower.lowering_pass import LoweringPass
 
 _DEFAULTS = {
@@ -33,7 +33,8 @@ class DropDefaultAttributesPass(LoweringPass):
 
 
 class NameOperatorsPass(LoweringPass):
-    """Names a layer ``L`` and its constants ``L.w .ws .b .bs`` (weights, bias, scales), other operators by their codes.
+    """Names a layer ``L`` and its constants ``L.w .ws .b .bs`` (weights, bias, scales), other operators by
+    their codes.
 
     Names are read by people and paid for by every file, so they are short.
     """
@@ -41,14 +42,13 @@ class NameOperatorsPass(LoweringPass):
     def visit(self, node: ir.Node) -> bool:
         """Name one operator."""
         readers = [use.node for use in node.outputs[0].uses()]
-        weight = node.inputs[1] if is_op(node, "Conv", "Gemm", "MatMul") else None
-        dequantize = weight.producer() if weight is not None else None
+        dequantize = producer(node, 1, "DequantizeLinear") if is_op(node, "Conv", "Gemm", "MatMul") else None
         node.name = ""
         if dequantize is not None and array(dequantize.inputs[0]) is not None:
-            mark = str(dequantize.inputs[0].name)
+            mark = name_of(dequantize.inputs[0])
             node.name = mark[: mark.index(".weight")]
             _rename(dequantize, node.name, ("w", "ws", "wz"))
-            bias = node.inputs[2].producer() if len(node.inputs) > 2 and node.inputs[2] is not None else None
+            bias = producer(node, 2, "DequantizeLinear")
             if bias is not None:
                 _rename(bias, node.name, ("b", "bs"))
         elif len(readers) == 1 and is_op(readers[0], "QuantizeLinear"):

@@ -1,8 +1,9 @@
 """The marked graph as a float reference, cut at every activation quantizer.
 
-Each quantizer's result becomes an *input* of the reference and its codes become an *output*. Fed with the numbers that
-an engine holds at those places, the reference computes what the trained network would make of them, layer by layer: an
-error in one layer is seen there and nowhere else.
+Each quantizer's result becomes an *input* of the reference and its codes become an *output*. Fed with the
+numbers that an engine holds at those places, the reference computes what the trained network would make of
+them, layer by
+layer: an error in one layer is seen there and nowhere else.
 """
 
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ class ExpandWeightMarksPass(LoweringPass):
             return False
         scale, axis = array(node.inputs[1]), int(attribute(node, "axis"))
         assert scale is not None
-        shaped = scale.reshape([-1 if dim == axis else 1 for dim in range(weight.ndim)]) if axis >= 0 else scale
+        shaped = (
+            scale.reshape([-1 if dim == axis else 1 for dim in range(weight.ndim)]) if axis >= 0 else scale
+        )
         codes = np.clip(np.round(weight / shaped), attribute(node, "qmin"), attribute(node, "qmax"))
         name = f"{attribute(node, 'mark')}/snapped"
         replace(node, constant(graph_of(node), (codes * shaped).astype(np.float32), name))
@@ -84,7 +87,9 @@ class CutAtQuantizersPass(LoweringPass):
         graph, mark = graph_of(node), str(attribute(node, "mark"))
         scaled = insert_before(node, "Div", [node.inputs[0], node.inputs[1]])
         rounded = insert_before(node, "Round", [scaled])
-        bounds = [constant(graph, np.float32(attribute(node, key)), f"{mark}/{key}") for key in ("qmin", "qmax")]
+        bounds = [
+            constant(graph, np.float32(attribute(node, key)), f"{mark}/{key}") for key in ("qmin", "qmax")
+        ]
         codes = insert_before(node, "Clip", [rounded, *bounds], output=mark + CODES_SUFFIX)
         codes.type = ir.TensorType(ir.DataType.FLOAT)
         graph.outputs.append(codes)

@@ -3,9 +3,9 @@
     gain * (w . x + b - mean) / sqrt(var + eps) + beta
     = sign * |g| * (w . x) + (b - mean) * g + beta        with g = gain / sqrt(var + eps) per output channel
 
-``|g|`` multiplies the channel's scale, the sign multiplies its codes (their range is narrow, so they stay in it), and
-the rest is the new bias. A channel with gain 0 gets scale 0 here; :mod:`edgekd.lower.integer_bias` gives it codes 0 and
-a usable scale.
+``|g|`` multiplies the channel's scale, the sign multiplies its codes (their range is narrow, so they stay in
+it), and the rest is the new bias. A channel with gain 0 gets scale 0 here; :mod:`edgekd.lower.integer_bias`
+gives it codes 0 and a usable scale.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from edgekd.core.rules import rule
 from edgekd.errors import LowerError
-from edgekd.lower.graph import array, attribute, constant, graph_of, is_op, replace
+from edgekd.lower.graph import array, attribute, constant, graph_of, is_op, name_of, producer, replace
 from edgekd.lower.lowering_pass import LoweringPass
 
 
@@ -24,10 +24,9 @@ class FoldBatchNormPass(LoweringPass):
         """Fold one BatchNormalization."""
         if not is_op(node, "BatchNormalization"):
             return False
-        value = node.inputs[0]
-        layer = value.producer() if value is not None else None
-        dequantize = layer.inputs[1].producer() if is_op(layer, "Conv", "Gemm") and layer.inputs[1] else None
-        if not is_op(dequantize, "DequantizeLinear") or len(list(value.uses())) != 1:
+        layer = producer(node, 0, "Conv", "Gemm")
+        dequantize = producer(layer, 1, "DequantizeLinear")
+        if layer is None or dequantize is None or len(list(layer.outputs[0].uses())) != 1:
             what = f"BatchNorm {node.name} does not follow a quantized layer that nothing else reads"
             raise LowerError(what, fix=rule("batch_norm").advice)
         _fold(node, layer, dequantize)
@@ -44,7 +43,7 @@ def _fold(node: ir.Node, layer: ir.Node, dequantize: ir.Node) -> None:
     bias = _float64(layer.inputs[2]) if len(layer.inputs) > 2 and layer.inputs[2] is not None else 0.0
     sign = np.where(factor < 0, -1, 1).astype(np.int8).reshape([-1] + [1] * (codes.ndim - 1))
     graph = graph_of(node)
-    mark = str(dequantize.inputs[0].name)
+    mark = name_of(dequantize.inputs[0])
     dequantize.replace_input_with(0, constant(graph, codes * sign, f"{mark}.folded"))
     folded_scale = (scale.astype(np.float64) * np.abs(factor)).astype(np.float32)
     dequantize.replace_input_with(1, constant(graph, folded_scale, f"{mark}.folded.scale"))

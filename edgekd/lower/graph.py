@@ -43,7 +43,9 @@ def constant(graph: ir.Graph, data: NDArray[Any] | np.generic, name: str) -> ir.
     if name in graph.initializers:
         return graph.initializers[name]
     tensor = ir.tensor(data, name=name)
-    value = ir.Value(name=name, shape=ir.Shape(data.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    value = ir.Value(
+        name=name, shape=ir.Shape(data.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
     graph.register_initializer(value)
     return value
 
@@ -62,6 +64,20 @@ def insert_before(
     node.outputs[0].name = output
     graph_of(anchor).insert_before(anchor, node)
     return node.outputs[0]
+
+
+def producer(node: ir.Node | None, index: int, *op_types: str) -> ir.Node | None:
+    """Return the operator that makes input ``index`` of ``node``, if there is one and it has one of these types."""
+    value = node.inputs[index] if node is not None and index < len(node.inputs) else None
+    found = value.producer() if value is not None else None
+    return found if is_op(found, *op_types) else None
+
+
+def name_of(value: ir.Value | None) -> str:
+    """Return the name of a value that is known to exist."""
+    assert value is not None
+    assert value.name is not None
+    return value.name
 
 
 def graph_of(node: ir.Node) -> ir.Graph:

@@ -4,7 +4,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from edgekd.lower.graph import array, constant, graph_of, insert_before, is_op
+from edgekd.lower.graph import array, constant, graph_of, insert_before, is_op, name_of, producer
 from edgekd.lower.lowering_pass import LoweringPass
 
 LARGEST_BIAS_CODE = 2**30  # leaves the accumulator as much room again
@@ -13,16 +13,17 @@ LARGEST_BIAS_CODE = 2**30  # leaves the accumulator as much room again
 class IntegerBiasPass(LoweringPass):
     """``Conv(DQ(x), DQ(w), b)`` -> ``Conv(DQ(x), DQ(w), DQ(b int32))``.
 
-    A channel whose scale is so small that its bias would overflow (a dead channel, gain 0) gets the smallest scale
-    that holds the bias, and its codes are rounded to it: they are 0, or far below one step of the result.
+    A channel whose scale is so small that its bias would overflow (a dead channel, gain 0) gets the smallest
+    scale that holds the bias, and its codes are rounded to it: they are 0, or far below one step of the
+    result.
     """
 
     def visit(self, node: ir.Node) -> bool:
         """Rewrite the bias of one layer."""
-        if not is_op(node, "Conv", "Gemm") or len(node.inputs) < 2:
+        if not is_op(node, "Conv", "Gemm"):
             return False
-        x, w = (value.producer() if value is not None else None for value in node.inputs[:2])
-        if x is None or w is None or not is_op(x, "DequantizeLinear") or not is_op(w, "DequantizeLinear"):
+        x, w = (producer(node, index, "DequantizeLinear") for index in (0, 1))
+        if x is None or w is None:
             return False
         codes, scale, x_scale = (array(value) for value in (w.inputs[0], w.inputs[1], x.inputs[1]))
         if codes is None or scale is None or x_scale is None:
@@ -31,16 +32,21 @@ class IntegerBiasPass(LoweringPass):
         bias = array(node.inputs[2]) if has_bias else np.zeros(codes.shape[0], np.float32)
         assert bias is not None
         usable = usable_scale(scale, bias, x_scale)
-        graph, mark = graph_of(node), str(w.inputs[0].name)
+        graph, mark = graph_of(node), name_of(w.inputs[0])
         if not np.array_equal(usable, scale):
             w.replace_input_with(0, constant(graph, rescale_codes(codes, scale, usable), mark))
             w.replace_input_with(1, constant(graph, usable, f"{mark}.scale"))
         bias_scale = (np.float32(x_scale) * usable).astype(np.float32)
         bias_codes = np.round(bias.astype(np.float64) / bias_scale).astype(np.int32)
-        inputs = [constant(graph, bias_codes, f"{mark}.bias"), constant(graph, bias_scale, f"{mark}.bias.scale")]
+        inputs = [
+            constant(graph, bias_codes, f"{mark}.bias"),
+            constant(graph, bias_scale, f"{mark}.bias.scale"),
+        ]
         node.resize_inputs(3)
         node.replace_input_with(2, insert_before(node, "DequantizeLinear", inputs, attributes={"axis": 0}))
-        if is_op(node, "Gemm"):  # without it ONNX Runtime 1.32 leaves a Gemm with per-channel weights in float
+        if is_op(
+            node, "Gemm"
+        ):  # without it ONNX Runtime 1.32 leaves a Gemm with per-channel weights in float
             w.resize_inputs(3)
             w.replace_input_with(2, constant(graph, np.zeros(codes.shape[0], np.int8), f"{mark}.zero"))
         return True

@@ -18,7 +18,12 @@ class QuantizeScalarsPass(LoweringPass):
         for index, value in enumerate(node.inputs):
             data = array(value)
             other = node.inputs[1 - index]
-            if data is None or data.size != 1 or other is None or not is_op(other.producer(), "DequantizeLinear"):
+            if (
+                data is None
+                or data.size != 1
+                or other is None
+                or not is_op(other.producer(), "DequantizeLinear")
+            ):
                 continue
             number = float(data.reshape(()))
             negative = number < 0

@@ -16,7 +16,11 @@ class ShareCodesPass(LoweringPass):
         """Move one operator in front of the DequantizeLinear that it reads."""
         value = node.inputs[0] if is_op(node, *_SHARING) else None
         dequantize = value.producer() if value is not None else None
-        if dequantize is None or not is_op(dequantize, "DequantizeLinear") or array(dequantize.inputs[0]) is not None:
+        if (
+            dequantize is None
+            or not is_op(dequantize, "DequantizeLinear")
+            or array(dequantize.inputs[0]) is not None
+        ):
             return False
         codes, scale, zero = dequantize.inputs[:3]
         moved = _on_codes(node, codes, zero)

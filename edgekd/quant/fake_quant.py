@@ -1,11 +1,12 @@
 """What fake quantization means, in the only place that says it.
 
-Everything else (the marks in the exported graph, the codes in the engine, the oracle) is proved equal to this by test.
+Everything else (the marks in the exported graph, the codes in the engine, the oracle) is proved equal to
+this by test.
 
 Source:
     Uniform affine quantization with straight-through gradients: Jacob et al. 2018, arXiv:1712.05877, sec. 3;
-    Bengio et al. 2013, arXiv:1308.3432. The gradient with respect to the scale is that of LSQ: Esser et al. 2020,
-    arXiv:1902.08153, eq. 3.
+    Bengio et al. 2013, arXiv:1308.3432. The gradient with respect to the scale is that of LSQ: Esser et al.
+    2020, arXiv:1902.08153, eq. 3.
 """
 
 from typing import Any
@@ -46,8 +47,8 @@ class _SnapToGrid(torch.autograd.Function):
 def fake_quant(x: Tensor, scale: Tensor, grid: IntGrid, *, axis: int | None = None, mark: str = "") -> Tensor:
     """Snap ``x`` to the integer grid and return it as float.
 
-    Computes ``scale * clip(round(x / scale), qmin, qmax)``, ties to even. While a network is being exported, emits
-    one ``edgekd::FakeQuant`` mark instead, which a target's lowering turns into its own dialect.
+    Computes ``scale * clip(round(x / scale), qmin, qmax)``, ties to even. While a network is being exported,
+    emits one ``edgekd::FakeQuant`` mark instead, which a target's lowering turns into its own dialect.
 
     Args:
         x: Weights (out, in, kh, kw) or (out, in), activations of any shape, float32.
@@ -57,8 +58,9 @@ def fake_quant(x: Tensor, scale: Tensor, grid: IntGrid, *, axis: int | None = No
         mark: Name of the quantizer in the exported graph.
 
     Returns:
-        Same shape and dtype as ``x``. Gradients: with respect to ``x``, 1 inside the range and 0 outside; with
-        respect to ``scale``, ``round(v) - v`` inside and ``qmin`` or ``qmax`` outside, where ``v = x / scale``.
+        Same shape and dtype as ``x``. Gradients: with respect to ``x``, 1 inside the range and 0 outside;
+        with respect to ``scale``, ``round(v) - v`` inside and ``qmin`` or ``qmax`` outside, where ``v = x /
+        scale``.
 
     Raises:
         SchemeError: If ``scale`` does not have the shape that ``axis`` asks for.

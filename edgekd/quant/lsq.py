@@ -1,13 +1,15 @@
 """LSQ: the step size is learned with the weights.
 
-Paper: Esser, McKinstry, Bablani, Appuswamy, Modha, "Learned Step Size Quantization", ICLR 2020, arXiv:1902.08153.
+Paper: Esser, McKinstry, Bablani, Appuswamy, Modha, "Learned Step Size Quantization", ICLR 2020,
+    arXiv:1902.08153.
 
     v_bar = round(clip(v / s, -Qn, Qp)),  v_hat = s * v_bar                                       (eq. 1, 2)
     d v_hat / d s = round(v/s) - v/s inside, -Qn or Qp outside                                    (eq. 3)
     the gradient of s is multiplied by g = 1 / sqrt(N * Qp), N = number of weights, or of features  (sec. 2.2)
 
 Where we differ: weights have one step per output channel (N counts one channel) and a narrow range; the start
-comes from calibration instead of ``2 * mean(abs(v)) / sqrt(Qp)``; N of an activation counts one sample's features.
+comes from calibration instead of ``2 * mean(abs(v)) / sqrt(Qp)``; N of an activation counts one sample's
+features.
 """
 
 import math

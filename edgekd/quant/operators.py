@@ -116,7 +116,9 @@ def onnx_op(node: fx.Node, modules: dict[str, nn.Module]) -> str:
         spoken = f"Tensor.{node.target}"
     if found is None:
         what = f"no quantization rule for {spoken}"
-        raise SchemeError(what, where=module_path(node), fix=f"use one of: {', '.join(supported_operations())}")
+        raise SchemeError(
+            what, where=module_path(node), fix=f"use one of: {', '.join(supported_operations())}"
+        )
     return found
 
 

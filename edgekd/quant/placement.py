@@ -22,8 +22,8 @@ _READS_QUANTIZED = ("Conv", "Gemm", "MatMul", "AveragePool", "GlobalAveragePool"
 class Placement:
     """Puts weight and activation quantizers into one traced network, in place.
 
-    The graph is seen as groups: an operator whose result starts a new grid, followed by the operators that run
-    inside its kernel (BatchNorm, ReLU). What comes out of a group is quantized once.
+    The graph is seen as groups: an operator whose result starts a new grid, followed by the operators that
+    run inside its kernel (BatchNorm, ReLU). What comes out of a group is quantized once.
     """
 
     def __init__(self, graph_module: fx.GraphModule, scheme: QuantScheme) -> None:
@@ -33,7 +33,8 @@ class Placement:
         calls = [node for node in graph_module.graph.nodes if node.op in _CALLS]
         self.ops = {node: onnx_op(node, self.modules) for node in calls}
         self.order = {node: index for index, node in enumerate(graph_module.graph.nodes)}
-        graph_module.quantizers = nn.ModuleDict()
+        self.quantizers = nn.ModuleDict()
+        graph_module.add_module("quantizers", self.quantizers)
 
     def place(self) -> None:
         """Place every quantizer that the profile asks for."""
@@ -79,6 +80,7 @@ class Placement:
         for node in self.ops:
             if self._is_pixels(node):
                 grid = self.modules[str(node.target)]
+                assert isinstance(grid, PixelGrid)
                 marked = MarkedPixels(grid.scale, grid.zero_point)
                 self.graph_module.set_submodule(str(node.target), marked)
 
@@ -106,7 +108,7 @@ class Placement:
         quantizer = self.scheme.activations.build(grid, axis=None, mark=self._mark(head))
         quantizer.largest_scale = self._largest_scale(node, head, grid)
         name = quantizer.mark.replace(".", "_")
-        self.graph_module.quantizers[name] = quantizer
+        self.quantizers[name] = quantizer
         with self.graph_module.graph.inserting_after(node):
             quantized = self.graph_module.graph.call_module(f"quantizers.{name}", (node,))
         for user in users:
@@ -128,8 +130,12 @@ class Placement:
             name = _name(head)
         else:
             path = module_path(head).removeprefix("body.")
-            name = self.ops[head].lower() if path in ("(top level)", "body") else f"{path}.{self.ops[head].lower()}"
-        taken = set(self.graph_module.quantizers)
+            name = (
+                self.ops[head].lower()
+                if path in ("(top level)", "body")
+                else f"{path}.{self.ops[head].lower()}"
+            )
+        taken = set(self.quantizers)
         candidates = [name, *(f"{name}_{index}" for index in range(2, len(taken) + 3))]
         return next(text for text in candidates if text.replace(".", "_") not in taken)
 
@@ -161,7 +167,9 @@ class Placement:
         if op == "BatchNormalization":
             return self.ops[before] in _WEIGHTED
         role = rules_for(self.ops[before])[0].role if rules_for(self.ops[before]) else None
-        return role is Role.QUANTIZE or (self.ops[before] == "BatchNormalization" and self._is_absorbed(before))
+        return role is Role.QUANTIZE or (
+            self.ops[before] == "BatchNormalization" and self._is_absorbed(before)
+        )
 
     def _group_end(self, head: fx.Node) -> fx.Node:
         end = head
@@ -221,7 +229,7 @@ def weight_quantizers(student: fx.GraphModule) -> dict[str, tuple[nn.Module, Qua
     found: dict[str, tuple[nn.Module, Quantizer]] = {}
     for module in student.modules():
         if parametrize.is_parametrized(module, "weight"):
-            quantizer = module.parametrizations["weight"][0]  # type: ignore[union-attr,index]
+            quantizer = module.parametrizations["weight"][0]  # type: ignore[index]
             if isinstance(quantizer, Quantizer):
                 found[quantizer.mark] = (module, quantizer)
     return found

@@ -24,8 +24,8 @@ def prepare(
     Train it like any module; call :func:`edgekd.calibrate` first, so that the scales start from real data.
 
     Args:
-        model: Any network that torch.fx can trace. With an :class:`edgekd.zoo.pixels.ImageNetwork` around it, the
-            engine takes raw uint8 NHWC images.
+        model: Any network that torch.fx can trace. With an :class:`edgekd.zoo.pixels.ImageNetwork` around
+            it, the engine takes raw uint8 NHWC images.
         example: One batch of inputs; the network runs on it once to prove that it still works.
         profile: What the target's integer kernels can represent.
         scheme: Bits and kinds of quantizers; by default LSQ with 8 bits everywhere.

@@ -13,9 +13,9 @@ class QuantScheme:
 
     Attributes:
         profile: What the target's integer kernels can represent.
-        weights: Weight quantizers (one scale per output channel) and the bits of all but the first and last layer.
-        activations: Activation quantizers (one scale per tensor) and the bits of all but the residual stream.
-        first_layer_bits: Weight bits of the layer that reads the input.
+        weights: Weight quantizers (one scale per output channel) and the bits of all but the first and last
+        layer. activations: Activation quantizers (one scale per tensor) and the bits of all but the residual
+        stream. first_layer_bits: Weight bits of the layer that reads the input.
         last_layer_bits: Weight bits of the layer that makes the output.
         residual_bits: Activation bits of the results of residual additions.
     """

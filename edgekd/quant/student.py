@@ -10,12 +10,12 @@ from safetensors.torch import load_file, save_file
 from torch import fx
 
 from edgekd.core.artifact import Artifact
+from edgekd.core.atomic import file_sha256
 from edgekd.core.profile import PROFILES, ProfileName
 from edgekd.core.spec_base import Spec, json_digest
 from edgekd.data.dataset import DataInfo, DataSpec
 from edgekd.data.manifest import load_calibration
 from edgekd.data.paths import expand_data_path
-from edgekd.core.atomic import file_sha256
 from edgekd.quant.calibrate import CALIBRATION_METHODS, CalibrationMethod
 from edgekd.quant.prepare import prepare
 from edgekd.quant.quantizer import QuantizerSpec
@@ -29,10 +29,11 @@ class CalibrationSpec(Spec):
     """Where scales start: post-training quantization.
 
     Attributes:
-        manifest: A file that names the calibration samples and their hashes; without it, ``samples`` rows of the
-            training split are drawn with a fixed seed.
+        manifest: A file that names the calibration samples and their hashes; without it, ``samples`` rows of
+            the training split are drawn with a fixed seed.
         samples: How many are drawn without a manifest.
-        methods: Tried in this order; the one whose logits are nearest to the float student's wins. No labels are read.
+        methods: Tried in this order; the one whose logits are nearest to the float student's wins. No labels
+            are read.
     """
 
     manifest: str | None = None
@@ -107,7 +108,9 @@ class QuantStudent(Artifact):
     """A student with quantizers: weights and scales."""
 
 
-def fresh_student(spec: StudentSpec, arch: StudentArch, quantize: QuantizeSpec, info: DataInfo) -> fx.GraphModule:
+def fresh_student(
+    spec: StudentSpec, arch: StudentArch, quantize: QuantizeSpec, info: DataInfo
+) -> fx.GraphModule:
     """Build the prepared student of a pipeline, with random weights and uncalibrated scales."""
     example = torch.zeros((2, info.height, info.width, info.channels), dtype=torch.uint8)
     return prepare(student_network(spec, arch, info), example, quantize.profile, scheme=quantize.scheme)

@@ -22,7 +22,8 @@ def trace(model: nn.Module) -> fx.GraphModule:
     """Return ``model`` as a graph that keeps its modules and their paths.
 
     Raises:
-        ExportError: If the forward pass depends on values or has control flow on tensors; names file and line.
+        ExportError: If the forward pass depends on values or has control flow on tensors; names file and
+            line.
     """
     tracer = _Tracer()
     try:

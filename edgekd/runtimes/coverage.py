@@ -41,8 +41,9 @@ def coverage(optimized: onnx.ModelProto, tensors: Mapping[str, NDArray[Any]]) ->
     """Classify every operator of an optimised graph.
 
     An operator is integer if it is an integer kernel, or if it moves integers only (a Slice of codes). A
-    QuantizeLinear that reads a graph input and a DequantizeLinear that only feeds graph outputs are the border of
-    the graph and count as neither; anywhere else they mean that something beside them is float, and count as such.
+    QuantizeLinear that reads a graph input and a DequantizeLinear that only feeds graph outputs are the
+    border of the graph and count as neither; anywhere else they mean that something beside them is float,
+    and count as such.
 
     Args:
         optimized: The graph that runs.
@@ -50,7 +51,10 @@ def coverage(optimized: onnx.ModelProto, tensors: Mapping[str, NDArray[Any]]) ->
     """
     inputs = {value.name for value in optimized.graph.input}
     read_by_nodes = {name for node in optimized.graph.node for name in node.input}
-    types = {init.name: onnx.helper.tensor_dtype_to_np_dtype(init.data_type) for init in optimized.graph.initializer}
+    types = {
+        init.name: onnx.helper.tensor_dtype_to_np_dtype(init.data_type)
+        for init in optimized.graph.initializer
+    }
     types |= {name: value.dtype for name, value in tensors.items()}
     integer_ops = 0
     fallbacks = []
@@ -58,9 +62,7 @@ def coverage(optimized: onnx.ModelProto, tensors: Mapping[str, NDArray[Any]]) ->
         if node.op_type.startswith(_INTEGER_KERNELS) or _moves_integers(node, types):
             integer_ops += 1
         elif not _is_border(node, inputs, read_by_nodes):
-            fallbacks.append(
-                Fallback(node.name or node.output[0], node.op_type, explain_float(node.op_type))
-            )
+            fallbacks.append(Fallback(node.name or node.output[0], node.op_type, explain_float(node.op_type)))
     return Coverage(integer_ops, tuple(fallbacks))
 
 

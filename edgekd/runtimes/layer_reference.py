@@ -59,11 +59,13 @@ def compare_layers(marked_path: Path, codes: Tensors, inputs: Tensors) -> tuple[
     return tuple(_compare(mark, codes[mark.name], expected[mark.name + CODES_SUFFIX]) for mark in marks)
 
 
-def engine_codes(engine: Path, marked_path: Path, inputs: Tensors, *, threads: int = 1) -> dict[str, NDArray[Any]]:
+def engine_codes(
+    engine: Path, marked_path: Path, inputs: Tensors, *, threads: int = 1
+) -> dict[str, NDArray[Any]]:
     """Return the centred codes of every activation quantizer of an engine, by mark.
 
-    The tensors are made outputs of the lowered file, which is then optimised as always. That the engine itself
-    computes the same is checked on its outputs, bit by bit.
+    The tensors are made outputs of the lowered file, which is then optimised as always. That the engine
+    itself computes the same is checked on its outputs, bit by bit.
 
     Raises:
         LowerError: If watching the tensors changes the engine's outputs.
@@ -78,7 +80,11 @@ def engine_codes(engine: Path, marked_path: Path, inputs: Tensors, *, threads: i
     if changed:
         what = f"watching its tensors changes the engine's outputs {changed}"
         raise LowerError(what, where=str(engine))
-    return {mark.name: values[mark.name].astype(np.int32) - mark.zero_point for mark in marks if mark.name in values}
+    return {
+        mark.name: values[mark.name].astype(np.int32) - mark.zero_point
+        for mark in marks
+        if mark.name in values
+    }
 
 
 def _ranked(codes: NDArray[Any], mark: ActivationMark) -> NDArray[np.float32]:

@@ -17,12 +17,14 @@ Feeds = Mapping[str, NDArray[Any]]
 
 _FATAL_ONLY = 4
 
+
 @functools.cache
 def saturates_byte_products() -> bool:
     """Whether this CPU's 8-bit dot product clips intermediate sums, as x86 does without VNNI.
 
-    Asks the kernel itself: 16 products of 255 * 127 must add up. Where they do not, ONNX Runtime has to be told
-    ``session.x64quantprecision=1``; elsewhere that option only costs speed (a factor of two on a ResNet-20).
+    Asks the kernel itself: 16 products of 255 * 127 must add up. Where they do not, ONNX Runtime has to be
+    told ``session.x64quantprecision=1``; elsewhere that option only costs speed (a factor of two on a
+    ResNet-20).
     """
     node = onnx.helper.make_node("MatMulInteger", ["x", "w"], ["y"])
     graph = onnx.helper.make_graph(
@@ -91,7 +93,7 @@ def tap(model: onnx.ModelProto, tensors: Sequence[str]) -> bytes:
     tapped.CopyFrom(model)
     present = {output.name for output in tapped.graph.output}
     tapped.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in present)
-    return tapped.SerializeToString()
+    return bytes(tapped.SerializeToString())
 
 
 def tap_everything(optimized: onnx.ModelProto, feeds: Feeds) -> dict[str, NDArray[Any]]:

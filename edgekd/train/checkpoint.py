@@ -43,8 +43,8 @@ class Progress:
     Attributes:
         phase: Index of the phase that runs.
         epoch: Epochs of it that are done.
-        compiled: Whether the phase was compiled; a resumed run keeps the decision, since compiled and eager steps
-            are not bit-identical.
+        compiled: Whether the phase was compiled; a resumed run keeps the decision, since compiled and eager
+            steps are not bit-identical.
         history: One record per epoch of all phases.
     """
 

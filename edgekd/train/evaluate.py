@@ -20,7 +20,9 @@ def predict(network: nn.Module, split: Split) -> NDArray[np.float32]:
     network.eval()
     device = next(network.parameters()).device
     starts = range(0, len(split), BATCH_SIZE)
-    chunks = [network(torch.tensor(split.images[i : i + BATCH_SIZE]).to(device)).float().cpu() for i in starts]
+    chunks = [
+        network(torch.tensor(split.images[i : i + BATCH_SIZE]).to(device)).float().cpu() for i in starts
+    ]
     network.train(was_training)
     return np.asarray(torch.cat(chunks).numpy())
 

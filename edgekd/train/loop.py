@@ -58,8 +58,8 @@ def train(
 ) -> list[EpochRecord]:
     """Train ``trainee.student`` through ``phases``.
 
-    A run that was killed goes on after its last finished epoch: weights, optimizer, order of the data and the decision
-    to compile are those of the run that was killed.
+    A run that was killed goes on after its last finished epoch: weights, optimizer, order of the data and
+    the decision to compile are those of the run that was killed.
 
     Args:
         trainee: Networks and data.
@@ -125,19 +125,25 @@ class _PhaseRun:
         self.fabric = Fabric(accelerator="auto", devices=1, precision=_PRECISIONS[options.precision])
 
     def run(self, state: Progress, tensors: dict[str, Tensor]) -> None:
-        self.bare_optimizer = _optimizer(self.trainee.student, self.options, self.phase.schedule.learning_rate)
+        self.bare_optimizer = _optimizer(
+            self.trainee.student, self.options, self.phase.schedule.learning_rate
+        )
         restore_optimizer(self.bare_optimizer, tensors)
         prepare: Callable[[Any], Any] = torch.compile if state.compiled else lambda network: network
         self.student, self.optimizer = self.fabric.setup(prepare(self.trainee.student), self.bare_optimizer)
         self.teacher = None
         if self.phase.loss.needs_teacher and self.trainee.teacher is not None:
-            self.teacher = self.fabric.setup_module(prepare(self.trainee.teacher.eval().requires_grad_(False)))
+            self.teacher = self.fabric.setup_module(
+                prepare(self.trainee.teacher.eval().requires_grad_(False))
+            )
         title = f"{self.phase.name} (compiled)" if state.compiled else self.phase.name
         with progress(title, self.steps - state.epoch * self.per_epoch) as advance:
             for epoch in range(state.epoch, self.phase.schedule.epochs):
                 state.history.append(self._epoch(epoch, len(state.history), advance))
                 state.epoch = epoch + 1
-                student = {f"student.{key}": value for key, value in self.trainee.student.state_dict().items()}
+                student = {
+                    f"student.{key}": value for key, value in self.trainee.student.state_dict().items()
+                }
                 save_checkpoint(self.scratch, state, {**student, **optimizer_tensors(self.bare_optimizer)})
 
     def _epoch(self, epoch: int, data_epoch: int, advance: Callable[..., None]) -> EpochRecord:
@@ -181,7 +187,9 @@ class _PhaseRun:
 
 
 def _load_student(student: nn.Module, tensors: dict[str, Tensor]) -> None:
-    stored = {key.removeprefix("student."): value for key, value in tensors.items() if key.startswith("student.")}
+    stored = {
+        key.removeprefix("student."): value for key, value in tensors.items() if key.startswith("student.")
+    }
     if stored:
         student.load_state_dict(stored)
 
@@ -190,5 +198,8 @@ def _optimizer(student: nn.Module, options: TrainSpec, learning_rate: float) -> 
     """Return SGD with weight decay on weights only: tensors of two and more dimensions."""
     decayed = [p for p in student.parameters() if p.requires_grad and p.dim() > 1]
     others = [p for p in student.parameters() if p.requires_grad and p.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": options.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
     return torch.optim.SGD(groups, lr=learning_rate, momentum=options.momentum, nesterov=options.momentum > 0)

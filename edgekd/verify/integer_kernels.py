@@ -1,8 +1,8 @@
 """What ONNX Runtime's integer kernels compute, in exact arithmetic: the oracle.
 
-Accumulators are exact integers (float64 holds every integer below 2**53); the requantization is the float32 arithmetic
-that the kernels document in their source (mlas: quantize.cpp, qladd.cpp, qlmul.cpp, qpostprocessor.cpp), rounded half
-to even. So the expected number of mismatches is 0, on every CPU.
+Accumulators are exact integers (float64 holds every integer below 2**53); the requantization is the float32
+arithmetic that the kernels document in their source (mlas: quantize.cpp, qladd.cpp, qlmul.cpp,
+qpostprocessor.cpp), rounded half to even. So the expected number of mismatches is 0, on every CPU.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,8 @@ Kernel = Callable[[list[Array | None], Attributes], Array]
 def qlinear_conv(inputs: list[Array | None], attributes: Attributes) -> Array:
     """Return QLinearConv: (x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias) -> codes.
 
-    ``x`` is (n, c, h, w), or (n, h, w, c) with the attribute ``channels_last``; ``w`` is (out, in / group, kh, kw).
+    ``x`` is (n, c, h, w), or (n, h, w, c) with the attribute ``channels_last``; ``w`` is (out, in / group,
+    kh, kw).
     """
     x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, *rest = inputs
     assert x is not None

@@ -1,6 +1,7 @@
 """Fidelity, number one: every integer operator of the optimised graph against exact integer arithmetic.
 
-Each operator is fed the engine's own inputs, so that one wrong kernel is one wrong operator, not everything after it.
+Each operator is fed the engine's own inputs, so that one wrong kernel is one wrong operator, not everything
+after it.
 """
 
 from collections.abc import Mapping
@@ -61,7 +62,9 @@ def check_against_oracle(optimized: onnx.ModelProto, tensors: Mapping[str, NDArr
         mismatches += int(wrong.sum())
         if first is None and wrong.any():
             index = tuple(int(i) for i in np.argwhere(wrong)[0])
-            first = f"{node.name} ({node.op_type}) at {index}: engine {engine[index]}, exact {expected[index]}"
+            first = (
+                f"{node.name} ({node.op_type}) at {index}: engine {engine[index]}, exact {expected[index]}"
+            )
     return OracleResult(nodes, values, mismatches, first, tuple(sorted(set(unchecked))))
 
 
@@ -69,4 +72,4 @@ def _differs(expected: NDArray[Any], engine: NDArray[Any]) -> NDArray[np.bool_]:
     """Codes must be equal; a float result (logits) may differ by float32 rounding of the one final product."""
     if np.issubdtype(engine.dtype, np.integer):
         return np.asarray(expected != engine)
-    return ~np.isclose(expected, engine, rtol=1e-6, atol=0.0)
+    return np.asarray(~np.isclose(expected, engine, rtol=1e-6, atol=0.0))

@@ -141,7 +141,9 @@ def verify_graph(
 def float_weight_bytes(model: Path) -> int:
     """Return the bytes of all float32 constants in a file."""
     initializers = onnx.load(model).graph.initializer
-    return sum(4 * int(np.prod(init.dims)) for init in initializers if init.data_type == onnx.TensorProto.FLOAT)
+    return sum(
+        4 * int(np.prod(init.dims)) for init in initializers if init.data_type == onnx.TensorProto.FLOAT
+    )
 
 
 def _score(task: TaskSpec, logits: NDArray[np.float32], test: Split) -> Score:

@@ -1,25 +1,23 @@
-"""From artifacts and measurements to the report."""
+"""What a run made and measured, and the report of it."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import edgekd
 from edgekd.core.machine import machine
 from edgekd.core.profile import PROFILES
-from edgekd.core.statistics import wilson_interval
 from edgekd.core.store import StageRecord
-from edgekd.device.latency import LatencySamples, speedup
 from edgekd.distill.distill_float import FloatStudent
 from edgekd.distill.quantize_student import PtqStudent, PtqTrial
 from edgekd.export.float_network import FloatNetwork
 from edgekd.lower.marked import MarkedOnnx
-from edgekd.report import schema
+from edgekd.report import measured, schema
 from edgekd.runtimes.stages import Engine, TargetOnnx
 from edgekd.spec import Pipeline, Target
 from edgekd.tasks.classification import TaskSpec
 from edgekd.teacher.export_teacher import Teacher
 from edgekd.train.checkpoint import EpochRecord
-from edgekd.verify.verify_engine import Faithfulness, Verdict
+from edgekd.verify.verify_engine import Verdict
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,6 @@ class Results:
     targets: tuple[TargetResults, ...]
     stages: tuple[StageRecord, ...]
     command: str
-    created: datetime
 
 
 def build_report(results: Results) -> schema.Report:
@@ -57,7 +54,7 @@ def build_report(results: Results) -> schema.Report:
         edgekd=edgekd.__version__,
         pipeline=spec.name,
         spec_digest=spec.digest,
-        created=results.created,
+        created=datetime.now(UTC),
         command=results.command,
         machine=machine(),
         data=schema.DataReport(
@@ -75,14 +72,9 @@ def build_report(results: Results) -> schema.Report:
     )
 
 
-def metric(task: TaskSpec, correct: int, n: int) -> schema.Metric:
-    """Return a metric with its Wilson interval."""
-    return schema.Metric(name=task.metric_name, value=correct / n, ci95=wilson_interval(correct, n), n=n)
-
-
 def _float_metric(network: FloatNetwork, task: TaskSpec) -> schema.Metric:
     facts = network.facts()
-    return metric(task, facts.correct, facts.n)
+    return measured.metric(task, facts.correct, facts.n)
 
 
 def _teacher(teacher: Teacher, task: TaskSpec) -> schema.TeacherReport:
@@ -107,7 +99,7 @@ def _student(results: Results, history: list[EpochRecord]) -> schema.StudentRepo
         macs=facts.macs,
         size_bytes_float=results.float_student.onnx_path.stat().st_size,
         metric_float=_float_metric(results.float_student, spec.task),
-        metric_fake_quant=metric(spec.task, correct, len(test)),
+        metric_fake_quant=measured.metric(spec.task, correct, len(test)),
         method=spec.distill.kind,
         bits=schema.Bits(
             weights=quantize.weights.bits,
@@ -128,7 +120,7 @@ def _student(results: Results, history: list[EpochRecord]) -> schema.StudentRepo
 def _ptq_method(trial: PtqTrial, task: TaskSpec) -> schema.PtqMethod:
     return schema.PtqMethod(
         method=trial.method,
-        metric_fake_quant=metric(task, trial.correct, trial.n),
+        metric_fake_quant=measured.metric(task, trial.correct, trial.n),
         logit_mse=trial.logit_mse,
     )
 
@@ -148,14 +140,14 @@ def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
         payload_bytes=results.lowered.payload_bytes,
         float_weight_bytes=verdict.float_weight_bytes,
         download_bytes=verdict.download_bytes,
-        metric=metric(spec.task, verdict.score.correct, verdict.score.n),
+        metric=measured.metric(spec.task, verdict.score.correct, verdict.score.n),
         agreement_top1=verdict.agreement_top1,
-        fidelity=fidelity(verdict.faithfulness),
-        coverage=coverage(verdict.faithfulness),
-        latency_ms=_latency(engine, target.threads),
-        ptq_metric=None if ptq is None else metric(spec.task, ptq.correct, ptq.n),
+        fidelity=measured.fidelity(verdict.faithfulness),
+        coverage=measured.coverage(verdict.faithfulness),
+        latency_ms=measured.latency(engine, target.threads),
+        ptq_metric=None if ptq is None else measured.metric(spec.task, ptq.correct, ptq.n),
         baselines=tuple(
-            _baseline(name, engine, samples, verdict.size_bytes[name], spec.seed)
+            measured.baseline(name, engine, samples, verdict.size_bytes[name], spec.seed)
             for name, samples in verdict.latency.items()
             if name != "engine"
         ),
@@ -166,63 +158,3 @@ def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
 def engine_name(target: Target) -> str:
     """Return the name of an engine's file in a run's folder."""
     return f"model.{target.kind}.onnx"
-
-
-def fidelity(found: Faithfulness) -> schema.Fidelity:
-    """Return oracle and layers as the report says them."""
-    values = sum(layer.values for layer in found.layers)
-    return schema.Fidelity(
-        oracle_nodes=found.oracle.nodes,
-        oracle_values=found.oracle.values,
-        oracle_mismatches=found.oracle.mismatches,
-        first_mismatch=found.oracle.first_mismatch,
-        layer_tensors=len(found.layers),
-        layer_off_by_one=sum(layer.off_by_one for layer in found.layers) / max(1, values),
-        layer_off_by_more=sum(layer.off_by_more for layer in found.layers),
-        layers=tuple(
-            schema.LayerFidelity(
-                name=layer.name, off_by_one=layer.off_by_one / layer.values, off_by_more=layer.off_by_more
-            )
-            for layer in found.layers
-        ),
-    )
-
-
-def coverage(found: Faithfulness) -> schema.Coverage:
-    """Return integer coverage as the report says it."""
-    fallbacks = found.coverage.fallbacks
-    return schema.Coverage(
-        integer_ops=found.coverage.integer_ops,
-        float_ops=len(fallbacks),
-        float_op_names=tuple(item.op for item in fallbacks),
-        fallbacks=tuple(schema.Fallback(node=item.node, op=item.op, reason=item.reason) for item in fallbacks),
-    )
-
-
-def _latency(samples: LatencySamples, threads: int) -> schema.Latency:
-    return schema.Latency(
-        p50=samples.p50_ms,
-        p90=samples.p90_ms,
-        p99=samples.p99_ms,
-        mean=samples.mean_ms,
-        min=samples.min_ms,
-        n=samples.n,
-        warmup=samples.warmup,
-        threads=threads,
-    )
-
-
-def _baseline(
-    name: str, engine: LatencySamples, samples: LatencySamples, size_bytes: int, seed: int
-) -> schema.Baseline:
-    return schema.Baseline.model_validate(
-        {
-            "name": name,
-            "p50": samples.p50_ms,
-            "p90": samples.p90_ms,
-            "p99": samples.p99_ms,
-            "n": samples.n,
-            "size_bytes": size_bytes,
-            "speedup": speedup(engine, samples, seed=seed),
-        }
-    )

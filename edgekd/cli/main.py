@@ -1,0 +1,287 @@
+"""The command line. Each verb imports what it needs when it runs, so that ``edgekd --help`` is instant."""
+
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import edgekd
+from edgekd.errors import EdgeKdError, SpecError
+
+OK, BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="edgekd",
+    help="Distil a trained network into the smallest, fastest integer model that is as good, with proof.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+store_app = typer.Typer(help="Where artifacts live, how big they are, and what may go.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A pipeline file.")]
+ModelFile = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="An ONNX file, or a folder of edgekd.export.")
+]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the file.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+StoreRoot = Annotated[
+    Path | None, typer.Option("--store", help="Store folder; default $EDGEKD_STORE or the cache.")
+]
+RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that gets NAME/report.html and the engine.")]
+
+
+def main() -> None:
+    """Run the command line; the exit code says what happened (0 ok, 1 bug, 2 user error, 130 interrupted)."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except EdgeKdError as e:
+        Console(stderr=True, highlight=False).print(f"{type(e).__name__}: {e}", markup=False, soft_wrap=True)
+        sys.exit(USER_ERROR)
+    except KeyboardInterrupt:
+        Console(stderr=True).print(
+            "Interrupted. Finished stages and epochs are kept; run the command again to go on."
+        )
+        sys.exit(INTERRUPTED)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(BUG)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(edgekd.__version__)
+        raise typer.Exit
+
+
+@app.command(epilog="Example: edgekd compress pipelines/mobilenet_int8.yaml --set seed=1")
+def compress(
+    spec: SpecFile,
+    overrides: Overrides = [],  # noqa: B006  typer copies it
+    store: StoreRoot = None,
+    runs: RunsFolder = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Run a pipeline: teacher, student, quantization, engine, proof."""
+    from edgekd.core.store import Store, default_store_root
+    from edgekd.pipeline import compress as run
+    from edgekd.report.summary import print_summary
+    from edgekd.spec import load_pipeline
+
+    pipeline = load_pipeline(spec, tuple(overrides))
+    log = Console(stderr=True, highlight=False)
+    place = Store(
+        store or default_store_root(),
+        pipeline=pipeline.name,
+        announce=lambda text: log.print(text, markup=False),
+    )
+    command = " ".join(["edgekd compress", str(spec), *(f"--set {item}" for item in overrides)])
+    report = run(pipeline, place, runs=runs, command=command)
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+        return
+    print_summary(report, Console())
+    typer.echo(f"\nReport: {runs / pipeline.name / 'report.html'}")
+
+
+@app.command(epilog="Example: edgekd check pipelines/mobilenet_int8.yaml")
+def check(
+    spec: SpecFile,
+    overrides: Overrides = [],  # noqa: B006  typer copies it
+    store: StoreRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Validate a pipeline and say which stages would run, and why. Runs nothing."""
+    from edgekd.core.plan import Planner
+    from edgekd.core.store import Store, default_store_root
+    from edgekd.pipeline import build
+    from edgekd.spec import advice, load_pipeline
+
+    pipeline = load_pipeline(spec, tuple(overrides))
+    planner = Planner(Store(store or default_store_root(), pipeline=pipeline.name))
+    build(pipeline, planner)
+    notes = advice(pipeline)
+    if as_json:
+        stages = [{"name": r.name, "key": r.key, "cached": r.cached, "why": r.why} for r in planner.records]
+        _print_json(
+            {"pipeline": pipeline.name, "spec_digest": pipeline.digest, "stages": stages, "notes": notes}
+        )
+        return
+    rows = [(record.name, "cached" if record.cached else "runs", record.why) for record in planner.records]
+    _print_table(
+        f"Plan of {pipeline.name}",
+        ("stage", "", "why"),
+        [*rows, ("verify_engine", "runs", "measured every time")],
+    )
+    for note in notes:
+        typer.echo(f"note: {note}")
+
+
+@app.command(epilog="Example: edgekd verify runs/mobilenet_int8/model.onnxruntime.onnx --data digits")
+def verify(
+    model: ModelFile,
+    data: Annotated[
+        str, typer.Option(help="KIND, KIND:PATH or a pipeline file whose data section counts.")
+    ] = "",
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Prove what a model file is: integer coverage, exact arithmetic, accuracy on the test split."""
+    from edgekd.spec import data_from_text
+    from edgekd.verify.verify import verify as prove
+
+    test = data_from_text(data).split("test") if data else None
+    found = prove(model, *((test.images, test.labels) if test else (None, None)), threads=threads)
+    _show_faithfulness(model, found.faithfulness, as_json=as_json, extra={"top1": found.top1, "n": found.n})
+
+
+@app.command(epilog="Example: edgekd inspect runs/mobilenet_int8/model.onnxruntime.onnx")
+def inspect(
+    model: ModelFile, threads: Annotated[int, typer.Option(min=1)] = 1, as_json: AsJson = False
+) -> None:
+    """Show which operators of the optimised graph run in integers, and why the others do not."""
+    from edgekd.verify.verify import verify as prove
+
+    _show_faithfulness(model, prove(model, threads=threads).faithfulness, as_json=as_json, extra={})
+
+
+@app.command("list", epilog="Example: edgekd list distill")
+def list_kinds(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="data, network, quantizer, distill, target, ...")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the plug-ins of a kind, or of all kinds."""
+    from edgekd.spec import KINDS, members
+
+    if kind and kind not in KINDS:
+        what = f"unknown kind {kind!r}"
+        raise SpecError(what, where="edgekd list", fix=f"one of: {', '.join(KINDS)}")
+    found = {name: members(name) for name in ([kind] if kind else KINDS)}
+    if as_json:
+        _print_json(found)
+        return
+    rows = [(name, word, text) for name, words in found.items() for word, text in words.items()]
+    _print_table("Plug-ins", ("section", "kind", "what it is"), rows)
+
+
+@app.command(epilog="Example: edgekd schema report > report.schema.json")
+def schema(
+    of: Annotated[str, typer.Argument(metavar="spec|report", help="Which file's schema.")] = "spec",
+    as_json: Annotated[bool, typer.Option("--json", help="The schema is JSON anyway.")] = True,
+) -> None:
+    """Print the JSON schema of pipeline files or of report.json."""
+    from edgekd.report.schema import report_json_schema
+    from edgekd.spec import Pipeline
+
+    schemas = {"spec": Pipeline.model_json_schema, "report": report_json_schema}
+    if of not in schemas:
+        what = f"no schema called {of!r}"
+        raise SpecError(what, where="edgekd schema", fix="spec or report")
+    _print_json(schemas[of]())
+
+
+@store_app.command("where", epilog="Example: edgekd store where")
+def store_where(store: StoreRoot = None) -> None:
+    """Print the store's folder."""
+    from edgekd.core.store import default_store_root
+
+    typer.echo(store or default_store_root())
+
+
+@store_app.command("show", epilog="Example: edgekd store show --json")
+def store_show(store: StoreRoot = None, as_json: AsJson = False) -> None:
+    """List the entries: stage, size, which pipeline's last run used them."""
+    from edgekd.core.store import Store, default_store_root
+
+    place = Store(store or default_store_root())
+    entries = place.entries()
+    if as_json:
+        _print_json([{**vars(entry), "pipelines": list(entry.pipelines)} for entry in entries])
+        return
+    rows = [
+        (
+            e.stage,
+            e.key[:20],
+            f"{e.size_bytes / 1e6:.2f} MB",
+            ", ".join(e.pipelines) or "unused: gc removes it",
+        )
+        for e in entries
+    ]
+    _print_table(
+        f"{store or default_store_root()}: {place.size_bytes() / 1e6:.1f} MB",
+        ("stage", "key", "size", "used by"),
+        rows,
+    )
+
+
+@store_app.command("gc", epilog="Example: edgekd store gc --dry-run")
+def store_gc(
+    store: StoreRoot = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what no pipeline's last run used, interrupted work and damaged entries."""
+    from edgekd.core.store import Store, default_store_root
+
+    removed = Store(store or default_store_root()).collect_garbage(dry_run=dry_run)
+    if as_json:
+        _print_json({"count": removed.count, "size_bytes": removed.size_bytes, "dry_run": dry_run})
+        return
+    verb = "would remove" if dry_run else "removed"
+    typer.echo(f"{verb} {removed.count} entries, {removed.size_bytes / 1e6:.1f} MB")
+
+
+def _show_faithfulness(model: Path, found: Any, *, as_json: bool, extra: dict[str, Any]) -> None:
+    from edgekd.report.measured import coverage, fidelity
+
+    cover, faith = coverage(found), fidelity(found)
+    if as_json:
+        seen = {"coverage": cover.model_dump(mode="json"), "fidelity": faith.model_dump(mode="json")}
+        _print_json({"model": str(model), **extra, **seen})
+        return
+    typer.echo(f"{model}: {cover.integer_ops} operators in integers, {cover.float_ops} in float")
+    compared = f"{faith.oracle_values} values in {faith.oracle_nodes} operators"
+    typer.echo(f"oracle: {faith.oracle_mismatches} of {compared} differ from exact arithmetic")
+    if faith.first_mismatch:
+        typer.echo(f"first: {faith.first_mismatch}")
+    if faith.layer_tensors:
+        share = f"{100 * faith.layer_off_by_one:.3f} % of codes off by one"
+        typer.echo(f"layers: {share}, {faith.layer_off_by_more} by more, in {faith.layer_tensors} tensors")
+    if extra.get("top1") is not None:
+        typer.echo(f"top1: {100 * extra['top1']:.2f} % of {extra['n']}")
+    if cover.fallbacks:
+        rows = [(item.node, item.op, item.reason) for item in cover.fallbacks]
+        _print_table("In float", ("operator", "type", "why, and what to change"), rows)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2))
+
+
+def _print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False).print(table)

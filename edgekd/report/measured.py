@@ -1,0 +1,74 @@
+"""From measurements to the words of report.json."""
+
+from edgekd.core.statistics import wilson_interval
+from edgekd.device.latency import LatencySamples, speedup
+from edgekd.report import schema
+from edgekd.tasks.classification import TaskSpec
+from edgekd.verify.verify_engine import Faithfulness
+
+
+def metric(task: TaskSpec, correct: int, n: int) -> schema.Metric:
+    """Return a metric with its Wilson interval."""
+    return schema.Metric(name=task.metric_name, value=correct / n, ci95=wilson_interval(correct, n), n=n)
+
+
+def fidelity(found: Faithfulness) -> schema.Fidelity:
+    """Return oracle and layers as the report says them."""
+    values = sum(layer.values for layer in found.layers)
+    return schema.Fidelity(
+        oracle_nodes=found.oracle.nodes,
+        oracle_values=found.oracle.values,
+        oracle_mismatches=found.oracle.mismatches,
+        first_mismatch=found.oracle.first_mismatch,
+        layer_tensors=len(found.layers),
+        layer_off_by_one=sum(layer.off_by_one for layer in found.layers) / max(1, values),
+        layer_off_by_more=sum(layer.off_by_more for layer in found.layers),
+        layers=tuple(
+            schema.LayerFidelity(
+                name=layer.name, off_by_one=layer.off_by_one / layer.values, off_by_more=layer.off_by_more
+            )
+            for layer in found.layers
+        ),
+    )
+
+
+def coverage(found: Faithfulness) -> schema.Coverage:
+    """Return integer coverage as the report says it."""
+    fallbacks = found.coverage.fallbacks
+    return schema.Coverage(
+        integer_ops=found.coverage.integer_ops,
+        float_ops=len(fallbacks),
+        float_op_names=tuple(item.op for item in fallbacks),
+        fallbacks=tuple(
+            schema.Fallback(node=item.node, op=item.op, reason=item.reason) for item in fallbacks
+        ),
+    )
+
+
+def latency(samples: LatencySamples, threads: int) -> schema.Latency:
+    return schema.Latency(
+        p50=samples.p50_ms,
+        p90=samples.p90_ms,
+        p99=samples.p99_ms,
+        mean=samples.mean_ms,
+        min=samples.min_ms,
+        n=samples.n,
+        warmup=samples.warmup,
+        threads=threads,
+    )
+
+
+def baseline(
+    name: str, engine: LatencySamples, samples: LatencySamples, size_bytes: int, seed: int
+) -> schema.Baseline:
+    return schema.Baseline.model_validate(
+        {
+            "name": name,
+            "p50": samples.p50_ms,
+            "p90": samples.p90_ms,
+            "p99": samples.p99_ms,
+            "n": samples.n,
+            "size_bytes": size_bytes,
+            "speedup": speedup(engine, samples, seed=seed),
+        }
+    )
