@@ -73,7 +73,7 @@ class BuildError(EdgeKdError):
     """A runtime refuses to build an engine from a lowered graph."""
 
 
-class RuntimeMissing(EdgeKdError):
+class RuntimeMissing(EdgeKdError):  # noqa: N818  the name says the state, as in FileNotFound
     """An optional package that this step needs is not installed."""
 
 

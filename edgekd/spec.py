@@ -1,4 +1,4 @@
-"""What a pipeline file can say, in full. The unions are the registry of plug-ins: a new one is one file and one line."""
+"""What a pipeline file can say. The unions are the registry: a new plug-in is one file and one line here."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
@@ -110,7 +110,9 @@ class Pipeline(Spec):
     def _student_has_an_origin(self) -> Self:
         phase = self.distill.float_phase
         if self.student.weights is None and (phase is None or phase.epochs == 0):
-            msg = "the student has neither weights nor float training: set student.weights or distill.float_phase"
+            msg = (
+                "the student has no weights and no float training: set student.weights or distill.float_phase"
+            )
             raise ValueError(msg)
         return self
 

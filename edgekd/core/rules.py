@@ -1,8 +1,8 @@
 """The rule table: which operator becomes which integer kernel, on what condition, and what to tell the user.
 
-One table, four readers: placement (where quantizers go), lowering (what is rewritten), the lint (what a foreign
-graph does wrong) and the report (why an operator is float). ``tests/core/test_rules.py`` proves every row on the real
-ONNX Runtime: the integer form appears where the condition holds, and does not where it is broken.
+One table, four readers: placement (where quantizers go), lowering (what is rewritten), the lint (what a
+foreign graph does wrong) and the report (why an operator is float). ``tests/core/test_rules.py`` proves every
+row on the real ONNX Runtime: the integer form appears where the condition holds, not where it is broken.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Rule:
         integer_form: What ONNX Runtime runs instead; operator types of its optimised graph.
         condition: When the integer form is taken.
         advice: What to change if the operator runs in float.
-        non_negative: True if the result cannot be negative whatever the input; None if that depends on the input.
+        non_negative: True if the result is never negative; None if that depends on the input.
     """
 
     name: str
@@ -56,16 +56,16 @@ RULES: tuple[Rule, ...] = (
         ("Conv",),
         Role.QUANTIZE,
         ("QLinearConv",),
-        "input, weights and result are quantized, the result by exactly one quantizer that every consumer shares",
-        "give the convolution one output quantizer; two quantizers, or one consumer that reads the unquantized "
-        "result, keep it in float",
+        "input, weights and result are quantized, the result by one quantizer that every consumer shares",
+        "give the convolution one output quantizer; two quantizers, or a consumer of the unquantized result, "
+        "keep it in float",
     ),
     Rule(
         "gemm",
         ("Gemm",),
         Role.QUANTIZE,
         ("QGemm",),
-        "the bias is int32 with scale x_scale * w_scale; then even a last layer with float output runs in integers",
+        "the bias is int32 with scale x_scale * w_scale; a layer with float output then runs in integers",
         "store the bias as int32 behind a DequantizeLinear with scale x_scale * w_scale",
     ),
     Rule(
@@ -81,8 +81,8 @@ RULES: tuple[Rule, ...] = (
         ("BatchNormalization",),
         Role.ABSORB,
         ("QLinearConv",),
-        "it follows a convolution or a linear layer that nothing else reads; its gain goes into the per-channel "
-        "scale, the gain's sign into the codes, the rest into the bias",
+        "it follows a convolution or a linear layer that nothing else reads; its gain goes into the scale of "
+        "each channel, the gain's sign into the codes, the rest into the bias",
         "place BatchNorm directly behind a convolution whose result nothing else reads",
     ),
     Rule(
@@ -91,7 +91,7 @@ RULES: tuple[Rule, ...] = (
         Role.ABSORB,
         ("QLinearConv",),
         "the quantizer behind it stores 0 as the lowest code, so that clamping is the ReLU",
-        "use uint8 with zero point 0 behind a ReLU; with int8 and zero point 0 the convolution falls back to float",
+        "use uint8 with zero point 0 behind a ReLU; with int8 and zero point 0 the convolution runs in float",
         non_negative=True,
     ),
     Rule(
@@ -118,7 +118,7 @@ RULES: tuple[Rule, ...] = (
         Role.QUANTIZE,
         ("QLinearAdd",),
         "both inputs and the result are quantized with one integer type",
-        "quantize both inputs of the addition; a raw convolution result as input also drags the convolution to float",
+        "quantize both inputs of the addition: the raw result of a convolution drags that one to float",
     ),
     Rule(
         "mul",
@@ -169,7 +169,7 @@ RULES: tuple[Rule, ...] = (
         Role.SHARE,
         ("Slice", "Pad"),
         "they run on the codes; padding writes the zero point",
-        "move Slice and Pad in front of the DequantizeLinear: between it and a QuantizeLinear, Pad runs in float",
+        "move Slice and Pad in front of the DequantizeLinear: behind it, Pad runs in float",
         non_negative=None,
     ),
     Rule(
@@ -178,7 +178,7 @@ RULES: tuple[Rule, ...] = (
         Role.SHARE,
         ("Reshape",),
         "it runs on the codes as a Reshape",
-        "use Reshape on the codes: Flatten between DequantizeLinear and an operator keeps that operator in float",
+        "use Reshape on the codes: Flatten behind a DequantizeLinear keeps the next operator in float",
         non_negative=None,
     ),
     Rule(

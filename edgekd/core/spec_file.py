@@ -1,4 +1,4 @@
-"""Reading a spec from YAML: safe, with overrides, and with errors that name file, key, line and the way out."""
+"""Reading a spec from YAML: safe, with overrides, and with errors that name file, key, line and fix."""
 
 import difflib
 from collections.abc import Sequence

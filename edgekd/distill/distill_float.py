@@ -1,4 +1,4 @@
-"""The stage ``distill_float``: the student in float, the figure that every integer result is compared with."""
+"""The stage ``distill_float``: the student in float, the figure that integer results are compared with."""
 
 from pathlib import Path
 

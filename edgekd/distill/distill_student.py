@@ -1,4 +1,4 @@
-"""The stage ``distill_student``: the quantized phases of a method, from calibrated grids to a trained student."""
+"""The stage ``distill_student``: the quantized phases of a method, from calibrated to trained grids."""
 
 from dataclasses import asdict
 from pathlib import Path

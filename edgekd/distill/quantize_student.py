@@ -1,4 +1,4 @@
-"""The stage ``quantize_student``: post-training quantization, every report's baseline and training's start."""
+"""The stage ``quantize_student``: post-training quantization, each report's baseline and training's start."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -27,8 +27,8 @@ def export(
     Args:
         student: What :func:`edgekd.prepare` returned, trained.
         probes: A few inputs (n >= 2, ...) that fidelity is measured on.
-        folder: Gets ``model.onnx`` (the engine), ``marked.onnx`` (the trained network with marks) and
-        ``probes.npy``. target: The runtime; by default ONNX Runtime.
+        folder: Gets ``model.onnx`` (the engine), ``marked.onnx`` (the trained network) and ``probes.npy``.
+        target: The runtime; by default ONNX Runtime.
         metadata: Written into the file: class names, colour order, whatever the board has to know.
 
     Returns:

@@ -1,5 +1,4 @@
-"""The stage ``export_marked``: the trained student leaves torch as a graph with marks, and proves that it
-did.
+"""The stage ``export_marked``: the trained student leaves torch as a graph with marks, with proof.
 
 The marked graph is the contract between training and every runtime. Before it is stored, it is evaluated
 layer by layer (:mod:`edgekd.verify.layers`) against torch's own tensors.

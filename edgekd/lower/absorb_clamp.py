@@ -9,7 +9,7 @@ _ROUNDING = 1e-6  # relative: the bound of a learned scale is itself a float32
 
 
 class AbsorbClampPass(LoweringPass):
-    """``FakeQuant(Relu(x))`` -> ``FakeQuant(x)`` where the grid starts at 0; ReLU6 where it also ends by 6."""
+    """``FakeQuant(Relu(x))`` -> ``FakeQuant(x)`` where the grid starts at 0; ReLU6 if it ends by 6."""
 
     def visit(self, node: ir.Node) -> bool:
         """Bypass the clamps in front of one mark."""

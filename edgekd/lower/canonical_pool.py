@@ -8,7 +8,7 @@ from edgekd.lower.lowering_pass import LoweringPass
 
 
 class CanonicalPoolPass(LoweringPass):
-    """``ReduceMean(x, (2, 3))`` -> ``GlobalAveragePool(x)``; dropped dimensions are dropped behind the quantizer."""
+    """``ReduceMean(x, (2, 3))`` -> ``GlobalAveragePool(x)``; dimensions go behind the quantizer."""
 
     def visit(self, node: ir.Node) -> bool:
         """Rewrite one ReduceMean."""

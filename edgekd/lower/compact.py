@@ -1,4 +1,4 @@
-"""What makes a file small without changing what it computes: short names, no default attributes, no leftovers."""
+"""What makes a file small without changing what it computes: short names, no default attributes."""
 
 import onnx_ir as ir
 
@@ -33,8 +33,7 @@ class DropDefaultAttributesPass(LoweringPass):
 
 
 class NameOperatorsPass(LoweringPass):
-    """Names a layer ``L`` and its constants ``L.w .ws .b .bs`` (weights, bias, scales), other operators by
-    their codes.
+    """Names a layer ``L``, its constants ``L.w .ws .b .bs``, and other operators by their codes.
 
     Names are read by people and paid for by every file, so they are short.
     """

@@ -67,7 +67,7 @@ def insert_before(
 
 
 def producer(node: ir.Node | None, index: int, *op_types: str) -> ir.Node | None:
-    """Return the operator that makes input ``index`` of ``node``, if there is one and it has one of these types."""
+    """Return the operator that makes input ``index`` of ``node``, if it has one of these types."""
     value = node.inputs[index] if node is not None and index < len(node.inputs) else None
     found = value.producer() if value is not None else None
     return found if is_op(found, *op_types) else None

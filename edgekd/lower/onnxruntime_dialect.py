@@ -1,4 +1,4 @@
-"""From the marked graph to ONNX Runtime's dialect: uint8 activations, int8 weights, int32 biases, nothing else."""
+"""From the marked graph to ONNX Runtime's dialect: uint8 activations, int8 weights, int32 biases."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

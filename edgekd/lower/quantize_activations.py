@@ -11,8 +11,7 @@ SIGNED_ZERO_POINT = 128
 
 
 class QuantizeActivationsPass(LoweringPass):
-    """``FakeQuant(x)`` -> ``DQ(Q(x))`` on uint8, with a Clip of the codes where the grid is smaller than
-    uint8.
+    """``FakeQuant(x)`` -> ``DQ(Q(x))`` on uint8, with a Clip of the codes where the grid is smaller.
 
     The tensor of codes carries the mark's name: that is how verification finds it in the engine.
     """

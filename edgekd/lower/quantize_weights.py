@@ -8,7 +8,7 @@ from edgekd.lower.lowering_pass import LoweringPass
 
 
 class QuantizeWeightsPass(LoweringPass):
-    """``FakeQuant(w, scale)`` -> ``DequantizeLinear(codes int8, scale)``, with the arithmetic of ``fake_quant``."""
+    """``FakeQuant(w, scale)`` -> ``DequantizeLinear(codes int8, scale)``."""
 
     def visit(self, node: ir.Node) -> bool:
         """Rewrite one mark that reads a constant."""

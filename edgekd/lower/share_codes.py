@@ -10,7 +10,7 @@ _SHARING = ("MaxPool", "Slice", "Pad", "Reshape", "Flatten", "Squeeze", "Unsquee
 
 
 class ShareCodesPass(LoweringPass):
-    """``Slice(DQ(q))`` -> ``DQ(Slice(q))``; Pad writes the zero point, Relu is a Clip there, Flatten a Reshape."""
+    """``Slice(DQ(q))`` -> ``DQ(Slice(q))``; Pad writes the zero point, Relu is a Clip there."""
 
     def visit(self, node: ir.Node) -> bool:
         """Move one operator in front of the DequantizeLinear that it reads."""

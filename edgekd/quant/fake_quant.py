@@ -21,7 +21,7 @@ MARK_DOMAIN = "edgekd"
 
 
 class _SnapToGrid(torch.autograd.Function):
-    """``scale * clip(round(x / scale))`` and its straight-through gradients; ``scale`` broadcasts against ``x``."""
+    """``scale * clip(round(x / scale))`` and its gradients; ``scale`` broadcasts against ``x``."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, qmin: int, qmax: int) -> Tensor:

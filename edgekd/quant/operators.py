@@ -123,7 +123,7 @@ def onnx_op(node: fx.Node, modules: dict[str, nn.Module]) -> str:
 
 
 def module_path(node: fx.Node) -> str:
-    """Return where in the network a node comes from, such as ``blocks.3.expand``; ``(top level)`` if nowhere."""
+    """Return where a node comes from, such as ``blocks.3.expand``, or ``(top level)``."""
     stack = node.meta.get("nn_module_stack") or {}
     paths = [str(value[0]) if isinstance(value, tuple) else str(key) for key, value in stack.items()]
     return paths[-1] if paths and paths[-1] else "(top level)"

@@ -115,7 +115,7 @@ class Placement:
             user.replace_input_with(node, quantized)
 
     def _largest_scale(self, node: fx.Node, head: fx.Node, grid: IntGrid) -> float | None:
-        """ReLU6: the grid must not reach beyond 6, or the runtime keeps the clamp and the convolution in float."""
+        """ReLU6: a grid that reaches beyond 6 keeps the clamp and the convolution in float."""
         chain = node
         while chain is not head:
             if self.ops[chain] == "Clip":
@@ -140,7 +140,7 @@ class Placement:
         return next(text for text in candidates if text.replace(".", "_") not in taken)
 
     def _rule(self, node: fx.Node) -> Rule:
-        """Return the row that decides a node's role; the first of its operator type, but for a free-standing ReLU."""
+        """Return the row that decides a node's role."""
         if self.ops[node] == "Relu" and not self._is_absorbed(node):
             return rule("relu_on_codes")
         return rules_for(self.ops[node])[0]
@@ -181,7 +181,7 @@ class Placement:
         return end
 
     def _is_output(self, node: fx.Node) -> bool:
-        """Whether nothing but the network's output reads the node, possibly through operators that share its grid."""
+        """Whether only the network's output reads the node, if through operators that share its grid."""
         if not node.users:
             return True
         return all(

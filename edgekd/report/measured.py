@@ -46,6 +46,7 @@ def coverage(found: Faithfulness) -> schema.Coverage:
 
 
 def latency(samples: LatencySamples, threads: int) -> schema.Latency:
+    """Return the percentiles of an engine."""
     return schema.Latency(
         p50=samples.p50_ms,
         p90=samples.p90_ms,
@@ -61,6 +62,7 @@ def latency(samples: LatencySamples, threads: int) -> schema.Latency:
 def baseline(
     name: str, engine: LatencySamples, samples: LatencySamples, size_bytes: int, seed: int
 ) -> schema.Baseline:
+    """Return the percentiles of a model, and how much faster the engine is."""
     return schema.Baseline.model_validate(
         {
             "name": name,

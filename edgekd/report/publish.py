@@ -11,10 +11,9 @@ from edgekd.report.schema import Report
 
 
 def publish(report: Report, *, engines: Mapping[str, Path], spec_yaml: str, folder: Path) -> None:
-    """Write engines, ``report.json``, ``report.html``, ``history.jsonl`` and ``spec.resolved.yaml`` into
-    ``folder``.
+    """Write the run's folder; each file appears whole or not at all.
 
-    Each file appears whole or not at all.
+    It holds the engines, ``report.json``, ``report.html``, ``history.jsonl`` and ``spec.resolved.yaml``.
 
     Args:
         report: What the run claims.

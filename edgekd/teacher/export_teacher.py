@@ -50,7 +50,7 @@ class Teacher(FloatNetwork):
 
 
 def teacher_network(spec: TeacherSpec, info: DataInfo) -> ImageNetwork:
-    """Build the teacher with fresh weights: uint8 NHWC images in, logits out, its own normalization inside."""
+    """Build the teacher with fresh weights: uint8 NHWC images in, its own normalization inside."""
     weights = spec.weights
     mean = weights.mean if weights is not None else (_MEAN,) * info.channels
     std = weights.std if weights is not None else (_STD,) * info.channels

@@ -15,7 +15,7 @@ BATCH_SIZE = 256
 
 @torch.no_grad()
 def predict(network: nn.Module, split: Split) -> NDArray[np.float32]:
-    """Return the outputs of ``network``, in eval mode, for every image of ``split``: (n, classes), float32."""
+    """Return the outputs of ``network``, in eval mode, for a whole split: (n, classes), float32."""
     was_training = network.training
     network.eval()
     device = next(network.parameters()).device

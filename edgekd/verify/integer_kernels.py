@@ -36,7 +36,10 @@ def qlinear_conv(inputs: list[Array | None], attributes: Attributes) -> Array:
 
 
 def qgemm(inputs: list[Array | None], attributes: Attributes) -> Array:
-    """Return QGemm: (a, a_scale, a_zero, b, b_scale, b_zero, bias, y_scale, y_zero) -> codes, or float without y."""
+    """Return QGemm: (a, a_scale, a_zero, b, b_scale, b_zero, bias, y_scale, y_zero) -> codes.
+
+    Without ``y_scale`` the result is float.
+    """
     a, a_scale, a_zero, b, b_scale, b_zero, bias, y_scale, y_zero = (inputs + [None] * 9)[:9]
     left, right = _centred(a, a_zero), _centred(b, b_zero)
     left = left.T if attributes.get("transA", 0) else left
@@ -77,7 +80,10 @@ def qlinear_mul(inputs: list[Array | None], attributes: Attributes) -> Array:
 
 
 def qlinear_global_average_pool(inputs: list[Array | None], attributes: Attributes) -> Array:
-    """Return QLinearGlobalAveragePool: (x, x_scale, x_zero, y_scale, y_zero) -> codes, (n, c, 1, 1) or (n, 1, 1, c)."""
+    """Return QLinearGlobalAveragePool: (x, x_scale, x_zero, y_scale, y_zero) -> codes.
+
+    They are (n, c, 1, 1), or (n, 1, 1, c) with the attribute ``channels_last``.
+    """
     x, x_scale, x_zero, y_scale, y_zero = inputs
     assert x is not None
     axes = (1, 2) if attributes.get("channels_last", 0) else (2, 3)

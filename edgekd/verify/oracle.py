@@ -69,7 +69,7 @@ def check_against_oracle(optimized: onnx.ModelProto, tensors: Mapping[str, NDArr
 
 
 def _differs(expected: NDArray[Any], engine: NDArray[Any]) -> NDArray[np.bool_]:
-    """Codes must be equal; a float result (logits) may differ by float32 rounding of the one final product."""
+    """Codes must be equal; a float result (logits) may differ by the rounding of its one product."""
     if np.issubdtype(engine.dtype, np.integer):
         return np.asarray(expected != engine)
     return np.asarray(~np.isclose(expected, engine, rtol=1e-6, atol=0.0))

@@ -44,7 +44,7 @@ def student_network(student: StudentSpec, arch: StudentArch, info: DataInfo) -> 
 
 
 def start_from_weights(network: ImageNetwork, weights: WeightsSpec) -> None:
-    """Load given float weights into a student, in place, and fold their normalization into its first layer."""
+    """Load given float weights into a student, in place, and fold their normalization in."""
     load_weights(network.body, weights.path)
     assert isinstance(network.pixels, PixelGrid)
     fold_normalization(network.body, mean=weights.mean, std=weights.std, grid=network.pixels)
