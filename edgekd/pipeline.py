@@ -7,10 +7,10 @@ import yaml
 
 from edgekd.core.machine import machine
 from edgekd.core.store import Runner, Store
-from edgekd.distill.distill_float import FloatStudent, distill_float
 from edgekd.distill.distill_student import DistilledStudent, distill_student
 from edgekd.distill.quantize_student import PtqStudent, quantize_student
 from edgekd.export.export_marked import export_marked
+from edgekd.export.float_network import FloatStudent
 from edgekd.lower.marked import MarkedOnnx
 from edgekd.quant.student import QuantStudent
 from edgekd.report.publish import publish
@@ -18,6 +18,7 @@ from edgekd.report.schema import Report
 from edgekd.results import Results, TargetResults, build_report, engine_name
 from edgekd.runtimes.stages import Engine, TargetOnnx, build_engine, lower_for
 from edgekd.search.search_student import search_student
+from edgekd.search.train_student import train_student
 from edgekd.spec import Pipeline, Target
 from edgekd.teacher.export_teacher import Teacher, export_teacher
 from edgekd.verify.verify_engine import verify_engine
@@ -60,12 +61,10 @@ def build(spec: Pipeline, run: Runner) -> Built:
     data, task, training, seed = spec.data, spec.task, spec.training, spec.seed
     teacher = run.run(export_teacher, spec.teacher, data, task, training, seed)
     arch = run.run(search_student, spec.student)
-    float_student = run.run(
-        distill_float, spec.student, arch, teacher, spec.teacher, spec.distill, data, task, training, seed
-    )
+    float_student = run.run(train_student, spec.student, arch, data, task, training, seed)
     ptq = run.run(quantize_student, float_student, spec.student, arch, spec.quantize, data, task)
     student: QuantStudent = ptq
-    if any(phase.quantized for phase in spec.distill.phases(task)):
+    if spec.distill.phases(task):
         student = run.run(
             distill_student, ptq, spec.student, arch, teacher, spec.teacher, spec.quantize, spec.distill,
             data, task, training, seed,

@@ -7,9 +7,8 @@ import edgekd
 from edgekd.core.machine import machine
 from edgekd.core.profile import PROFILES
 from edgekd.core.store import StageRecord
-from edgekd.distill.distill_float import FloatStudent
 from edgekd.distill.quantize_student import PtqStudent, PtqTrial
-from edgekd.export.float_network import FloatNetwork
+from edgekd.export.float_network import FloatNetwork, FloatStudent
 from edgekd.lower.marked import MarkedOnnx
 from edgekd.report import measured, schema
 from edgekd.runtimes.stages import Engine, TargetOnnx

@@ -107,16 +107,6 @@ class Pipeline(Spec):
     targets: tuple[Target, ...] = Field(default=(OnnxRuntime(),), min_length=1)
 
     @model_validator(mode="after")
-    def _student_has_an_origin(self) -> Self:
-        phase = self.distill.float_phase
-        if self.student.weights is None and (phase is None or phase.epochs == 0):
-            msg = (
-                "the student has no weights and no float training: set student.weights or distill.float_phase"
-            )
-            raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
     def _targets_represent_the_profile(self) -> Self:
         for index, target in enumerate(self.targets):
             if self.quantize.profile not in target.profiles:

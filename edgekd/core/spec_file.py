@@ -70,7 +70,7 @@ def _override(tree: dict[str, Any], override: str) -> None:
     parts = keys.split(".")
     if not equals or not all(parts):
         what = f"override {override!r} is not of the form a.b=value"
-        raise SpecError(what, where="--set", fix="write for example --set distill.quantized_phase.epochs=5")
+        raise SpecError(what, where="--set", fix="write for example --set distill.schedule.epochs=5")
     node: Any = tree
     for part in parts[:-1]:
         node = _child(node, part, override)

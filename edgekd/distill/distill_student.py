@@ -1,4 +1,4 @@
-"""The stage ``distill_student``: the quantized phases of a method, from calibrated to trained grids."""
+"""The stage ``distill_student``: the phases of a method, from calibrated to trained grids."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -42,13 +42,12 @@ def distill_student(
 ) -> None:
     """Train with fake quantization, from ``start``'s weights and grids."""
     network = load_student(start, student, arch, quantize, data.info())
-    phases = [phase for phase in distill.phases(task) if phase.quantized]
     trainee = Trainee(
         network,
         load_teacher(teacher, teacher_spec, data.info()),
         data.split("train"),
         validation_metric(data, task),
     )
-    history = train(trainee, phases, training, seed=seed, scratch=folder / "scratch")
+    history = train(trainee, distill.phases(task), training, seed=seed, scratch=folder / "scratch")
     save_student(folder, network)
     write_json(folder / "history.json", [asdict(record) for record in history])

@@ -6,9 +6,8 @@ Paper: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 20
     L = a * T**2 * KL(p_t || p_s) + (1 - a) * CE(y, softmax(z_s))        (sec. 2, T**2 keeps the gradients'
     size)
 
-Where we differ: the KL term is averaged over the batch only, never over the classes. A float student of the
-same architecture is trained first with the same loss; then quantizers are placed, calibrated and trained
-with it.
+Where we differ: the student is fake-quantized while it learns, from a float student whose grids were calibrated;
+the KL term is averaged over the batch only, never over the classes.
 """
 
 from typing import Literal
@@ -17,10 +16,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from edgekd.core.schedule import Schedule
 from edgekd.distill.method import DistillMethod
 from edgekd.tasks.classification import TaskSpec
 from edgekd.tasks.loss import task_loss
-from edgekd.train.phase import KdLoss, Phase, PhaseSpec
+from edgekd.train.phase import KdLoss, Phase
 
 
 def soft_divergence(logits_s: Tensor, logits_t: Tensor, *, temperature: float) -> Tensor:
@@ -60,20 +60,15 @@ class HintonSpec(DistillMethod):
     Attributes:
         temperature: T; small students want a low one.
         alpha: Weight of the teacher's word against the labels', 0..1.
-        float_phase: Training of the float student; 0 epochs if weights are given.
-        quantized_phase: Training with fake quantization.
+        schedule: Training with fake quantization.
     """
 
     kind: Literal["hinton"] = "hinton"
     temperature: float = Field(default=4.0, gt=0)
     alpha: float = Field(default=0.9, ge=0, le=1)
-    float_phase: PhaseSpec
-    quantized_phase: PhaseSpec
+    schedule: Schedule
 
     def phases(self, task: TaskSpec) -> tuple[Phase, ...]:
-        """Return the float and the quantized phase."""
+        """Return the one phase."""
         loss = HintonLoss(task, temperature=self.temperature, alpha=self.alpha)
-        return (
-            Phase("distil float student", self.float_phase, quantized=False, loss=loss),
-            Phase("distil integer student", self.quantized_phase, quantized=True, loss=loss),
-        )
+        return (Phase("distil", self.schedule, quantized=True, loss=loss),)

@@ -18,4 +18,4 @@ class DistillMethod(Spec, ABC):
 
     @abstractmethod
     def phases(self, task: TaskSpec) -> tuple[Phase, ...]:
-        """Return the phases in order: float ones first, then those with fake quantization."""
+        """Return the phases in order; none means that calibration is the result."""

@@ -10,7 +10,7 @@ from edgekd.core.artifact import stage
 from edgekd.core.atomic import write_json
 from edgekd.core.progress import progress
 from edgekd.data.dataset import DataSpec, Split
-from edgekd.distill.distill_float import FloatStudent
+from edgekd.export.float_network import FloatStudent
 from edgekd.quant.calibrate import CalibrationMethod, calibrate
 from edgekd.quant.prepare import prepare
 from edgekd.quant.student import QuantizeSpec, QuantStudent, save_student

@@ -61,6 +61,10 @@ class FloatNetwork(Artifact):
         network.load_state_dict(load_file(self.path(WEIGHTS)))
 
 
+class FloatStudent(FloatNetwork):
+    """The student before quantization: the figure that every integer result is compared with."""
+
+
 def write_float_network(
     folder: Path,
     network: ImageNetwork,

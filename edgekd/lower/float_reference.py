@@ -116,6 +116,7 @@ def activation_marks(marked: ir.Model) -> tuple[ActivationMark, ...]:
 
 def float_reference(marked: ir.Model) -> ir.Model:
     """Turn a marked graph, in place, into its layer-by-layer float reference, and return it."""
+    marked.graph.outputs.clear()  # the codes take their place
     for expand in (ExpandWeightMarksPass, ExpandPixelsPass, CutAtQuantizersPass):
         expand()(marked)
     marked.opset_imports.clear()

@@ -7,6 +7,7 @@ import torch
 from pydantic import model_validator
 
 from edgekd.core.artifact import stage
+from edgekd.core.schedule import Schedule
 from edgekd.core.spec_base import Spec
 from edgekd.data.dataset import DataInfo, DataSpec
 from edgekd.export.float_network import FloatNetwork, write_float_network
@@ -16,7 +17,7 @@ from edgekd.train.evaluate import validation_metric
 from edgekd.train.label_loss import LabelLoss
 from edgekd.train.loop import Trainee, train
 from edgekd.train.options import TrainSpec
-from edgekd.train.phase import Phase, PhaseSpec
+from edgekd.train.phase import Phase
 from edgekd.zoo.network import NetworkSpec
 from edgekd.zoo.pixels import ImageNetwork, NormalizePixels
 from edgekd.zoo.weights import WeightsSpec, load_weights
@@ -35,12 +36,12 @@ class TeacherSpec(Spec):
 
     network: NetworkSpec
     weights: WeightsSpec | None = None
-    training: PhaseSpec | None = None
+    training: Schedule | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if (self.weights is None) == (self.training is None):
-            msg = "give either weights or training"
+            msg = "the teacher needs one origin: give either weights or training"
             raise ValueError(msg)
         return self
 
@@ -63,7 +64,7 @@ def export_teacher(
     folder: Path, teacher: TeacherSpec, data: DataSpec, task: TaskSpec, training: TrainSpec, seed: int
 ) -> None:
     """Load or train the teacher; write weights, float ONNX and facts."""
-    torch.manual_seed(seed)
+    torch.manual_seed(seed + 1)  # not the student's start
     network = teacher_network(teacher, data.info())
     history: list[EpochRecord] = []
     if teacher.weights is not None:

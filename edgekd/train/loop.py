@@ -78,7 +78,7 @@ def train(
     state, tensors = found if found is not None else (Progress(phase=-1), {})
     _load_student(trainee.student, tensors)
     for index, phase in enumerate(phases):
-        if index < state.phase or phase.schedule.epochs == 0:
+        if index < state.phase:
             continue
         if phase.loss.needs_teacher and trainee.teacher is None:
             what = f"phase {phase.name!r} needs a teacher"

@@ -3,10 +3,9 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from pydantic import Field
 from torch import Tensor, nn
 
-from edgekd.core.spec_base import Spec
+from edgekd.core.schedule import Schedule
 
 
 class KdLoss(nn.Module, ABC):
@@ -29,25 +28,18 @@ class KdLoss(nn.Module, ABC):
         """
 
 
-class PhaseSpec(Spec):
-    """How long and how fast a phase trains."""
-
-    epochs: int = Field(ge=0)
-    learning_rate: float = Field(gt=0)
-
-
 @dataclass(frozen=True)
 class Phase:
     """One phase.
 
     Attributes:
         name: Shown in progress, history and plots.
-        schedule: Epochs, and the peak learning rate: warmed up over the first tenth, then cosine to 0.
+        schedule: Epochs and peak learning rate.
         quantized: Whether the student trains with fake quantization.
         loss: What is minimised.
     """
 
     name: str
-    schedule: PhaseSpec
+    schedule: Schedule
     quantized: bool
     loss: KdLoss

@@ -1,8 +1,12 @@
 """What stands in the ``student`` section, and what the search makes of it: one architecture."""
 
 from abc import ABC
+from typing import Self
+
+from pydantic import model_validator
 
 from edgekd.core.artifact import Artifact
+from edgekd.core.schedule import Schedule
 from edgekd.core.spec_base import Spec
 from edgekd.data.dataset import DataInfo
 from edgekd.zoo.network import NetworkSpec
@@ -16,12 +20,21 @@ class StudentSpec(Spec, ABC):
     Attributes:
         kind: The way of finding it.
         network: The architecture, or where a search starts.
-        weights: Float weights to start from; without them the student starts from random weights.
+        weights: Trained float weights, or
+        training: how to train it in float, on the labels.
     """
 
     kind: str
     network: NetworkSpec
     weights: WeightsSpec | None = None
+    training: Schedule | None = None
+
+    @model_validator(mode="after")
+    def _has_an_origin(self) -> Self:
+        if self.weights is None and self.training is None:
+            msg = "the student has no origin: give weights, training, or both"
+            raise ValueError(msg)
+        return self
 
 
 class StudentArch(Artifact):

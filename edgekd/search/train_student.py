@@ -1,0 +1,41 @@
+"""The stage ``train_student``: the student in float, from given weights or trained on the labels."""
+
+from pathlib import Path
+
+import torch
+
+from edgekd.core.artifact import stage
+from edgekd.data.dataset import DataSpec
+from edgekd.export.float_network import FloatStudent, write_float_network
+from edgekd.tasks.classification import TaskSpec
+from edgekd.train.checkpoint import EpochRecord
+from edgekd.train.evaluate import validation_metric
+from edgekd.train.label_loss import LabelLoss
+from edgekd.train.loop import Trainee, train
+from edgekd.train.options import TrainSpec
+from edgekd.train.phase import Phase
+from edgekd.zoo.student import StudentArch, StudentSpec, start_from_weights, student_network
+
+
+@stage(FloatStudent, version=1)
+def train_student(
+    folder: Path,
+    student: StudentSpec,
+    arch: StudentArch,
+    data: DataSpec,
+    task: TaskSpec,
+    training: TrainSpec,
+    seed: int,
+) -> None:
+    """Load or train the float student; write weights, float ONNX and facts."""
+    torch.manual_seed(seed)
+    network = student_network(student, arch, data.info())
+    history: list[EpochRecord] = []
+    if student.weights is not None:
+        start_from_weights(network, student.weights)
+    if student.training is not None:
+        phase = Phase("train student", student.training, quantized=False, loss=LabelLoss(task))
+        trainee = Trainee(network, None, data.split("train"), validation_metric(data, task))
+        history = train(trainee, (phase,), training, seed=seed, scratch=folder / "scratch")
+    name = arch.network(student).name
+    write_float_network(folder, network, name=name, data=data, task=task, history=history)
