@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from edgekd.core.machine import machine
+from edgekd.core.plan import Planner
 from edgekd.core.store import Runner, Store
 from edgekd.distill.distill_student import DistilledStudent, distill_student
 from edgekd.distill.quantize_student import PtqStudent, quantize_student
@@ -59,6 +60,7 @@ def build(spec: Pipeline, run: Runner) -> Built:
         run: A store, which executes stages, or a planner, which only says which would run.
     """
     data, task, training, seed = spec.data, spec.task, spec.training, spec.seed
+    data.info()  # missing data are named first, with the command that fetches them
     teacher = run.run(export_teacher, spec.teacher, data, task, training, seed)
     arch = run.run(search_student, spec.student)
     float_student = run.run(train_student, spec.student, arch, data, task, training, seed)
@@ -98,6 +100,7 @@ def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Repor
     Returns:
         The report, as it was written.
     """
+    _fail_early(spec, store)
     built = build(spec, store)
     targets = tuple(_verify(spec, built, index) for index in range(len(spec.targets)))
     store.finish()
@@ -120,6 +123,14 @@ def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Repor
         folder=runs / spec.name,
     )
     return report
+
+
+def _fail_early(spec: Pipeline, store: Store) -> None:
+    """Say what is missing or does not fit before the long work starts."""
+    plan = Planner(store)
+    build(spec, plan)
+    if not all(record.cached for record in plan.records):
+        spec.quantize.calibration.images(spec.data)
 
 
 def _verify(spec: Pipeline, built: Built, index: int) -> TargetResults:

@@ -79,7 +79,7 @@ def load_calibration(path: Path, data: DataSpec) -> NDArray[np.uint8]:
     Raises:
         DataError: If the manifest is missing or damaged, or was written for other data.
     """
-    manifest = _read_manifest(path)
+    manifest = read_manifest(path)
     images = data.split("train").images
     fix = "fetch the data it was written for, or write a new manifest for this data"
     shape = _image_shape(images)
@@ -97,7 +97,7 @@ def load_calibration(path: Path, data: DataSpec) -> NDArray[np.uint8]:
     return images[list(manifest.samples)]
 
 
-def _read_manifest(path: Path) -> CalibrationManifest:
+def read_manifest(path: Path) -> CalibrationManifest:
     fix = "write it again with edgekd.data.manifest.write_manifest"
     try:
         manifest = CalibrationManifest.model_validate_json(path.read_bytes())

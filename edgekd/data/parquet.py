@@ -69,15 +69,20 @@ class ParquetSpec(DataSpec):
         return train if name == "train" else validation
 
     def _files(self, part: Literal["train", "test"]) -> tuple["_File", ...]:
-        folder = expand_data_path(self.path)
+        fetch = (
+            f"fetch the data: {self.fetch}" if self.fetch else "set data.path to the folder that holds them"
+        )
+        try:
+            folder = expand_data_path(self.path)
+        except DataError as e:
+            raise DataError(e.what, where=f"data.path: {self.path}", fix=f"{e.fix}; then {fetch}") from e
         for candidate in (folder, folder / "plain_text"):
             paths = sorted(candidate.glob(f"{part}-*.parquet"))
             if paths:
                 _check_complete(paths)
                 return tuple(_File(path, path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
         what = f"no {part}-*.parquet in {folder}"
-        fix = f"fetch the data: {self.fetch}" if self.fetch else "set data.path to the folder that holds them"
-        raise DataError(what, where=f"data.path: {self.path}", fix=fix)
+        raise DataError(what, where=f"data.path: {self.path}", fix=fetch)
 
 
 class _File(NamedTuple):

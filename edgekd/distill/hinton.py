@@ -3,11 +3,12 @@
 Paper: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, arXiv:1503.02531.
 
     p = softmax(z / T)                                                   (eq. 1)
-    L = a * T**2 * KL(p_t || p_s) + (1 - a) * CE(y, softmax(z_s))        (sec. 2, T**2 keeps the gradients'
-    size)
+    L = a * T**2 * KL(p_t || p_s) + (1 - a) * CE(y, softmax(z_s))        (sec. 2)
 
-Where we differ: the student is fake-quantized while it learns, from a float student whose grids were calibrated;
-the KL term is averaged over the batch only, never over the classes.
+T**2 keeps the size of the soft term's gradients when T changes.
+
+Where we differ: the student is fake-quantized while it learns, from a float student whose grids were
+calibrated; the KL term is averaged over the batch only, never over the classes.
 """
 
 from typing import Literal

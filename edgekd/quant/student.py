@@ -10,11 +10,10 @@ from safetensors.torch import load_file, save_file
 from torch import fx
 
 from edgekd.core.artifact import Artifact
-from edgekd.core.atomic import file_sha256
 from edgekd.core.profile import PROFILES, ProfileName
 from edgekd.core.spec_base import Spec, json_digest
 from edgekd.data.dataset import DataInfo, DataSpec
-from edgekd.data.manifest import load_calibration
+from edgekd.data.manifest import load_calibration, read_manifest
 from edgekd.data.paths import expand_data_path
 from edgekd.quant.calibrate import CALIBRATION_METHODS, CalibrationMethod
 from edgekd.quant.prepare import prepare
@@ -53,7 +52,7 @@ class CalibrationSpec(Spec):
         """Hex sha256 in which the manifest counts with its contents."""
         fields = self.model_dump(mode="json")
         if self.manifest is not None:
-            fields["manifest"] = file_sha256(expand_data_path(self.manifest))
+            fields["manifest"] = read_manifest(expand_data_path(self.manifest)).sha256
         return json_digest(fields)
 
     def images(self, data: DataSpec) -> NDArray[np.uint8]:

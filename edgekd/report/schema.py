@@ -109,6 +109,7 @@ class EpochRecord(Spec):
         metric: On the validation split; null where it was not evaluated.
         lr: Learning rate at the end of the epoch.
         seconds: Wall time.
+        compiled: Whether its steps were compiled.
     """
 
     phase: str
@@ -117,6 +118,7 @@ class EpochRecord(Spec):
     metric: float | None
     lr: float
     seconds: float
+    compiled: bool = False
 
 
 class StudentReport(Spec):

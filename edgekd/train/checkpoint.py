@@ -26,6 +26,7 @@ class EpochRecord:
         metric: The task's metric on the validation split, 0..1; None without one.
         lr: Learning rate of the last step.
         seconds: Duration.
+        compiled: Whether its steps were compiled.
     """
 
     phase: str
@@ -34,6 +35,7 @@ class EpochRecord:
     metric: float | None
     lr: float
     seconds: float
+    compiled: bool
 
 
 @dataclass

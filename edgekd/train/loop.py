@@ -139,21 +139,21 @@ class _PhaseRun:
         title = f"{self.phase.name} (compiled)" if state.compiled else self.phase.name
         with progress(title, self.steps - state.epoch * self.per_epoch) as advance:
             for epoch in range(state.epoch, self.phase.schedule.epochs):
-                state.history.append(self._epoch(epoch, len(state.history), advance))
+                state.history.append(self._epoch(epoch, state, advance))
                 state.epoch = epoch + 1
                 student = {
                     f"student.{key}": value for key, value in self.trainee.student.state_dict().items()
                 }
                 save_checkpoint(self.scratch, state, {**student, **optimizer_tensors(self.bare_optimizer)})
 
-    def _epoch(self, epoch: int, data_epoch: int, advance: Callable[..., None]) -> EpochRecord:
+    def _epoch(self, epoch: int, state: Progress, advance: Callable[..., None]) -> EpochRecord:
         started = time.perf_counter()
         self.student.train()
         batches = epoch_batches(
             self.trainee.train,
             batch_size=self.options.batch_size,
             seed=self.seed,
-            epoch=data_epoch,
+            epoch=len(state.history),
             augment=self.options.augment,
         )
         total = 0.0
@@ -167,7 +167,8 @@ class _PhaseRun:
             raise TrainError(what, fix="lower learning_rate; look at the inputs for NaN")
         metric = self.trainee.evaluate(self.trainee.student)
         seconds = time.perf_counter() - started
-        return EpochRecord(self.phase.name, epoch + 1, mean_loss, metric, self._rate(step), seconds)
+        rate = self._rate(step)
+        return EpochRecord(self.phase.name, epoch + 1, mean_loss, metric, rate, seconds, state.compiled)
 
     def _rate(self, step: int) -> float:
         return self.phase.schedule.learning_rate * rate_at(step, self.steps)
