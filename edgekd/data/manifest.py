@@ -98,6 +98,11 @@ def load_calibration(path: Path, data: DataSpec) -> NDArray[np.uint8]:
 
 
 def read_manifest(path: Path) -> CalibrationManifest:
+    """Return the manifest in a file.
+
+    Raises:
+        DataError: If it is missing, damaged or was changed after it was written.
+    """
     fix = "write it again with edgekd.data.manifest.write_manifest"
     try:
         manifest = CalibrationManifest.model_validate_json(path.read_bytes())
