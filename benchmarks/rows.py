@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import ArrayLike
 import numpy as np
+from numpy.typing import ArrayLike
 
 from edgekd.core.machine import Machine, machine
 
@@ -36,7 +36,8 @@ def append_row(
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / f"{name}.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
-    print(json.dumps({key: value for key, value in row.items() if key != "machine"}, indent=2))
+    for key, value in row.items():
+        print(f"{key}: {json.dumps(value)}")
 
 
 def read_rows(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -48,9 +49,9 @@ def read_rows(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def commit() -> str:
-    """Return the commit of the working tree, with ``+dirty`` if files that git knows have changed."""
-    head = _git("rev-parse", "--short", "HEAD")
-    return f"{head}+dirty" if _git("status", "--porcelain", "--untracked-files=no") else head
+    """Return the commit of the working tree, with ``+dirty`` if anything but the results has changed."""
+    changes = _git("status", "--porcelain", "--", ".", ":!benchmarks/results")
+    return _git("rev-parse", "--short", "HEAD") + ("+dirty" if changes else "")
 
 
 def percentiles(times_ms: ArrayLike) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """What fake quantization costs a training step: forward, loss, backward and optimizer step.
 
-Four variants of one network, float and fake-quantized (W8A8, LSQ), eager and compiled, in interleaved rounds of one
-run, on random uint8 images of 3x32x32.
+Four variants of one network, float and fake-quantized (W8A8, LSQ), eager and compiled, in interleaved rounds
+of one run, on random uint8 images of 3x32x32.
 """
 
 import argparse
@@ -66,7 +66,9 @@ def main() -> None:
                 for mode, found in ratios.items()
             },
             "compile_seconds": {
-                name: round(seconds, 1) for name, seconds in first_seconds.items() if name.endswith("compiled")
+                name: round(seconds, 1)
+                for name, seconds in first_seconds.items()
+                if name.endswith("compiled")
             },
         },
     )

@@ -32,19 +32,19 @@ class BuiltTarget:
     Attributes:
         lowered: The distilled student in the target's dialect.
         engine: What the runtime loads.
-        ptq: The same for the student without training: the baseline.
+        ptq: The same for the student before training: the baseline. None where nothing is trained.
     """
 
     lowered: TargetOnnx
     engine: Engine
-    ptq: Engine
+    ptq: Engine | None
 
 
 @dataclass(frozen=True)
 class Built:
-    """Every artifact of a run, in the order in which it is made."""
+    """Every artifact of a run, in the order in which it is made; no teacher where the method needs none."""
 
-    teacher: Teacher
+    teacher: Teacher | None
     float_student: FloatStudent
     ptq: PtqStudent
     student: QuantStudent
@@ -61,7 +61,9 @@ def build(spec: Pipeline, run: Runner) -> Built:
     """
     data, task, training, seed = spec.data, spec.task, spec.training, spec.seed
     data.info()  # missing data are named first, with the command that fetches them
-    teacher = run.run(export_teacher, spec.teacher, data, task, training, seed)
+    teacher = None
+    if spec.teacher is not None and spec.distill.needs_teacher(task):
+        teacher = run.run(export_teacher, spec.teacher, data, task, training, seed)
     arch = run.run(search_student, spec.student)
     float_student = run.run(train_student, spec.student, arch, data, task, training, seed)
     ptq = run.run(quantize_student, float_student, spec.student, arch, spec.quantize, data, task)
@@ -72,19 +74,23 @@ def build(spec: Pipeline, run: Runner) -> Built:
             data, task, training, seed,
         )  # fmt: skip
     marked = run.run(export_marked, student, arch, spec.student, spec.quantize, data)
-    ptq_marked = run.run(export_marked, ptq, arch, spec.student, spec.quantize, data)
+    ptq_marked = None
+    if student is not ptq:
+        ptq_marked = run.run(export_marked, ptq, arch, spec.student, spec.quantize, data)
     targets = tuple(_build_target(spec, target, marked, ptq_marked, run) for target in spec.targets)
     return Built(teacher, float_student, ptq, student, marked, targets)
 
 
 def _build_target(
-    spec: Pipeline, target: Target, marked: MarkedOnnx, ptq_marked: MarkedOnnx, run: Runner
+    spec: Pipeline, target: Target, marked: MarkedOnnx, ptq_marked: MarkedOnnx | None, run: Runner
 ) -> BuiltTarget:
     version, isa = target.runtime_version(), machine().isa
     metadata = engine_metadata(spec)
     lowered = run.run(lower_for, target, marked, metadata)
     engine = run.run(build_engine, target, lowered, version, isa)
-    ptq = run.run(build_engine, target, run.run(lower_for, target, ptq_marked, metadata), version, isa)
+    ptq = None
+    if ptq_marked is not None:
+        ptq = run.run(build_engine, target, run.run(lower_for, target, ptq_marked, metadata), version, isa)
     return BuiltTarget(lowered, engine, ptq)
 
 
@@ -135,14 +141,17 @@ def _fail_early(spec: Pipeline, store: Store) -> None:
 
 def _verify(spec: Pipeline, built: Built, index: int) -> TargetResults:
     target, made = spec.targets[index], built.targets[index]
-    trained = isinstance(built.student, DistilledStudent)
-    baselines = {"teacher_float": built.teacher.onnx_path, "student_float": built.float_student.onnx_path}
+    baselines = {"student_float": built.float_student.onnx_path}
+    if built.teacher is not None:
+        baselines["teacher_float"] = built.teacher.onnx_path
+    if made.ptq is not None:
+        baselines["ptq"] = made.ptq.engine_path
     verdict = verify_engine(
         made.engine.engine_path,
         marked=built.marked.marked_path,
         probes=built.marked.probes(),
         student_logits=built.marked.test_logits(),
-        baselines={**baselines, "ptq": made.ptq.engine_path} if trained else baselines,
+        baselines=baselines,
         test=spec.data.split("test"),
         task=spec.task,
         device=target.device,

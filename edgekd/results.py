@@ -34,7 +34,7 @@ class Results:
     """All that a report is made from."""
 
     spec: Pipeline
-    teacher: Teacher
+    teacher: Teacher | None
     float_student: FloatStudent
     ptq: PtqStudent
     history: list[EpochRecord]
@@ -48,7 +48,8 @@ def build_report(results: Results) -> schema.Report:
     """Return the report of one run."""
     spec = results.spec
     data = spec.data
-    history = [*results.teacher.history(), *results.float_student.history(), *results.history]
+    teacher = results.teacher
+    history = [*(teacher.history() if teacher else []), *results.float_student.history(), *results.history]
     return schema.Report(
         edgekd=edgekd.__version__,
         pipeline=spec.name,
@@ -63,7 +64,7 @@ def build_report(results: Results) -> schema.Report:
             test_n=len(data.split("test")),
             classes=len(data.info().class_names),
         ),
-        teacher=_teacher(results.teacher, spec.task),
+        teacher=_teacher(teacher, spec.task) if teacher else None,
         student=_student(results, history),
         targets=tuple(_target(spec, target) for target in results.targets),
         gates=(),

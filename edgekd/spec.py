@@ -1,9 +1,9 @@
 """What a pipeline file can say. The unions are the registry: a new plug-in is one file and one line here."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from edgekd.core.spec_base import Spec
 from edgekd.core.spec_file import load_spec
@@ -86,7 +86,7 @@ class Pipeline(Spec):
         seed: Of initial weights, order of images and timing.
         data: Images and labels.
         task: What labels mean.
-        teacher: The network that is distilled from.
+        teacher: The network that is distilled from; left out where the method needs none.
         student: The architecture that is trained.
         training: What all training has in common.
         quantize: Grids and bits.
@@ -96,26 +96,36 @@ class Pipeline(Spec):
 
     version: Literal[1]
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     data: Data
     task: Task = ClassificationSpec()
-    teacher: Teacher
+    teacher: Teacher | None = None
     student: Student
     training: TrainSpec = TrainSpec()
     quantize: Quantize = Quantize()
     distill: Distill
-    targets: tuple[Target, ...] = Field(default=(OnnxRuntime(),), min_length=1)
+    targets: tuple[Target, ...] = Field(default=(OnnxRuntime(),), min_length=1, validate_default=True)
 
-    @model_validator(mode="after")
-    def _targets_represent_the_profile(self) -> Self:
-        for index, target in enumerate(self.targets):
-            if self.quantize.profile not in target.profiles:
+    @field_validator("distill")
+    @classmethod
+    def _has_its_teacher(cls, distill: Distill, info: ValidationInfo) -> Distill:
+        if "teacher" in info.data and info.data["teacher"] is None and distill.needs_teacher(Task()):
+            msg = f"distill.kind {distill.kind!r} needs a teacher: add a teacher section"
+            raise ValueError(msg)
+        return distill
+
+    @field_validator("targets")
+    @classmethod
+    def _represent_the_profile(cls, targets: tuple[Target, ...], info: ValidationInfo) -> tuple[Target, ...]:
+        quantize = info.data.get("quantize")  # None if it is a mistake itself
+        for index, target in enumerate(targets):
+            if quantize is not None and quantize.profile not in target.profiles:
                 msg = (
-                    f"targets.{index} ({target.kind}) cannot run quantize.profile {self.quantize.profile!r} "
+                    f"targets.{index} ({target.kind}) cannot run quantize.profile {quantize.profile!r} "
                     f"in integers: set quantize.profile to one of {', '.join(target.profiles)}"
                 )
                 raise ValueError(msg)
-        return self
+        return targets
 
 
 def load_pipeline(path: Path, overrides: tuple[str, ...] = ()) -> Pipeline:
@@ -151,7 +161,7 @@ def members(kind: str) -> dict[str, str]:
     union = KINDS[kind]
     options = get_args(get_args(union)[0]) if get_origin(union) is Annotated else (union,)
     return {
-        option.model_fields["kind"].default: (option.__doc__ or "").strip().splitlines()[0]
+        option.model_fields["kind"].default: (option.__doc__ or "").strip().splitlines()[0].replace("``", "")
         for option in options
     }
 

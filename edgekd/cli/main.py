@@ -43,15 +43,20 @@ StoreRoot = Annotated[
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that gets NAME/report.html and the engine.")]
 
 
+class _Interrupted(BaseException):
+    """Ctrl-C or SIGTERM; no KeyboardInterrupt, which typer turns into an exit without a word."""
+
+
 def main() -> None:
     """Run the command line; the exit code says what happened (0 ok, 1 bug, 2 user error, 130 interrupted)."""
+    signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()
     except EdgeKdError as e:
         Console(stderr=True, highlight=False).print(f"{type(e).__name__}: {e}", markup=False, soft_wrap=True)
         sys.exit(USER_ERROR)
-    except KeyboardInterrupt:
+    except _Interrupted:
         Console(stderr=True).print(
             "Interrupted. Finished stages and epochs are kept; run the command again to go on."
         )
@@ -62,7 +67,7 @@ def main() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise _Interrupted
 
 
 @app.callback(invoke_without_command=True)
@@ -201,11 +206,15 @@ def schema(
 
 
 @store_app.command("where", epilog="Example: edgekd store where")
-def store_where(store: StoreRoot = None) -> None:
+def store_where(store: StoreRoot = None, as_json: AsJson = False) -> None:
     """Print the store's folder."""
     from edgekd.core.store import default_store_root
 
-    typer.echo(store or default_store_root())
+    root = str(store or default_store_root())
+    if as_json:
+        _print_json({"root": root})
+        return
+    typer.echo(root)
 
 
 @store_app.command("show", epilog="Example: edgekd store show --json")

@@ -125,7 +125,8 @@ RULES: tuple[Rule, ...] = (
         ("Mul",),
         Role.QUANTIZE,
         ("QLinearMul",),
-        "both inputs and the result are quantized with one integer type",
+        "both inputs and the result are quantized with one integer type; one may be broadcast, as the gate of "
+        "squeeze-and-excite is",
         "quantize both inputs of the multiplication",
     ),
     Rule(
@@ -173,6 +174,15 @@ RULES: tuple[Rule, ...] = (
         non_negative=None,
     ),
     Rule(
+        "split",
+        ("Split",),
+        Role.SHARE,
+        ("Split",),
+        "it runs on the codes; every part keeps the grid",
+        "move the Split in front of the DequantizeLinear",
+        non_negative=None,
+    ),
+    Rule(
         "flatten",
         ("Flatten", "Reshape"),
         Role.SHARE,
@@ -209,6 +219,15 @@ RULES: tuple[Rule, ...] = (
         non_negative=True,
     ),
     Rule(
+        "softmax",
+        ("Softmax",),
+        Role.QUANTIZE,
+        ("QLinearSoftmax",),
+        "input and result are quantized",
+        "quantize the result of the softmax as well",
+        non_negative=True,
+    ),
+    Rule(
         "hard_sigmoid",
         ("HardSigmoid",),
         Role.DECOMPOSE,
@@ -234,24 +253,17 @@ RULES: tuple[Rule, ...] = (
         "write it as x * sigmoid(x) and quantize the sigmoid's result",
     ),
     Rule(
-        "squeeze_excite",
-        ("Mul",),
-        Role.QUANTIZE,
-        ("QLinearGlobalAveragePool", "QLinearMul"),
-        "pool, gate and the broadcast product are each quantized",
-        "quantize the gate and the product; the pool must be a GlobalAveragePool",
-    ),
-    Rule(
         "one_quantizer",
         ("QuantizeLinear",),
         Role.QUANTIZE,
-        ("QLinearConv", "QLinearAdd"),
-        "a tensor passes one quantizer; fewer levels on the same tensor are a Clip of the codes",
-        "merge quantizers in sequence: ONNX Runtime silently deletes one of two",
+        ("QLinearMul",),
+        "a tensor passes one quantizer, and fewer levels on it are a Clip of the codes; where the grid has to change, "
+        "a product with 1 stands between the two",
+        "merge quantizers in sequence, or keep them apart by a product with 1: ONNX Runtime silently deletes one of two",
     ),
     Rule(
         "float_only",
-        ("LayerNormalization", "Softmax", "Gelu", "Erf", "InstanceNormalization"),
+        ("LayerNormalization", "Gelu", "Erf", "InstanceNormalization"),
         Role.FLOAT,
         (),
         "no integer kernel on this runtime",

@@ -1,7 +1,8 @@
 """Reading a spec from YAML: safe, with overrides, and with errors that name file, key, line and fix."""
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,12 @@ from edgekd.errors import SpecError
 S = TypeVar("S", bound=BaseModel)
 Location = tuple[str | int, ...]
 
-LARGEST_BYTES = 1 << 20
+LARGEST_BYTES = 1 << 16
+LARGEST_NODES = 10_000
+"""Values in a file, aliases written out: what keeps a few lines of aliases from filling the memory."""
+LONGEST_VALUE = 1_000
+
+_SHOWN_CHARACTERS = 80
 
 
 def load_spec(kind: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
@@ -35,34 +41,80 @@ def load_spec(kind: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
     for override in overrides:
         _override(tree, override)
     try:
-        return kind.model_validate(tree, context={"folder": path.parent})
+        return kind.model_validate(tree, context={"folder": path.parent.absolute()})
     except ValidationError as e:
-        raise _explain(e, kind, path, text) from e
+        error = _first(e)
+        keys = _written_keys(tree, tuple(error["loc"]))
+        where = _where(path, text, keys, overrides)
+        raise _explain(error, kind, keys, where=where, more=e.error_count() - 1) from e
 
 
 def _read(path: Path) -> str:
+    fix = "give a YAML file, such as pipelines/mobilenet_int8.yaml"
     try:
-        if path.stat().st_size > LARGEST_BYTES:
-            what = f"the file has more than {LARGEST_BYTES} bytes: no pipeline file"
-            raise SpecError(
-                what, where=str(path), fix="give a YAML file, such as pipelines/mobilenet_int8.yaml"
-            )
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+        text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
         what = f"cannot read the pipeline file: {e}"
-        raise SpecError(
-            what, where=str(path), fix="give a YAML file, such as pipelines/mobilenet_int8.yaml"
-        ) from e
+        raise SpecError(what, where=str(path), fix=fix) from e
+    if len(content) > LARGEST_BYTES:
+        what = f"the file has more than {LARGEST_BYTES} bytes: no pipeline file"
+        raise SpecError(what, where=str(path), fix=fix)
+    return text
 
 
 def _parse(text: str, where: str) -> Any:
     try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is not None:
+            _check_nodes(root, where)
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as e:
         mark = getattr(e, "problem_mark", None)
-        place = where if mark is None else f"{where}, line {mark.line + 1}"
         what = f"not valid YAML: {getattr(e, 'problem', None) or e}"
-        raise SpecError(what, where=place, fix="mend the syntax there") from e
+        raise SpecError(what, where=_place(where, mark), fix="mend the syntax there") from e
+
+
+def _place(where: str, mark: Any) -> str:
+    return where if mark is None else f"{where}, line {mark.line + 1}"
+
+
+def _check_nodes(root: Any, where: str) -> None:
+    """Refuse what YAML allows and no pipeline file needs."""
+    if _expanded_size(root, {}) > LARGEST_NODES:
+        what = f"more than {LARGEST_NODES} values, aliases written out"
+        raise SpecError(what, where=where, fix="write the values without aliases")
+    for node in _nodes(root):
+        keys = [key for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+        for index, key in enumerate(keys):
+            if key.value in [earlier.value for earlier in keys[:index]]:
+                what = f"key {key.value!r} is there twice"
+                raise SpecError(what, where=_place(where, key.start_mark), fix="keep one of the two")
+        text = node.value if isinstance(node, yaml.ScalarNode) else ""
+        if len(text) > LONGEST_VALUE or not all(part.isprintable() for part in text.splitlines()):
+            what = f"not a value of a pipeline file: {_shown(text)}"
+            fix = f"write at most {LONGEST_VALUE} printable characters"
+            raise SpecError(what, where=_place(where, node.start_mark), fix=fix)
+
+
+def _expanded_size(node: Any, known: dict[int, int]) -> int:
+    if id(node) not in known:
+        known[id(node)] = LARGEST_NODES  # an alias of itself has no end
+        known[id(node)] = 1 + sum(_expanded_size(child, known) for child in _children(node))
+    return known[id(node)]
+
+
+def _nodes(node: Any) -> Iterator[Any]:
+    yield node
+    for child in _children(node):
+        yield from _nodes(child)
+
+
+def _children(node: Any) -> list[Any]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
 def _override(tree: dict[str, Any], override: str) -> None:
@@ -92,49 +144,61 @@ def _child(node: Any, part: str, override: str) -> Any:
 
 
 def _index(node: list[Any], part: str, override: str) -> int:
-    if not part.isdigit() or int(part) >= len(node):
+    if not part.isdecimal() or int(part) >= len(node):
         what = f"{part!r} is not one of the {len(node)} entries"
         raise SpecError(what, where=f"--set {override}", fix="count entries from 0")
     return int(part)
 
 
-def _explain(error: ValidationError, kind: type[BaseModel], path: Path, text: str) -> SpecError:
-    first = error.errors(include_url=False)[0]
-    location = tuple(first["loc"])
-    keys = _written_keys(text, location)
-    line = _line_of(text, keys)
-    spoken = ".".join(str(key) for key in keys) or "the file"
-    where = f"{path}, line {line}: {spoken}" if line else f"{path}: {spoken}"
-    more = len(error.errors()) - 1
-    message = first["msg"].removeprefix("Value error, ")
-    fix = message.partition(": ")[2] if first["type"] == "value_error" else _fix(first, kind, location)
-    what = _what(first, message, spoken) + (f" (and {more} more)" if more else "")
-    return SpecError(what, where=where, fix=fix)
+def _first(error: ValidationError) -> Any:
+    """Return the mistake to show; a misspelt key comes before what is missing because of it."""
+    errors = error.errors(include_url=False)
+    return min(errors, key=lambda found: found["type"] != "extra_forbidden")
 
 
-def _what(first: Any, message: str, spoken: str) -> str:
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {spoken!r}"
-    if first["type"] == "missing":
-        return f"missing key {spoken!r}"
-    if first["type"] == "union_tag_invalid":
-        return f"unknown kind {first['ctx']['tag']!r} in {spoken!r}"
-    if first["type"] == "value_error":
-        return message
-    return f"{spoken} = {first['input']!r}: {message}"
+def _where(path: Path, text: str, keys: Location, overrides: Sequence[str]) -> str:
+    spoken, line = _spoken(keys), _line_of(text, keys)
+    for override in overrides:
+        key = override.partition("=")[0]
+        if f"{spoken}.".startswith(f"{key}.") or (line is None and key.startswith(f"{spoken}.")):
+            return f"--set {override}: {spoken}"
+    return f"{path}, line {line}: {spoken}" if line else f"{path}: {spoken}"
 
 
-def _fix(first: Any, kind: type[BaseModel], location: Location) -> str:
-    if first["type"] == "union_tag_invalid":
-        allowed = [item.strip(" '") for item in first["ctx"]["expected_tags"].split(",")]
-        return _suggest(str(first["ctx"]["tag"]), allowed)
-    if first["type"] == "union_tag_not_found":
-        return "add a key 'kind'; edgekd list shows the kinds"
-    if first["type"] == "extra_forbidden":
-        return _suggest(str(location[-1]), _known_keys(kind, location[:-1]))
-    if first["type"] == "missing":
-        return "add it; edgekd schema spec shows every key"
-    return "edgekd schema spec shows what the key takes"
+def _explain(error: Any, kind: type[BaseModel], keys: Location, *, where: str, more: int) -> SpecError:
+    spoken, message = _spoken(keys), error["msg"].removeprefix("Value error, ")
+    what, fix = f"{spoken} = {_shown(error['input'])}: {message}", "edgekd schema spec shows what it takes"
+    match error["type"]:
+        case "extra_forbidden":
+            what = f"unknown key {spoken!r}"
+            fix = _suggest(str(keys[-1]), _known_keys(kind, tuple(error["loc"][:-1])))
+        case "missing":
+            what, fix = f"missing key {spoken!r}", "add it; edgekd schema spec shows every key"
+        case "union_tag_not_found":
+            what, fix = f"missing key '{spoken}.kind'", "add it; edgekd list shows the kinds"
+        case "union_tag_invalid":
+            tag = str(error["ctx"]["tag"])
+            what = f"unknown kind {_shown(tag)} in {spoken!r}"
+            fix = _suggest(tag, _quoted(error["ctx"]["expected_tags"]))
+        case "literal_error":
+            fix = _suggest(str(error["input"]), _quoted(error["ctx"]["expected"]))
+        case "value_error":
+            what, _, written = message.partition(": ")
+            fix = written or fix
+    return SpecError(what + (f" (and {more} more)" if more else ""), where=where, fix=fix)
+
+
+def _spoken(keys: Location) -> str:
+    return ".".join(str(key) for key in keys) or "the file"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
+
+
+def _quoted(text: str) -> list[str]:
+    return re.findall(r"'([^']*)'", text) or [text]
 
 
 def _suggest(given: str, allowed: list[str]) -> str:
@@ -171,18 +235,22 @@ def _resolve(schema: Any, node: Any) -> Any:
             return node
 
 
-def _written_keys(text: str, location: Location) -> Location:
+def _written_keys(tree: Any, location: Location) -> Location:
     """Drop the parts of a pydantic location that stand for a union's tag: nobody wrote them."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
     kept: list[str | int] = []
     for index, part in enumerate(location):
-        child = _yaml_child(node, part)
         last = index == len(location) - 1
-        if child is None and not last and isinstance(node, yaml.MappingNode):
+        if isinstance(tree, dict) and part not in tree and not last:
             continue
         kept.append(part)
-        node = child
+        tree = _child_or_none(tree, part)
     return tuple(kept)
+
+
+def _child_or_none(tree: Any, part: str | int) -> Any:
+    if isinstance(tree, dict):
+        return tree.get(part)
+    return tree[part] if isinstance(tree, list) and isinstance(part, int) else None
 
 
 def _line_of(text: str, keys: Location) -> int | None:

@@ -31,8 +31,8 @@ def distill_student(
     start: QuantStudent,
     student: StudentSpec,
     arch: StudentArch,
-    teacher: Teacher,
-    teacher_spec: TeacherSpec,
+    teacher: Teacher | None,
+    teacher_spec: TeacherSpec | None,
     quantize: QuantizeSpec,
     distill: DistillMethod,
     data: DataSpec,
@@ -42,12 +42,8 @@ def distill_student(
 ) -> None:
     """Train with fake quantization, from ``start``'s weights and grids."""
     network = load_student(start, student, arch, quantize, data.info())
-    trainee = Trainee(
-        network,
-        load_teacher(teacher, teacher_spec, data.info()),
-        data.split("train"),
-        validation_metric(data, task),
-    )
+    teaching = load_teacher(teacher, teacher_spec, data.info()) if teacher and teacher_spec else None
+    trainee = Trainee(network, teaching, data.split("train"), validation_metric(data, task))
     history = train(trainee, distill.phases(task), training, seed=seed, scratch=folder / "scratch")
     save_student(folder, network)
     write_json(folder / "history.json", [asdict(record) for record in history])

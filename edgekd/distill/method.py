@@ -19,3 +19,7 @@ class DistillMethod(Spec, ABC):
     @abstractmethod
     def phases(self, task: TaskSpec) -> tuple[Phase, ...]:
         """Return the phases in order; none means that calibration is the result."""
+
+    def needs_teacher(self, task: TaskSpec) -> bool:
+        """Whether any phase reads a teacher's logits."""
+        return any(phase.loss.needs_teacher for phase in self.phases(task))

@@ -1,8 +1,11 @@
 """What makes a file small without changing what it computes: short names, no default attributes."""
 
+import itertools
+from collections.abc import Iterator
+
 import onnx_ir as ir
 
-from edgekd.lower.graph import array, attribute, is_op, name_of, producer
+from edgekd.lower.graph import CODES_SUFFIX, array, attribute, graph_of, is_op, name_of, producer
 from edgekd.lower.lowering_pass import LoweringPass
 
 _DEFAULTS = {
@@ -45,20 +48,29 @@ class NameOperatorsPass(LoweringPass):
         node.name = ""
         if dequantize is not None and array(dequantize.inputs[0]) is not None:
             mark = name_of(dequantize.inputs[0])
-            node.name = mark[: mark.index(".weight")]
-            _rename(dequantize, node.name, ("w", "ws", "wz"))
+            layer = mark.removesuffix(".w") if mark.endswith(".w") else mark[: mark.rindex(".weight")]
+            _rename(dequantize, layer, ("w", "ws", "wz"))
             bias = producer(node, 2, "DequantizeLinear")
             if bias is not None:
-                _rename(bias, node.name, ("b", "bs"))
+                _rename(bias, layer, ("b", "bs"))
+            taken = {other.name for other in graph_of(node)}
+            node.name = next(name for name in _uses(layer) if name not in taken)
         elif len(readers) == 1 and is_op(readers[0], "QuantizeLinear"):
-            node.name = str(readers[0].outputs[0].name)
+            node.name = name_of(readers[0].outputs[0]).rpartition(".")[0]
         return True
 
 
 def _rename(dequantize: ir.Node, layer: str, suffixes: tuple[str, ...]) -> None:
+    taken = graph_of(dequantize).initializers
     for value, suffix in zip(dequantize.inputs, suffixes, strict=False):
         if value is not None:
-            value.name = f"{layer}.{suffix}"
+            value.name = next(name for name in _uses(layer, f".{suffix}") if taken.get(name, value) is value)
+
+
+def _uses(layer: str, suffix: str = "") -> Iterator[str]:
+    """A layer that is used twice shares only what is equal; the rest is numbered."""
+    yield layer + suffix
+    yield from (f"{layer}_{use}{suffix}" for use in itertools.count(2))
 
 
 class ShortNamesPass(ir.passes.InPlacePass):
@@ -68,7 +80,8 @@ class ShortNamesPass(ir.passes.InPlacePass):
         """Rename in place."""
         for value in model.graph.initializers.values():
             value.shape, value.type = None, None
-        for index, node in enumerate(model.graph):
+        numbers = itertools.count()
+        for node in model.graph:
             node.metadata_props.clear()
             node.doc_string = None
             for value in node.outputs:
@@ -76,8 +89,8 @@ class ShortNamesPass(ir.passes.InPlacePass):
                 if value.is_graph_output():
                     continue
                 value.shape, value.type = None, None
-                if not is_op(node, "QuantizeLinear", "Clip"):
-                    value.name = str(index)
+                if not (value.name or "").endswith(CODES_SUFFIX):
+                    value.name = str(next(numbers))
         return ir.passes.PassResult(model, modified=True)
 
 

@@ -11,10 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from edgekd.lower.graph import array, attribute, constant, graph_of, insert_before, is_mark, replace
+from edgekd.lower.graph import (
+    CODES_SUFFIX,
+    array,
+    attribute,
+    constant,
+    graph_of,
+    insert_before,
+    is_mark,
+    replace,
+)
 from edgekd.lower.lowering_pass import LoweringPass
 
-CODES_SUFFIX = "/codes"
+SNAPPED_SUFFIX = ".dq"
+"""Behind the name of a quantizer: the input that stands for its result."""
+
 OPSET = 21
 
 
@@ -23,7 +34,7 @@ class ActivationMark:
     """One activation quantizer of a marked graph.
 
     Attributes:
-        name: The mark; also the name of the tensor of codes in a lowered graph.
+        name: The mark.
         scale: Units per code.
         qmin: Lowest centred code; a lowered graph stores ``code + 128`` if it is negative, else ``code``.
         qmax: Highest centred code.
@@ -35,6 +46,11 @@ class ActivationMark:
     qmin: int
     qmax: int
     rank: int
+
+    @property
+    def codes_name(self) -> str:
+        """Name of the tensor of codes, in a lowered graph and in the reference."""
+        return self.name + CODES_SUFFIX
 
     @property
     def zero_point(self) -> int:
@@ -56,7 +72,7 @@ class ExpandWeightMarksPass(LoweringPass):
             scale.reshape([-1 if dim == axis else 1 for dim in range(weight.ndim)]) if axis >= 0 else scale
         )
         codes = np.clip(np.round(weight / shaped), attribute(node, "qmin"), attribute(node, "qmax"))
-        name = f"{attribute(node, 'mark')}/snapped"
+        name = f"{attribute(node, 'mark')}{SNAPPED_SUFFIX}"
         replace(node, constant(graph_of(node), (codes * shaped).astype(np.float32), name))
         return True
 
@@ -93,7 +109,7 @@ class CutAtQuantizersPass(LoweringPass):
         codes = insert_before(node, "Clip", [rounded, *bounds], output=mark + CODES_SUFFIX)
         codes.type = ir.TensorType(ir.DataType.FLOAT)
         graph.outputs.append(codes)
-        stand_in = ir.Value(name=mark, type=ir.TensorType(ir.DataType.FLOAT))
+        stand_in = ir.Value(name=mark + SNAPPED_SUFFIX, type=ir.TensorType(ir.DataType.FLOAT))
         graph.inputs.append(stand_in)
         node.outputs[0].replace_all_uses_with(stand_in)
         graph.remove(node, safe=True)

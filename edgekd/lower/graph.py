@@ -8,6 +8,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 MARK_DOMAIN = "edgekd"
+CODES_SUFFIX = ".q"
+"""Behind the name of a quantizer: its tensor of codes. No module, input or output is called like that."""
 
 _DOMAINS = ("", "ai.onnx")
 
@@ -66,6 +68,21 @@ def insert_before(
     return node.outputs[0]
 
 
+def insert_behind(value: ir.Value, op_type: str, inputs: Sequence[ir.Value | None]) -> None:
+    """Let everything that reads ``value`` read ``op_type(value, *inputs)`` instead. A graph output keeps its name."""
+    before = value.producer()
+    assert before is not None
+    node = ir.node(op_type, [value, *inputs], num_outputs=1)
+    graph_of(before).insert_after(before, node)
+    result = node.outputs[0]
+    if value.is_graph_output():
+        result.name, result.type, result.shape = value.name, value.type, value.shape
+        value.name = None
+    value.type, value.shape = None, None
+    value.replace_all_uses_with(result, replace_graph_outputs=True)
+    node.replace_input_with(0, value)
+
+
 def producer(node: ir.Node | None, index: int, *op_types: str) -> ir.Node | None:
     """Return the operator that makes input ``index`` of ``node``, if it has one of these types."""
     value = node.inputs[index] if node is not None and index < len(node.inputs) else None
@@ -90,11 +107,11 @@ def graph_of(node: ir.Node) -> ir.Graph:
 def replace(node: ir.Node, result: ir.Value) -> None:
     """Let everything that reads the single output of ``node`` read ``result``, and remove the node.
 
-    A graph output keeps its name.
+    A graph output keeps its name, type and shape.
     """
     old = node.outputs[0]
     if old.is_graph_output():
-        result.name = old.name
+        result.name, result.type, result.shape = old.name, old.type, old.shape
     old.replace_all_uses_with(result, replace_graph_outputs=True)
     graph_of(node).remove(node, safe=True)
 

@@ -16,6 +16,7 @@ from edgekd.lower.integer_bias import IntegerBiasPass
 from edgekd.lower.quantize_activations import QuantizeActivationsPass, QuantizePixelsPass
 from edgekd.lower.quantize_scalars import QuantizeScalarsPass
 from edgekd.lower.quantize_weights import QuantizeWeightsPass
+from edgekd.lower.separate_quantizers import SeparateQuantizersPass
 from edgekd.lower.share_codes import ShareCodesPass
 
 OPSET = 21
@@ -30,6 +31,7 @@ PASSES: tuple[type[ir.passes.InPlacePass], ...] = (
     QuantizeActivationsPass,
     QuantizeScalarsPass,
     ShareCodesPass,
+    SeparateQuantizersPass,
     IntegerBiasPass,
     common.RemoveUnusedNodesPass,
     DropDefaultAttributesPass,

@@ -4,7 +4,16 @@ import numpy as np
 import onnx_ir as ir
 
 from edgekd.errors import LowerError
-from edgekd.lower.graph import array, attribute, constant, graph_of, insert_before, is_mark, replace
+from edgekd.lower.graph import (
+    CODES_SUFFIX,
+    array,
+    attribute,
+    constant,
+    graph_of,
+    insert_before,
+    is_mark,
+    replace,
+)
 from edgekd.lower.lowering_pass import LoweringPass
 
 SIGNED_ZERO_POINT = 128
@@ -13,7 +22,7 @@ SIGNED_ZERO_POINT = 128
 class QuantizeActivationsPass(LoweringPass):
     """``FakeQuant(x)`` -> ``DQ(Q(x))`` on uint8, with a Clip of the codes where the grid is smaller.
 
-    The tensor of codes carries the mark's name: that is how verification finds it in the engine.
+    The tensor of codes is named after the mark: that is how verification finds it in the engine.
     """
 
     def visit(self, node: ir.Node) -> bool:
@@ -30,12 +39,13 @@ class QuantizeActivationsPass(LoweringPass):
             raise LowerError(what, fix="use 8 bits or fewer, and constant scales")
         scale = constant(graph, scale_data.astype(np.float32), f"{mark}.s")
         zero = constant(graph, np.uint8(zero_point), f"zp{zero_point}")
-        fills_uint8 = (low, high) == (0, 255)
-        name = mark if fills_uint8 else f"{mark}.unclipped"
-        codes = insert_before(node, "QuantizeLinear", [node.inputs[0], scale, zero], output=name)
-        if not fills_uint8:
+        codes = insert_before(
+            node, "QuantizeLinear", [node.inputs[0], scale, zero], output=f"{mark}.unclipped"
+        )
+        if (low, high) != (0, 255):
             bounds = [constant(graph, np.uint8(bound), f"code{bound}") for bound in (low, high)]
-            codes = insert_before(node, "Clip", [codes, *bounds], output=mark)
+            codes = insert_before(node, "Clip", [codes, *bounds])
+        codes.name = mark + CODES_SUFFIX
         replace(node, insert_before(node, "DequantizeLinear", [codes, scale, zero]))
         return True
 

@@ -1,12 +1,23 @@
 """Operators that share their input's grid run on the codes: they move in front of the DequantizeLinear."""
 
-import numpy as np
 import onnx_ir as ir
 
-from edgekd.lower.graph import array, attribute, constant, graph_of, insert_before, is_op, replace
+from edgekd.errors import LowerError
+from edgekd.lower.graph import array, attribute, graph_of, insert_behind, is_op, producer
 from edgekd.lower.lowering_pass import LoweringPass
 
-_SHARING = ("MaxPool", "Slice", "Pad", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Relu")
+_SHARING = (
+    "MaxPool",
+    "Slice",
+    "Split",
+    "Pad",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Transpose",
+    "Relu",
+)
 
 
 class ShareCodesPass(LoweringPass):
@@ -14,31 +25,29 @@ class ShareCodesPass(LoweringPass):
 
     def visit(self, node: ir.Node) -> bool:
         """Move one operator in front of the DequantizeLinear that it reads."""
-        value = node.inputs[0] if is_op(node, *_SHARING) else None
-        dequantize = value.producer() if value is not None else None
-        if (
-            dequantize is None
-            or not is_op(dequantize, "DequantizeLinear")
-            or array(dequantize.inputs[0]) is not None
-        ):
+        dequantize = producer(node, 0, "DequantizeLinear") if is_op(node, *_SHARING) else None
+        if dequantize is None or array(dequantize.inputs[0]) is not None:
             return False
         codes, scale, zero = dequantize.inputs[:3]
-        moved = _on_codes(node, codes, zero)
-        replace(node, insert_before(node, "DequantizeLinear", [moved, scale, zero]))
+        _let_zero_be(zero, node)
+        node.replace_input_with(0, codes)
+        for output in node.outputs:
+            insert_behind(output, "DequantizeLinear", [scale, zero])
         if not list(dequantize.outputs[0].uses()):
             graph_of(dequantize).remove(dequantize, safe=True)
         return True
 
 
-def _on_codes(node: ir.Node, codes: ir.Value | None, zero: ir.Value | None) -> ir.Value:
-    graph = graph_of(node)
-    rest = list(node.inputs[1:])
+def _let_zero_be(zero: ir.Value | None, node: ir.Node) -> None:
+    """Write the zero point where the operator, explicitly or not, means the number 0."""
     if node.op_type == "Relu":
-        return insert_before(node, "Clip", [codes, zero], name=node.name)
-    if node.op_type == "Flatten":
-        shape = constant(graph, np.array([0, -1], np.int64), "rows")
-        assert attribute(node, "axis", 1) == 1
-        return insert_before(node, "Reshape", [codes, shape], name=node.name)
-    if node.op_type == "Pad":
-        rest = [rest[0], zero, *rest[2:]]
-    return insert_before(node, node.op_type, [codes, *rest], attributes=node.attributes, name=node.name)
+        node.op_type = "Clip"
+        node.resize_inputs(2)
+        node.replace_input_with(1, zero)
+    if node.op_type == "Pad" and attribute(node, "mode", "constant") == "constant":
+        padding = array(node.inputs[2]) if len(node.inputs) > 2 else None
+        if padding is not None and padding != 0:
+            what = f"{node.name} pads with {padding}"
+            raise LowerError(what, fix="pad with 0: the only number that every grid holds")
+        node.resize_inputs(max(3, len(node.inputs)))
+        node.replace_input_with(2, zero)

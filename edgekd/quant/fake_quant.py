@@ -35,12 +35,12 @@ class _SnapToGrid(torch.autograd.Function):
         (grad,) = grads
         v, scale = ctx.saved_tensors
         qmin, qmax = ctx.bounds
-        inside = (v >= qmin) & (v <= qmax)
-        grad_x = grad * inside if ctx.needs_input_grad[0] else None
+        inside = torch.clamp(v, qmin, qmax).eq_(v)  # 1.0 or 0.0: floats are vectorized, masks are not
         grad_scale = None
         if ctx.needs_input_grad[1]:
-            per_element = torch.where(inside, torch.round(v) - v, torch.clamp(v, qmin, qmax)).mul_(grad)
-            grad_scale = per_element.sum_to_size(scale.shape)
+            codes = torch.round(v).clamp_(qmin, qmax)
+            grad_scale = codes.addcmul_(v, inside, value=-1).mul_(grad).sum_to_size(scale.shape)
+        grad_x = inside.mul_(grad) if ctx.needs_input_grad[0] else None
         return grad_x, grad_scale, None, None
 
 

@@ -34,7 +34,8 @@ class LsqQuantizer(Quantizer):
             return self.scale
         count = x[0].numel()  # weights: one output channel; activations: one sample
         damping = 1.0 / math.sqrt(count * self.grid.qmax)
-        return (self.scale - self.scale * damping).detach() + self.scale * damping
+        value = self.scale.detach()
+        return value + damping * (self.scale - value)  # exactly the scale: what is added is 0
 
 
 class LsqSpec(QuantizerSpec):

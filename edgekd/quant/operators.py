@@ -22,6 +22,7 @@ _MODULES: dict[type[nn.Module], str] = {
     nn.ReLU6: "Clip",
     nn.MaxPool2d: "MaxPool",
     nn.AvgPool2d: "AveragePool",
+    nn.AdaptiveAvgPool1d: "GlobalAveragePool",
     nn.AdaptiveAvgPool2d: "GlobalAveragePool",
     nn.Flatten: "Flatten",
     nn.Dropout: "Identity",
@@ -52,6 +53,7 @@ _FUNCTIONS: dict[Callable[..., Any], str] = {
     F.hardsigmoid: "HardSigmoid",
     F.hardswish: "HardSwish",
     F.silu: "Silu",
+    torch.softmax: "Softmax",
     F.softmax: "Softmax",
     F.gelu: "Gelu",
     F.layer_norm: "LayerNormalization",
@@ -59,6 +61,8 @@ _FUNCTIONS: dict[Callable[..., Any], str] = {
     F.avg_pool2d: "AveragePool",
     F.adaptive_avg_pool2d: "GlobalAveragePool",
     F.dropout: "Identity",
+    F.conv2d: "Conv",
+    F.linear: "Gemm",
     F.pad: "Pad",
     torch.mean: "ReduceMean",
     torch.flatten: "Flatten",
@@ -67,6 +71,8 @@ _FUNCTIONS: dict[Callable[..., Any], str] = {
     torch.transpose: "Transpose",
     torch.cat: "Concat",
     torch.concat: "Concat",
+    torch.chunk: "Split",
+    torch.split: "Split",
     operator.getitem: "Slice",
     getattr: "Shape",
 }
@@ -89,6 +95,8 @@ _METHODS: dict[str, str] = {
     "unsqueeze": "Reshape",
     "permute": "Transpose",
     "transpose": "Transpose",
+    "chunk": "Split",
+    "split": "Split",
     "contiguous": "Identity",
     "size": "Shape",
 }
@@ -119,6 +127,11 @@ def onnx_op(node: fx.Node, modules: dict[str, nn.Module]) -> str:
         raise SchemeError(
             what, where=module_path(node), fix=f"use one of: {', '.join(supported_operations())}"
         )
+    if node.target is F.pad:
+        value = node.args[3] if len(node.args) > 3 else node.kwargs.get("value")
+        if value:
+            what = f"padding with {value} has no integer form"
+            raise SchemeError(what, where=module_path(node), fix="pad with 0: every grid holds it")
     return found
 
 

@@ -55,7 +55,8 @@ class Placement:
                 self._quantize(node, list(node.users), head=node)
         for head in groups:
             end = self._group_end(head)
-            float_result = self.ops[head] == "Gemm" and self._is_output(end)
+            clamped = {"Relu", "Clip"} & {self.ops[node] for node in _group(head, end)}
+            float_result = self.ops[head] == "Gemm" and self._is_output(end) and not clamped
             if not float_result and not self._is_pixels(head):
                 self._quantize(end, list(end.users), head=head)
 
@@ -73,8 +74,17 @@ class Placement:
         if self.ops[node] in _READS_QUANTIZED:
             return list(node.all_input_nodes)
         if self.ops[node] == "Add" and len(node.all_input_nodes) == 2:
-            return [min(node.all_input_nodes, key=self.order.__getitem__)]  # the skip: computed first
+            skip = min(node.all_input_nodes, key=lambda read: (self._is_convolution(read), self.order[read]))
+            return [skip]
         return []
+
+    def _is_convolution(self, node: fx.Node) -> bool:
+        """Whether the runtime can add to the node within the convolution that makes it: nothing else reads it."""
+        if len(node.users) != 1:
+            return False
+        if self.ops.get(node) == "BatchNormalization":
+            return self._is_convolution(node.all_input_nodes[0])
+        return self.ops.get(node) == "Conv"
 
     def _mark_pixels(self) -> None:
         for node in self.ops:
@@ -116,12 +126,8 @@ class Placement:
 
     def _largest_scale(self, node: fx.Node, head: fx.Node, grid: IntGrid) -> float | None:
         """ReLU6: a grid that reaches beyond 6 keeps the clamp and the convolution in float."""
-        chain = node
-        while chain is not head:
-            if self.ops[chain] == "Clip":
-                return 6.0 / grid.qmax
-            chain = chain.all_input_nodes[0]
-        return None
+        clamped = any(self.ops.get(member) == "Clip" for member in _group(head, node))
+        return 6.0 / grid.qmax if clamped else None
 
     def _mark(self, head: fx.Node) -> str:
         if head.op == "placeholder":
@@ -203,13 +209,20 @@ class Placement:
         if node not in self.ops:
             return False
         inputs = node.all_input_nodes
-        scalars = [value for value in node.args if isinstance(value, int | float)]
+        scalars = [value for value in (*node.args, *node.kwargs.values()) if isinstance(value, int | float)]
         if self.ops[node] in ("Add", "Mul"):
             return all(self._non_negative(x) for x in inputs) and all(value >= 0 for value in scalars)
         if self._is_transparent(node):
             return self._non_negative(inputs[0])
         verdict = rules_for(self.ops[node])[0].non_negative
         return all(self._non_negative(x) for x in inputs) if verdict is None else verdict
+
+
+def _group(head: fx.Node, end: fx.Node) -> list[fx.Node]:
+    members = [end]
+    while members[-1] is not head:
+        members.append(members[-1].all_input_nodes[0])
+    return members
 
 
 def _name(node: fx.Node) -> str:

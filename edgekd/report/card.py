@@ -63,10 +63,8 @@ def render_card(report: Report) -> str:
         f"p50 of {target.latency_ms.n} inferences; {target.metric.name} of {target.metric.n} test samples, "
         "95 % interval"
     )
-    title = (
-        f"{report.pipeline}: {report.teacher.name} to {report.student.name}, "
-        f"{bits.weights}-bit weights, {bits.activations}-bit activations"
-    )
+    origin = f"{report.teacher.name} to " if report.teacher else ""
+    title = f"{report.pipeline}: {origin}{report.student.name}, W{bits.weights}A{bits.activations}"
     return _render(
         report,
         margin=28,

@@ -45,15 +45,17 @@ def model_rows(report: Report, target: TargetReport) -> tuple[ModelRow, ...]:
         metric: Metric | None,
         size_bytes: int | None,
     ) -> ModelRow:
-        macs = teacher.macs if key == "teacher_float" else student.macs
+        macs = teacher.macs if teacher and key == "teacher_float" else student.macs
         measured = baselines.get(key)
         speedup = measured.speedup if measured else None
         return ModelRow(key, label, detail, metric, size_bytes, macs, measured, speedup)
 
-    rows = [
-        row("teacher_float", "Teacher", teacher.name, teacher.metric, teacher.size_bytes),
-        row("student_float", "Float student", student.name, student.metric_float, student.size_bytes_float),
-    ]
+    rows = []
+    if teacher:
+        rows.append(row("teacher_float", "Teacher", teacher.name, teacher.metric, teacher.size_bytes))
+    rows.append(
+        row("student_float", "Float student", student.name, student.metric_float, student.size_bytes_float)
+    )
     if "ptq" in baselines or target.ptq_metric:
         detail = f"{bits}, {student.ptq.selected}" if student.ptq else bits
         size_bytes = baselines["ptq"].size_bytes if "ptq" in baselines else None

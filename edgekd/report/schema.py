@@ -331,7 +331,7 @@ class Report(Spec):
         command: The command that makes it again.
         machine: What it was measured on.
         data: The data set.
-        teacher: The network that was given.
+        teacher: The network that was distilled from; null where the method needs none.
         student: The network that was distilled.
         targets: The engines, one at least.
         gates: Limits and verdicts.
@@ -346,7 +346,7 @@ class Report(Spec):
     command: str
     machine: Machine
     data: DataReport
-    teacher: TeacherReport
+    teacher: TeacherReport | None
     student: StudentReport
     targets: Annotated[tuple[TargetReport, ...], Field(min_length=1)]
     gates: tuple[GateResult, ...]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgekd.core.rules import explain_float
 
-_INTEGER_KERNELS = ("QLinear", "QGemm", "QAttention", "MatMulInteger", "ConvInteger")
+INTEGER_KERNELS = ("QLinear", "QGemm", "QAttention", "MatMulInteger", "ConvInteger")
 _BORDER = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -59,11 +59,19 @@ def coverage(optimized: onnx.ModelProto, tensors: Mapping[str, NDArray[Any]]) ->
     integer_ops = 0
     fallbacks = []
     for node in optimized.graph.node:
-        if node.op_type.startswith(_INTEGER_KERNELS) or _moves_integers(node, types):
+        if node.op_type.startswith(INTEGER_KERNELS) or _moves_integers(node, types):
             integer_ops += 1
         elif not _is_border(node, inputs, read_by_nodes):
-            fallbacks.append(Fallback(node.name or node.output[0], node.op_type, explain_float(node.op_type)))
+            fallbacks.append(Fallback(node.name or node.output[0], node.op_type, _reason(node)))
     return Coverage(integer_ops, tuple(fallbacks))
+
+
+def _reason(node: onnx.NodeProto) -> str:
+    if node.op_type in _BORDER:
+        return "it stands between integers and an operator that runs in float"
+    fused = [onnx.helper.get_attribute_value(item) for item in node.attribute if item.name == "activation"]
+    operators = [node.op_type.removeprefix("Fused"), *(activation.decode() for activation in fused)]
+    return "; or ".join(explain_float(op_type) for op_type in operators)
 
 
 def _moves_integers(node: onnx.NodeProto, types: Mapping[str, np.dtype[Any]]) -> bool:

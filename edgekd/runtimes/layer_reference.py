@@ -11,7 +11,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgekd.errors import LowerError
-from edgekd.lower.float_reference import CODES_SUFFIX, ActivationMark, activation_marks, float_reference
+from edgekd.lower.float_reference import (
+    SNAPPED_SUFFIX,
+    ActivationMark,
+    activation_marks,
+    float_reference,
+)
 from edgekd.runtimes.onnx_runtime import open_session, run_all, tap
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -50,13 +55,15 @@ def compare_layers(marked_path: Path, codes: Tensors, inputs: Tensors) -> tuple[
     if missing:
         what = f"tensors not found in the engine: {', '.join(missing[:5])}"
         raise LowerError(what, where=str(marked_path))
-    stand_ins = {mark.name: (_ranked(codes[mark.name], mark) * np.float32(mark.scale)) for mark in marks}
+    stand_ins = {
+        mark.name + SNAPPED_SUFFIX: _ranked(codes[mark.name], mark) * np.float32(mark.scale) for mark in marks
+    }
     reference = float_reference(ir.load(marked_path))
     session = open_session(ir.to_proto(reference).SerializeToString(), optimize=False)
     known = {value.name for value in session.get_inputs()}
     feeds = {name: value for name, value in {**inputs, **stand_ins}.items() if name in known}
     expected = run_all(session, feeds)
-    return tuple(_compare(mark, codes[mark.name], expected[mark.name + CODES_SUFFIX]) for mark in marks)
+    return tuple(_compare(mark, codes[mark.name], expected[mark.codes_name]) for mark in marks)
 
 
 def engine_codes(
@@ -73,7 +80,7 @@ def engine_codes(
     marks = activation_marks(ir.load(marked_path))
     model = onnx.load(engine)
     present = {name for node in model.graph.node for name in node.output}
-    watched = [mark.name for mark in marks if mark.name in present]
+    watched = [mark.codes_name for mark in marks if mark.codes_name in present]
     values = run_all(open_session(tap(model, watched), threads=threads), inputs)
     untouched = run_all(open_session(engine, threads=threads), inputs)
     changed = [name for name, value in untouched.items() if not np.array_equal(value, values[name])]
@@ -81,9 +88,9 @@ def engine_codes(
         what = f"watching its tensors changes the engine's outputs {changed}"
         raise LowerError(what, where=str(engine))
     return {
-        mark.name: values[mark.name].astype(np.int32) - mark.zero_point
+        mark.name: values[mark.codes_name].astype(np.int32) - mark.zero_point
         for mark in marks
-        if mark.name in values
+        if mark.codes_name in values
     }
 
 

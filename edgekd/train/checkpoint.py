@@ -69,10 +69,10 @@ def load_checkpoint(folder: Path) -> tuple[Progress, dict[str, Tensor]] | None:
         with safe_open(folder / _FILE, framework="pt") as file:
             stored: dict[str, Any] = json.loads(file.metadata()["progress"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (FileNotFoundError, SafetensorError):
+        history = [EpochRecord(**record) for record in stored.pop("history")]
+        return Progress(**stored, history=history), tensors
+    except (FileNotFoundError, SafetensorError, TypeError, KeyError, ValueError):
         return None
-    history = [EpochRecord(**record) for record in stored.pop("history")]
-    return Progress(**stored, history=history), tensors
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

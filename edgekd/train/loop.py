@@ -128,9 +128,9 @@ class _PhaseRun:
         self.bare_optimizer = _optimizer(
             self.trainee.student, self.options, self.phase.schedule.learning_rate
         )
-        restore_optimizer(self.bare_optimizer, tensors)
         prepare: Callable[[Any], Any] = torch.compile if state.compiled else lambda network: network
         self.student, self.optimizer = self.fabric.setup(prepare(self.trainee.student), self.bare_optimizer)
+        restore_optimizer(self.optimizer, tensors)  # where Fabric placed the weights
         self.teacher = None
         if self.phase.loss.needs_teacher and self.trainee.teacher is not None:
             self.teacher = self.fabric.setup_module(

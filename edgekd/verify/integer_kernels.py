@@ -5,6 +5,7 @@ arithmetic that the kernels document in their source (mlas: quantize.cpp, qladd.
 qpostprocessor.cpp), rounded half to even. So the expected number of mismatches is 0, on every CPU.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,8 +21,7 @@ Kernel = Callable[[list[Array | None], Attributes], Array]
 def qlinear_conv(inputs: list[Array | None], attributes: Attributes) -> Array:
     """Return QLinearConv: (x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias) -> codes.
 
-    ``x`` is (n, c, h, w), or (n, h, w, c) with the attribute ``channels_last``; ``w`` is (out, in / group,
-    kh, kw).
+    ``x`` is (n, c, ...), or (n, ..., c) with the attribute ``channels_last``; ``w`` is (out, in / group, ...).
     """
     x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, *rest = inputs
     assert x is not None
@@ -29,9 +29,9 @@ def qlinear_conv(inputs: list[Array | None], attributes: Attributes) -> Array:
     planes = _centred(np.moveaxis(x, -1, 1) if channels_last else x, x_zero)
     accumulator = _convolve(planes, _centred(w, w_zero), attributes)
     if rest and rest[0] is not None:
-        accumulator += rest[0].astype(np.float64).reshape(1, -1, 1, 1)
+        accumulator += _per_channel(rest[0].astype(np.float64), accumulator)
     multiplier = (_f32(x_scale) * _f32(w_scale)) / _f32(y_scale)
-    y = _requantize(accumulator, multiplier.reshape(1, -1, 1, 1), y_zero)
+    y = _requantize(accumulator, _per_channel(multiplier, accumulator), y_zero)
     return np.moveaxis(y, 1, -1) if channels_last else y
 
 
@@ -86,7 +86,7 @@ def qlinear_global_average_pool(inputs: list[Array | None], attributes: Attribut
     """
     x, x_scale, x_zero, y_scale, y_zero = inputs
     assert x is not None
-    axes = (1, 2) if attributes.get("channels_last", 0) else (2, 3)
+    axes = tuple(range(1, x.ndim - 1) if attributes.get("channels_last", 0) else range(2, x.ndim))
     count = np.prod([x.shape[axis] for axis in axes])
     total = _centred(x, x_zero).sum(axes, keepdims=True)
     return _requantize(total, _f32(x_scale) / (_f32(y_scale) * np.float32(count)), y_zero)
@@ -131,20 +131,26 @@ def _clip_to(values: Array, zero: Array | None) -> Array:
     return np.clip(values, limits.min, limits.max).astype(kind)
 
 
+def _per_channel(values: Array, like: Array) -> Array:
+    return values.reshape(-1, *[1] * (like.ndim - 2))
+
+
 def _convolve(x: NDArray[np.float64], w: NDArray[np.float64], attributes: Attributes) -> NDArray[np.float64]:
-    """Convolve (n, c, h, w) with (out, c / group, kh, kw); padding is 0 in centred codes."""
-    group = int(attributes.get("group", 1))
-    top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
-    stride_h, stride_w = attributes.get("strides", (1, 1))
-    dilation_h, dilation_w = attributes.get("dilations", (1, 1))
-    out, per_group, kh, kw = w.shape
-    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    window = ((kh - 1) * dilation_h + 1, (kw - 1) * dilation_w + 1)
-    patches = sliding_window_view(padded, window, axis=(2, 3))
-    patches = patches[:, :, ::stride_h, ::stride_w, ::dilation_h, ::dilation_w]
-    n, channels, height, width = patches.shape[:4]
-    rows = patches.reshape(n, group, channels // group, height, width, kh * kw)
-    rows = rows.transpose(1, 0, 3, 4, 2, 5).reshape(group, n * height * width, per_group * kh * kw)
-    columns = w.reshape(group, out // group, per_group * kh * kw).transpose(0, 2, 1)
-    y = (rows @ columns).reshape(group, n, height, width, out // group)
-    return y.transpose(1, 0, 4, 2, 3).reshape(n, out, height, width)
+    """Convolve (n, c, ...) with (out, c / group, ...); padding is 0 in centred codes."""
+    n, channels, *sizes = x.shape
+    out, per_group, *kernel = w.shape
+    group, rank = int(attributes.get("group", 1)), len(sizes)
+    pads = attributes.get("pads", [0] * 2 * rank)
+    strides = attributes.get("strides", [1] * rank)
+    dilations = attributes.get("dilations", [1] * rank)
+    padded = np.pad(x, [(0, 0), (0, 0), *zip(pads[:rank], pads[rank:], strict=True)])
+    window = [(size - 1) * dilation + 1 for size, dilation in zip(kernel, dilations, strict=True)]
+    patches = sliding_window_view(padded, window, axis=tuple(range(2, 2 + rank)))
+    every = [slice(None, None, step) for step in (*strides, *dilations)]
+    patches = patches[:, :, *every]  # (n, c, *places, *kernel)
+    places = patches.shape[2 : 2 + rank]
+    rows = patches.reshape(n, group, per_group, math.prod(places), math.prod(kernel))
+    rows = rows.transpose(1, 0, 3, 2, 4).reshape(group, n * math.prod(places), -1)
+    columns = w.reshape(group, out // group, -1).transpose(0, 2, 1)
+    y = (rows @ columns).reshape(group, n, *places, out // group)
+    return np.moveaxis(y, (1, -1), (0, 2)).reshape(n, out, *places)

@@ -13,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from edgekd.runtimes.coverage import INTEGER_KERNELS
 from edgekd.verify.integer_kernels import EXACT_KERNELS
 
 
@@ -50,7 +51,7 @@ def check_against_oracle(optimized: onnx.ModelProto, tensors: Mapping[str, NDArr
     for node in optimized.graph.node:
         kernel = EXACT_KERNELS.get(node.op_type)
         if kernel is None:
-            if node.op_type.startswith("QLinear"):
+            if node.op_type.startswith(INTEGER_KERNELS):
                 unchecked.append(node.op_type)
             continue
         attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
