@@ -254,22 +254,22 @@ def _child_or_none(tree: Any, part: str | int) -> Any:
 
 
 def _line_of(text: str, keys: Location) -> int | None:
+    """Return the line of the last of ``keys`` that is written."""
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     line = None
     for part in keys:
-        if isinstance(node, yaml.MappingNode):
-            written = next((key for key, _ in node.value if key.value == str(part)), None)
-            line = written.start_mark.line + 1 if written is not None else line
-        node = _yaml_child(node, part)
-        if node is None:
+        written = _written(node, part)
+        if written is None:
             break
-        line = line or node.start_mark.line + 1
+        line = written[0].start_mark.line + 1
+        node = written[1]
     return line
 
 
-def _yaml_child(node: Any, part: str | int) -> Any:
+def _written(node: Any, part: str | int) -> tuple[Any, Any] | None:
+    """Return the nodes of a key and its value; of a list's entry, the entry twice."""
     if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in node.value if key.value == str(part)), None)
+        return next((pair for pair in node.value if pair[0].value == str(part)), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part]
+        return node.value[part], node.value[part]
     return None

@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from edgekd.core.artifact import stage
 from edgekd.data.dataset import DataSpec
 from edgekd.errors import ExportError
-from edgekd.export.onnx_file import INPUT_NAME, export_onnx
+from edgekd.export.onnx_file import INPUT_NAME, OUTPUT_NAME, export_onnx
 from edgekd.lower.marked import MARKED, PROBES, TEST_LOGITS, MarkedOnnx
 from edgekd.quant.placement import activation_quantizers
 from edgekd.quant.student import QuantizeSpec, QuantStudent, load_student
@@ -49,19 +49,22 @@ def write_marked(folder: Path, student: fx.GraphModule, probes: Tensor) -> None:
     """
     export_onnx(student, probes[:2], folder / MARKED)
     np.save(folder / PROBES, probes.numpy())
-    codes = fake_quant_codes(student, probes)
-    layers = compare_layers(folder / MARKED, codes, {INPUT_NAME: probes.numpy()})
+    codes, logits = fake_quant_codes(student, probes)
+    inputs, outputs = {INPUT_NAME: probes.numpy()}, {OUTPUT_NAME: logits.numpy()}
+    layers = compare_layers(folder / MARKED, codes, inputs, outputs)
     wrong = [layer for layer in layers if layer.off_by_more]
     if wrong:
-        what = f"the exported layer {wrong[0].name} differs from torch in {wrong[0].off_by_more} codes"
+        what = f"the exported layer {wrong[0].name} differs from torch in {wrong[0].off_by_more} numbers"
         raise ExportError(
             what, where=str(folder / MARKED), fix="report this network: the export is not faithful"
         )
 
 
 @torch.no_grad()
-def fake_quant_codes(student: fx.GraphModule, inputs: Tensor) -> dict[str, NDArray[np.int32]]:
-    """Return the centred codes of every activation quantizer of ``student`` on ``inputs``, by mark."""
+def fake_quant_codes(student: fx.GraphModule, inputs: Tensor) -> tuple[dict[str, NDArray[np.int32]], Tensor]:
+    """Run ``student`` on ``inputs``; return the centred codes of every activation quantizer by mark, and the
+    first output.
+    """
     student.eval()
     codes: dict[str, NDArray[np.int32]] = {}
     hooks = []
@@ -73,8 +76,8 @@ def fake_quant_codes(student: fx.GraphModule, inputs: Tensor) -> dict[str, NDArr
 
         hooks.append(quantizer.register_forward_hook(record))
     try:
-        student(inputs)
+        outputs = student(inputs)
     finally:
         for hook in hooks:
             hook.remove()
-    return codes
+    return codes, outputs if isinstance(outputs, Tensor) else outputs[0]

@@ -131,8 +131,13 @@ def activation_marks(marked: ir.Model) -> tuple[ActivationMark, ...]:
 
 
 def float_reference(marked: ir.Model) -> ir.Model:
-    """Turn a marked graph, in place, into its layer-by-layer float reference, and return it."""
-    marked.graph.outputs.clear()  # the codes take their place
+    """Turn a marked graph, in place, into its layer-by-layer float reference, and return it.
+
+    Float outputs of the network stay outputs; one that is a quantizer's result is there as codes.
+    """
+    outputs = [value for value in marked.graph.outputs if not is_mark(value.producer())]
+    marked.graph.outputs.clear()
+    marked.graph.outputs.extend(outputs)
     for expand in (ExpandWeightMarksPass, ExpandPixelsPass, CutAtQuantizersPass):
         expand()(marked)
     marked.opset_imports.clear()

@@ -77,7 +77,7 @@ def insert_behind(value: ir.Value, op_type: str, inputs: Sequence[ir.Value | Non
     result = node.outputs[0]
     if value.is_graph_output():
         result.name, result.type, result.shape = value.name, value.type, value.shape
-        value.name = None
+        value.name = f"{value.name}_before"
     value.type, value.shape = None, None
     value.replace_all_uses_with(result, replace_graph_outputs=True)
     node.replace_input_with(0, value)

@@ -70,7 +70,7 @@ def lower_for_onnxruntime(marked: ir.Model, *, metadata: Mapping[str, str]) -> i
     """
     for lowering in PASSES:
         lowering()(marked)
-    left = [node.name or node.op_type for node in marked.graph if node.domain == MARK_DOMAIN]
+    left = [f"{node.op_type} {node.name}".strip() for node in marked.graph if node.domain == MARK_DOMAIN]
     if left:
         what = f"marks left after lowering: {', '.join(left[:5])}"
         raise LowerError(what)

@@ -6,7 +6,7 @@ from edgekd.errors import LowerError
 from edgekd.lower.graph import array, attribute, graph_of, insert_behind, is_op, producer
 from edgekd.lower.lowering_pass import LoweringPass
 
-_SHARING = (
+SHARING = (
     "MaxPool",
     "Slice",
     "Split",
@@ -25,7 +25,7 @@ class ShareCodesPass(LoweringPass):
 
     def visit(self, node: ir.Node) -> bool:
         """Move one operator in front of the DequantizeLinear that it reads."""
-        dequantize = producer(node, 0, "DequantizeLinear") if is_op(node, *_SHARING) else None
+        dequantize = producer(node, 0, "DequantizeLinear") if is_op(node, *SHARING) else None
         if dequantize is None or array(dequantize.inputs[0]) is not None:
             return False
         codes, scale, zero = dequantize.inputs[:3]

@@ -35,10 +35,11 @@ class _SnapToGrid(torch.autograd.Function):
         (grad,) = grads
         v, scale = ctx.saved_tensors
         qmin, qmax = ctx.bounds
-        inside = torch.clamp(v, qmin, qmax).eq_(v)  # 1.0 or 0.0: floats are vectorized, masks are not
+        clipped = torch.clamp(v, qmin, qmax)
+        codes = torch.round(clipped)
+        inside = clipped.eq_(v)  # 1.0 or 0.0: arithmetic on floats is vectorized, masks are many times slower
         grad_scale = None
         if ctx.needs_input_grad[1]:
-            codes = torch.round(v).clamp_(qmin, qmax)
             grad_scale = codes.addcmul_(v, inside, value=-1).mul_(grad).sum_to_size(scale.shape)
         grad_x = inside.mul_(grad) if ctx.needs_input_grad[0] else None
         return grad_x, grad_scale, None, None

@@ -21,16 +21,20 @@ from edgekd.runtimes.onnx_runtime import open_session, run_all, tap
 
 Tensors = Mapping[str, NDArray[Any]]
 
+OUTPUT_TOLERANCE = 1e-3
+"""Of the largest float output: the rounding of an int32 bias is far below, a wrong weight far above."""
+
 
 @dataclass(frozen=True)
 class LayerResult:
-    """How one quantized tensor of the engine compares with the trained network.
+    """How one quantized tensor, or one float output, of the engine compares with the trained network.
 
     Attributes:
-        name: The quantizer's mark.
-        values: Codes compared.
+        name: The quantizer's mark, or the name of the output.
+        values: Numbers compared.
         off_by_one: Codes that differ by exactly one step, as ties in float32 do.
-        off_by_more: Codes that differ by more; the limit is 0.
+        off_by_more: Codes that differ by more, floats that differ by more than ``OUTPUT_TOLERANCE``; the
+            limit is 0.
     """
 
     name: str
@@ -39,13 +43,16 @@ class LayerResult:
     off_by_more: int
 
 
-def compare_layers(marked_path: Path, codes: Tensors, inputs: Tensors) -> tuple[LayerResult, ...]:
-    """Compare every quantized tensor with what the marked graph makes of the tensors before it.
+def compare_layers(
+    marked_path: Path, codes: Tensors, inputs: Tensors, outputs: Tensors
+) -> tuple[LayerResult, ...]:
+    """Compare every quantized tensor and float output with what the marked graph makes of those before it.
 
     Args:
         marked_path: The marked graph: the trained network as it was exported.
         codes: Centred codes of every activation quantizer, by mark, as the engine (or torch) holds them.
         inputs: The network's inputs that led to them.
+        outputs: The outputs that they led to; others than the graph's are ignored.
 
     Raises:
         LowerError: If a quantizer is missing from ``codes``.
@@ -63,7 +70,10 @@ def compare_layers(marked_path: Path, codes: Tensors, inputs: Tensors) -> tuple[
     known = {value.name for value in session.get_inputs()}
     feeds = {name: value for name, value in {**inputs, **stand_ins}.items() if name in known}
     expected = run_all(session, feeds)
-    return tuple(_compare(mark, codes[mark.name], expected[mark.codes_name]) for mark in marks)
+    layers = [_compare_codes(mark, codes[mark.name], expected[mark.codes_name]) for mark in marks]
+    quantized = {mark.codes_name for mark in marks}
+    floats = [name for name in expected if name in outputs and name not in quantized]
+    return (*layers, *(_compare_floats(name, outputs[name], expected[name]) for name in floats))
 
 
 def engine_codes(
@@ -100,6 +110,11 @@ def _ranked(codes: NDArray[Any], mark: ActivationMark) -> NDArray[np.float32]:
     return trimmed.astype(np.float32)
 
 
-def _compare(mark: ActivationMark, engine: NDArray[Any], expected: NDArray[Any]) -> LayerResult:
+def _compare_codes(mark: ActivationMark, engine: NDArray[Any], expected: NDArray[Any]) -> LayerResult:
     distance = np.abs(engine.reshape(expected.shape).astype(np.int64) - expected.astype(np.int64))
     return LayerResult(mark.name, distance.size, int((distance == 1).sum()), int((distance > 1).sum()))
+
+
+def _compare_floats(name: str, engine: NDArray[Any], expected: NDArray[Any]) -> LayerResult:
+    wrong = np.abs(engine - expected) > OUTPUT_TOLERANCE * np.abs(expected).max()
+    return LayerResult(name, wrong.size, 0, int(wrong.sum()))

@@ -130,7 +130,8 @@ def verify_graph(
             raise BuildError(what, where=str(engine))
     layers: tuple[LayerResult, ...] = ()
     if marked is not None:
-        layers = compare_layers(marked, engine_codes(engine, marked, feeds, threads=threads), feeds)
+        codes = engine_codes(engine, marked, feeds, threads=threads)
+        layers = compare_layers(marked, codes, feeds, outputs=tensors)
     return Faithfulness(
         coverage=coverage(optimized, tensors),
         oracle=check_against_oracle(optimized, {**tensors, **feeds}),

@@ -1,0 +1,150 @@
+"""The README's result tables, from the newest row of every benchmark, network, seed and machine.
+
+Prints them; ``--write`` puts them between the marks in README.md, ``--check`` exits 1 if README.md says
+something else. A row whose profile has a newer version since is marked stale.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from benchmarks.rows import ROOT, read_rows
+from edgekd.core.profile import PROFILES
+from edgekd.device.latency import Speedup
+from edgekd.report.schema import Metric
+from edgekd.report.words import (
+    count,
+    metric_interval,
+    metric_value,
+    milliseconds,
+    size,
+    speedup_interval,
+)
+
+README = ROOT / "README.md"
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help="rewrite README.md")
+    parser.add_argument("--check", action="store_true", help="exit 1 if README.md is out of date")
+    arguments = parser.parse_args()
+    block = tables()
+    if not arguments.write and not arguments.check:
+        print(block)
+        return
+    readme = README.read_text(encoding="utf-8")
+    if BEGIN not in readme or END not in readme:
+        sys.exit(f"README.md has no {BEGIN} ... {END}")
+    before, rest = readme.split(BEGIN, 1)
+    wanted = f"{before}{BEGIN}\n{block}\n{END}{rest.split(END, 1)[1]}"
+    if arguments.write:
+        README.write_text(wanted, encoding="utf-8")
+    elif readme != wanted:
+        sys.exit("README.md is out of date: run python -m benchmarks.table --write")
+
+
+def tables() -> str:
+    """Return all tables as markdown; a benchmark without rows has none."""
+    parts = (
+        _table("pipelines", ("pipeline", "seed", "target", "device"), _pipeline_cells),
+        _table("engine_latency", ("network", "image", "threads"), _engine_cells),
+        _table("train_step", ("network", "batch_size", "threads"), _train_cells),
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+def _table(name: str, identity: Sequence[str], cells: Callable[[Row], dict[str, str]]) -> str:
+    newest: dict[str, tuple[int, Row]] = {}
+    for number, row in read_rows(name):
+        newest[str([row["machine"]["cpu"], *(row[key] for key in identity)])] = (number, row)
+    lines = [{**cells(row), "row": _link(name, number, row)} for number, row in newest.values()]
+    if not lines:
+        return ""
+    heads = list(lines[0])
+    table = [heads, ["---"] * len(heads), *(list(line.values()) for line in lines)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in table)
+
+
+def _link(name: str, number: int, row: Row) -> str:
+    stale = PROFILES[row["profile"]].version > row["profile_version"]
+    link = f"[{row['commit']}](benchmarks/results/{name}.jsonl#L{number})"
+    machine = f"{row['machine']['cpu']}, {row['machine']['cores']} cores"
+    return f"{link}, {machine}{' (stale)' if stale else ''}"
+
+
+def _pipeline_cells(row: Row) -> dict[str, str]:
+    metric, bits = row["metric"], row["bits"]
+    baselines = row["baselines"]
+    engine = Metric.model_validate(metric["engine"])
+    accuracy = f"**{metric_value(engine)}** ({metric_interval(engine)}) of {engine.n}"
+    return {
+        "pipeline": f"{row['pipeline']}, W{bits['weights']}A{bits['activations']}, seed {row['seed']}",
+        "teacher": _metric(metric["teacher"]),
+        "float student": _metric(metric["float"]),
+        "PTQ": _metric(metric["ptq"]),
+        "engine (95 %)": accuracy,
+        "size (float)": f"{size(row['size_bytes'])} ({size(baselines['student_float']['size_bytes'])})",
+        "p50 ms": milliseconds(row["latency"]["p50_ms"]),
+        "over float student": _speedup(baselines["student_float"]["speedup"]),
+        "over teacher": _speedup(baselines["teacher_float"]["speedup"]),
+        "float ops": str(row["float_ops"]),
+        "oracle mismatches": f"{row['oracle']['mismatches']} of {count(row['oracle']['values'])}",
+    }
+
+
+def _engine_cells(row: Row) -> dict[str, str]:
+    models, over = row["models"], row["edgekd_speedup_over"]
+    return {
+        "network": f"{row['network']}, {'x'.join(map(str, row['image']))}",
+        "edgekd p50 ms": milliseconds(models["edgekd"]["p50_ms"]),
+        "over ONNX Runtime's tool": _speedup(over["ort_tool_nchw"]),
+        "the same with uint8 input": _speedup(over["ort_tool"]),
+        "over float": _speedup(over["float_nchw"]),
+        "float ops: edgekd, tool": f"{_count(models['edgekd'])}, {_count(models['ort_tool_nchw'])}",
+        "size: edgekd, tool, float": ", ".join(
+            size(models[name]["size_bytes"]) for name in ("edgekd", "ort_tool_nchw", "float_nchw")
+        ),
+    }
+
+
+def _train_cells(row: Row) -> dict[str, str]:
+    variants = row["variants"]
+    return {
+        "training step": f"{row['network']}, batch {row['batch_size']}, {row['threads']} threads",
+        **{
+            f"{mode}: fake-quant / float ms": " / ".join(
+                milliseconds(variants[f"{kind}_{mode}"]["p50_ms"]) for kind in ("fake_quant", "float")
+            )
+            for mode in ("eager", "compiled")
+        },
+        **{f"ratio {mode}": _interval(row["fake_over_float"][mode]) for mode in ("eager", "compiled")},
+        "compiling": f"{row['compile_seconds']['fake_quant_compiled']:.0f} s",
+    }
+
+
+def _metric(metric: Row | None) -> str:
+    return "-" if metric is None else metric_value(Metric.model_validate(metric))
+
+
+def _speedup(speedup: Row) -> str:
+    return speedup_interval(Speedup.model_validate(speedup))
+
+
+def _interval(ratio: Row) -> str:
+    low, high = ratio["ci"]
+    return f"{ratio['ratio']:.2f}x ({low:.2f}-{high:.2f})"
+
+
+def _count(model: Row) -> int:
+    return sum(model["float_ops"].values())
+
+
+if __name__ == "__main__":
+    main()

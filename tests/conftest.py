@@ -1,0 +1,158 @@
+"""Fixtures for all tests. What needs torch imports it late: most test files do not."""
+
+import collections
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A float network on its whole way: prepared, calibrated, exported, verified."""
+
+    folder: Path
+    student: Any
+    inputs: np.ndarray
+    optimized: onnx.ModelProto
+    faithfulness: Any
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model.onnx"
+
+    @property
+    def marked(self) -> Path:
+        return self.folder / "marked.onnx"
+
+    @property
+    def lowered(self) -> onnx.ModelProto:
+        return onnx.load(self.model)
+
+    @property
+    def ops(self) -> collections.Counter[str]:
+        """Operator types of the optimised graph; channels-last variants count as the operator itself."""
+        return collections.Counter(node.op_type.removeprefix("Nhwc") for node in self.optimized.graph.node)
+
+    @property
+    def float_ops(self) -> list[str]:
+        return [fallback.op for fallback in self.faithfulness.coverage.fallbacks]
+
+    def assert_faithful(self) -> None:
+        oracle, layers = self.faithfulness.oracle, self.faithfulness.layers
+        assert oracle.nodes > 0
+        assert oracle.mismatches == 0, oracle.first_mismatch
+        assert layers
+        assert [layer for layer in layers if layer.off_by_more] == []
+
+    def assert_integer(self) -> None:
+        assert self.float_ops == []
+        self.assert_faithful()
+
+
+@pytest.fixture(scope="session")
+def with_statistics():
+    """Return a function that gives every BatchNorm gains of both signs and of 0, and running statistics."""
+    import torch
+    from torch import nn
+
+    @torch.no_grad()
+    def give(network: nn.Module) -> nn.Module:
+        generator = torch.Generator().manual_seed(1)
+        for norm in network.modules():
+            if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+                norm.weight.uniform_(-1, 1.5, generator=generator)
+                norm.weight[0] = 0
+                norm.bias.normal_(0, 0.3, generator=generator)
+                norm.running_mean.normal_(0, 0.3, generator=generator)
+                norm.running_var.uniform_(0.5, 2, generator=generator)
+        return network.eval()
+
+    return give
+
+
+@pytest.fixture(scope="session")
+def export_integer(tmp_path_factory, with_statistics) -> Callable[..., Exported]:
+    """Return a function that takes a float network and inputs all the way to a verified engine."""
+    from edgekd.export.export import export
+    from edgekd.quant.calibrate import calibrate
+    from edgekd.quant.prepare import prepare
+    from edgekd.runtimes.onnx_runtime import optimized_graph
+    from edgekd.verify.verify_engine import verify_graph
+
+    def run(network, inputs, profile="ort", *, scheme=None) -> Exported:
+        folder = tmp_path_factory.mktemp("exported")
+        student = prepare(with_statistics(network), inputs[:2], profile, scheme=scheme)
+        calibrate(student, [inputs], "minmax")
+        model = export(student, inputs, folder)
+        faithfulness = verify_graph(model, inputs.numpy(), marked=folder / "marked.onnx")
+        return Exported(folder, student, inputs.numpy(), optimized_graph(model), faithfulness)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def residual(export_integer) -> Exported:
+    """A small residual network on raw pixels, as integers. Read only."""
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    from edgekd.zoo.pixels import ImageNetwork, PixelGrid
+
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+            self.norm = nn.BatchNorm2d(8)
+            self.left = nn.Conv2d(8, 8, 3, padding=1)
+            self.linear = nn.Linear(8, 5)
+
+        def forward(self, x):
+            x = F.relu(self.norm(self.stem(x)))
+            x = F.relu(self.left(x) + x)
+            return self.linear(x.mean((2, 3)))
+
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (8, 10, 10, 3), dtype=torch.uint8)
+    return export_integer(ImageNetwork(PixelGrid.like(), Residual()), images)
+
+
+@pytest.fixture(scope="session")
+def onnx_model() -> Callable[..., onnx.ModelProto]:
+    """Return a function that builds a model from ONNX text and its constants."""
+
+    def build(
+        inputs: str, outputs: str, body: str, constants: Mapping[str, Any], *, domain: str = ""
+    ) -> onnx.ModelProto:
+        domains = '"" : 21' + (f', "{domain}" : 1' if domain else "")
+        text = f"<ir_version: 10, opset_import: [{domains}]> hand_made ({inputs}) => ({outputs}) {{ {body} }}"
+        model = onnx.parser.parse_model(text)
+        read = {name for node in model.graph.node for name in node.input}
+        model.graph.initializer.extend(
+            onnx.numpy_helper.from_array(np.asarray(value), name)
+            for name, value in constants.items()
+            if name in read
+        )
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def qemu() -> list[str]:
+    """Return the command that runs this Python on an x86-64 CPU with AVX2 but without VNNI."""
+    if platform.machine() != "x86_64" or sys.platform != "linux":
+        pytest.skip(f"emulates x86-64 Linux binaries; this is {sys.platform} on {platform.machine()}")
+    emulator = shutil.which("qemu-x86_64")
+    if emulator is None:
+        pytest.skip("qemu-x86_64 is not on the PATH (Debian package qemu-user)")
+    return [emulator, "-cpu", "Haswell", sys.executable]

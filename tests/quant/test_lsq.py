@@ -1,0 +1,38 @@
+import pytest
+import torch
+from torch import nn
+
+from edgekd.core.grid import IntGrid
+from edgekd.quant.lsq import LsqSpec
+
+
+def test_scale_is_a_parameter():
+    assert isinstance(LsqSpec().build(IntGrid(-7, 7), axis=None, mark="here").scale, nn.Parameter)
+
+
+def test_gradient_of_an_activation_scale_is_damped_by_the_features_of_one_sample():
+    """Esser et al. sec. 2.2: g = 1 / sqrt(N * Qp), here N = 4 features of one sample, Qp = 7.
+
+    v = 1.2 in all 8 places: d/ds = 8 * (1 - 1.2) = -1.6; damped: -1.6 / sqrt(28) = -0.302372.
+    """
+    quantizer = LsqSpec().build(IntGrid(-7, 7), axis=None, mark="here").train()
+    quantizer(torch.full((2, 4), 1.2)).sum().backward()
+    assert quantizer.scale.grad.item() == pytest.approx(-0.302372, rel=1e-4)
+
+
+def test_gradient_of_a_weight_scale_is_damped_by_the_weights_of_one_channel():
+    """N = 2 * 3 * 3 = 18 weights of a channel, Qp = 127; channel 0 has v = 1.2, channel 1 is out of range.
+
+    d/ds = 18 * (-0.2) = -3.6 and 18 * 127 = 2286, each divided by sqrt(18 * 127) = 47.8121.
+    """
+    weight = torch.stack([torch.full((2, 3, 3), 1.2), torch.full((2, 3, 3), 500.0)])
+    quantizer = LsqSpec().build(IntGrid(-127, 127), axis=0, mark="here.weight", channels=2).train()
+    quantizer(weight).sum().backward()
+    assert quantizer.scale.grad.tolist() == pytest.approx([-3.6 / 47.8121, 2286 / 47.8121], rel=1e-4)
+
+
+def test_damping_leaves_the_value_alone():
+    quantizer = LsqSpec().build(IntGrid(-7, 7), axis=None, mark="here")
+    quantizer.set_scale(torch.tensor(0.37))
+    x = torch.linspace(-4, 4, 101)[None]
+    torch.testing.assert_close(quantizer.train()(x), quantizer.eval()(x))

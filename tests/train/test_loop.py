@@ -1,0 +1,262 @@
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgekd.core.schedule import Schedule
+from edgekd.data.dataset import Split
+from edgekd.distill.hinton import HintonLoss
+from edgekd.errors import DataError, TrainError
+from edgekd.tasks.classification import ClassificationSpec
+from edgekd.train.label_loss import LabelLoss
+from edgekd.train.loop import Trainee, _optimizer, compile_pays, rate_at, train
+from edgekd.train.options import TrainSpec
+from edgekd.train.phase import KdLoss, Phase
+from edgekd.zoo.pixels import ImageNetwork, PixelGrid
+
+TASK = ClassificationSpec()
+OPTIONS = TrainSpec(batch_size=16, compile="never")
+KILLED_RUN = Path(__file__).parent / "killed_run.py"
+
+
+def _network() -> ImageNetwork:
+    torch.manual_seed(0)
+    return ImageNetwork(PixelGrid.like(), nn.Sequential(nn.Flatten(), nn.Linear(16, 2)))
+
+
+def _phase(
+    epochs: int = 3, *, loss: KdLoss | None = None, learning_rate: float = 0.1, name: str = "p"
+) -> Phase:
+    schedule = Schedule(epochs=epochs, learning_rate=learning_rate)
+    return Phase(name, schedule, quantized=False, loss=loss or LabelLoss(TASK))
+
+
+def _no_metric(student: nn.Module) -> None:
+    return None
+
+
+class Nan(KdLoss):
+    """Finite for some steps, then not a number."""
+
+    needs_teacher = False
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.left = after
+
+    def forward(self, logits_s: Tensor, logits_t: Tensor | None, y: Tensor) -> Tensor:
+        self.left -= 1
+        return logits_s.sum() * (1e-3 if self.left >= 0 else math.nan)
+
+
+@pytest.mark.parametrize(
+    ("steps", "rates"),
+    [
+        # a tenth of 10 steps is 1 warm-up step; then 0.5 * (1 + cos(pi * k / 9)), k = 0..8
+        (10, [1.0, 1.0, 0.969846, 0.883022, 0.75, 0.586824, 0.413176, 0.25, 0.116978, 0.030154]),
+        # 2 warm-up steps: 1/2, 2/2; then 0.5 * (1 + cos(pi * k / 18)), of which k = 0, 9, 17
+        (20, {0: 0.5, 1: 1.0, 2: 1.0, 11: 0.5, 19: 0.007596}),
+        (1, [1.0]),
+        (2, [1.0, 1.0]),
+    ],
+)
+def test_rate_at_warms_up_and_falls_as_a_cosine(steps: int, rates: list[float] | dict[int, float]) -> None:
+    wanted = rates if isinstance(rates, dict) else dict(enumerate(rates))
+    assert {step: rate_at(step, steps) for step in wanted} == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 9, 10, 11, 1000])
+def test_rate_at_stays_within_its_peak(steps: int) -> None:
+    rates = [rate_at(step, steps) for step in range(steps)]
+    assert max(rates) == 1
+    assert all(rate > 0 for rate in rates)
+
+
+def test_compile_pays_when_there_is_enough_to_do_and_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    has_compiler = shutil.which("g++") is not None
+    assert [compile_pays(TrainSpec(), steps) for steps in (1, 999, 1000)] == [False, False, has_compiler]
+    monkeypatch.setenv("PATH", "")
+    assert not compile_pays(TrainSpec(), 10**6)
+    assert compile_pays(TrainSpec(compile="always"), 1)
+    assert not compile_pays(TrainSpec(compile="never"), 10**6)
+
+
+def test_train_learns_and_says_what_each_epoch_did(split: Split, tmp_path: Path) -> None:
+    student = _network()
+    metrics = iter([0.1, 0.2, 0.3])
+    trainee = Trainee(student, None, split, lambda network: next(metrics))
+    history = train(trainee, (_phase(),), OPTIONS, seed=0, scratch=tmp_path / "scratch")
+    assert [(record.phase, record.epoch, record.metric) for record in history] == [
+        ("p", 1, 0.1),
+        ("p", 2, 0.2),
+        ("p", 3, 0.3),
+    ]
+    assert history[-1].loss < 0.5 * history[0].loss
+    assert history[-1].lr == pytest.approx(0.1 * rate_at(11, 12))
+    assert not any(record.compiled for record in history)
+    assert not student.training
+    assert {parameter.device.type for parameter in student.parameters()} == {"cpu"}
+
+
+def test_train_is_a_function_of_the_seed(split: Split, tmp_path: Path, one_thread: None) -> None:
+    weights = []
+    for run, seed in enumerate((0, 0, 1)):
+        student = _network()
+        train(
+            Trainee(student, None, split, _no_metric),
+            (_phase(1),),
+            OPTIONS,
+            seed=seed,
+            scratch=tmp_path / str(run),
+        )
+        weights.append(student.state_dict()["body.1.weight"])
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_train_leaves_the_teacher_as_it_is(split: Split, tmp_path: Path) -> None:
+    student, teacher = (
+        _network(),
+        ImageNetwork(PixelGrid.like(), nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 2))),
+    )
+    before = {key: value.clone() for key, value in teacher.state_dict().items()}
+    loss = HintonLoss(TASK, temperature=4.0, alpha=1.0)
+    train(
+        Trainee(student, teacher, split, _no_metric), (_phase(loss=loss),), OPTIONS, seed=0, scratch=tmp_path
+    )
+    assert all(torch.equal(value, before[key]) for key, value in teacher.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_train_runs_phases_in_order_with_a_new_optimizer_each(split: Split, tmp_path: Path) -> None:
+    phases = (_phase(1, name="first"), _phase(2, name="second", learning_rate=0.01))
+    history = train(Trainee(_network(), None, split, _no_metric), phases, OPTIONS, seed=0, scratch=tmp_path)
+    assert [(record.phase, record.epoch) for record in history] == [
+        ("first", 1),
+        ("second", 1),
+        ("second", 2),
+    ]
+    assert history[0].lr <= 0.1
+    assert history[1].lr <= 0.01
+    assert all(record.metric is None for record in history)
+
+
+def test_train_refuses_a_loss_that_needs_a_missing_teacher(split: Split, tmp_path: Path) -> None:
+    loss = HintonLoss(TASK, temperature=4.0, alpha=0.9)
+    with pytest.raises(TrainError, match="phase 'p' needs a teacher") as caught:
+        train(
+            Trainee(_network(), None, split, _no_metric),
+            (_phase(loss=loss),),
+            OPTIONS,
+            seed=0,
+            scratch=tmp_path,
+        )
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("after", [0, 1, 6])
+def test_train_refuses_a_loss_that_is_not_a_number(split: Split, tmp_path: Path, after: int) -> None:
+    with pytest.raises(
+        TrainError, match=f"the loss became nan in epoch {1 + after // 4} of phase 'p'"
+    ) as caught:
+        train(
+            Trainee(_network(), None, split, _no_metric),
+            (_phase(loss=Nan(after)),),
+            OPTIONS,
+            seed=0,
+            scratch=tmp_path,
+        )
+    assert "learning_rate" in caught.value.fix
+
+
+def test_train_refuses_a_learning_rate_that_diverges(split: Split, tmp_path: Path) -> None:
+    phase = _phase(4, learning_rate=1e30)
+    with pytest.raises(TrainError, match="the loss became"):
+        train(Trainee(_network(), None, split, _no_metric), (phase,), OPTIONS, seed=0, scratch=tmp_path)
+
+
+def test_train_refuses_batches_that_the_data_cannot_fill(split: Split, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="64 images do not fill one batch of 100"):
+        train(
+            Trainee(_network(), None, split, _no_metric),
+            (_phase(),),
+            TrainSpec(batch_size=100),
+            seed=0,
+            scratch=tmp_path,
+        )
+
+
+def test_optimizer_decays_weights_only() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2))
+    network[2].bias.requires_grad_(False)
+    network.register_parameter("scale", nn.Parameter(torch.ones(())))
+    decayed, others = _optimizer(network, TrainSpec(weight_decay=0.01, momentum=0.8), 0.1).param_groups
+    assert [(group["weight_decay"], group["momentum"], group["nesterov"]) for group in (decayed, others)] == [
+        (0.01, 0.8, True),
+        (0.0, 0.8, True),
+    ]
+    assert {id(p) for p in decayed["params"]} == {id(network[0].weight), id(network[2].weight)}
+    assert {p.shape for p in others["params"]} == {torch.Size(()), torch.Size((2,))}
+    assert len(others["params"]) == 4  # not the frozen bias
+
+
+def test_optimizer_works_without_momentum() -> None:
+    (group, _) = _optimizer(nn.Linear(2, 2), TrainSpec(momentum=0.0), 0.1).param_groups
+    assert not group["nesterov"]
+
+
+@pytest.fixture(scope="module")
+def killed_run() -> ModuleType:
+    spec = spec_from_file_location("killed_run", KILLED_RUN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("epoch", [1, 3, 5], ids=["before any checkpoint", "first phase", "second phase"])
+def test_train_resumes_a_killed_run_with_the_same_bits(
+    killed_run: ModuleType, tmp_path: Path, one_thread: None, epoch: int
+) -> None:
+    scratch = tmp_path / "killed"
+    died = subprocess.run(
+        [sys.executable, KILLED_RUN, scratch, str(epoch)],
+        env={**os.environ, "EDGEKD_PROGRESS": "off"},
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL
+    assert (scratch / "checkpoint.safetensors").exists() == (epoch > 1)
+    resumed, history = killed_run.run(scratch, kill_in_epoch=None)
+    whole, expected = killed_run.run(tmp_path / "whole", kill_in_epoch=None)
+    assert [record.epoch for record in history] == [1, 2, 3, 1, 2, 3]
+    assert [record.loss for record in history] == [record.loss for record in expected]
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+
+
+def test_train_does_nothing_again_when_it_was_complete(killed_run: ModuleType, tmp_path: Path) -> None:
+    first, history = killed_run.run(tmp_path, kill_in_epoch=None)
+    again, same = killed_run.run(tmp_path, kill_in_epoch=1)  # an epoch would kill this process
+    assert same == history
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in first.state_dict().items())
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\0\0\0\0\0\0\0{broken}", b"\x02\0\0\0\0\0\0\0{}"])
+def test_train_starts_anew_when_the_checkpoint_cannot_be_read(
+    killed_run: ModuleType, tmp_path: Path, one_thread: None, content: bytes
+) -> None:
+    (tmp_path / "checkpoint.safetensors").write_bytes(content)
+    student, history = killed_run.run(tmp_path, kill_in_epoch=None)
+    whole, _ = killed_run.run(tmp_path / "whole", kill_in_epoch=None)
+    assert len(history) == 6
+    assert all(torch.equal(value, student.state_dict()[key]) for key, value in whole.state_dict().items())
