@@ -1,4 +1,4 @@
-"""Compare the tests that were skipped with the committed list: a test that silently stops running fails CI."""
+"""Compare the tests that were skipped with the committed list: a test that stops running fails CI."""
 
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -8,7 +8,9 @@ from pathlib import Path
 def skipped_tests(junit: Path) -> set[str]:
     """Return ``file::test`` of every skipped test in a JUnit file."""
     cases = ElementTree.parse(junit).iter("testcase")
-    return {f"{case.get('classname')}::{case.get('name')}" for case in cases if case.find("skipped") is not None}
+    return {
+        f"{case.get('classname')}::{case.get('name')}" for case in cases if case.find("skipped") is not None
+    }
 
 
 def main(junit: str, expected: str) -> int:

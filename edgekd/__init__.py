@@ -9,7 +9,9 @@ own:
     verify(folder, images, labels)       proof: integer coverage, oracle, layers, accuracy
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,9 +32,22 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public function when it is first used: ``import edgekd`` stays free of torch."""
-    if name not in _HOMES:
-        msg = f"module 'edgekd' has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(import_module(_HOMES[name]), name)
+class _Edgekd(ModuleType):
+    """Imports a public function when it is used: ``import edgekd`` stays free of torch.
+
+    The packages ``edgekd.export`` and ``edgekd.verify`` bear the name of their verb. Python binds a package
+    to its parent when it is imported; here the verb keeps the name.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _HOMES:
+            msg = f"module 'edgekd' has no attribute {name!r}"
+            raise AttributeError(msg)
+        return getattr(import_module(_HOMES[name]), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Edgekd

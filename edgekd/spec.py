@@ -178,7 +178,7 @@ def advice(spec: Pipeline) -> list[str]:
         )
     low = min(quantize.weights.bits, quantize.activations.bits)
     if low < 8:
-        notes.append(f"{low} bits make the file smaller, not faster: ONNX Runtime computes in 8-bit kernels")
+        notes.append(f"{low} bits are stored and computed as 8-bit codes: neither smaller nor faster")
     if quantize.profile == "portable":
         notes.append(
             "profile portable gives ReLU tensors 128 levels instead of 256, so that TensorRT fits too"

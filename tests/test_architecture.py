@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "edgekd").rglob("*.py"))
+PYTHON = ("edgekd", "tests", "benchmarks", ".ci")
 LONG_FILE, LONG_FUNCTION = 400, 40
 WITHOUT_TORCH = ("core", "lower", "runtimes", "device", "verify", "report")
 NUMPY_HALVES = (
@@ -33,11 +34,11 @@ def test_layers_are_kept() -> None:
 
 
 def test_style_is_clean() -> None:
-    _run("ruff", "check", "--no-cache", ".")
+    _run("ruff", "check", "--no-cache", *PYTHON)
 
 
 def test_format_is_clean() -> None:
-    _run("ruff", "format", "--check", "--no-cache", ".")
+    _run("ruff", "format", "--check", "--no-cache", *PYTHON)
 
 
 def test_types_are_clean() -> None:
@@ -54,7 +55,7 @@ def test_the_board_has_no_torch() -> None:
     assert len(modules) > 40
     code = (
         f"import sys, importlib; [importlib.import_module(name) for name in {modules}];"
-        "sys.exit(', '.join({'torch', 'lightning_fabric', 'sklearn'} & set(sys.modules)))"
+        "sys.exit(', '.join({'torch', 'lightning_fabric', 'sklearn'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

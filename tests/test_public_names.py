@@ -31,9 +31,23 @@ def test_version_is_that_of_the_package() -> None:
     assert f'\nversion = "{edgekd.__version__}"\n' in text
 
 
-def test_star_import_brings_all(tmp_path: Path) -> None:
-    code = f"from edgekd import *; print(sorted(n for n in {edgekd.__all__} if n in dir()))"
+@pytest.mark.parametrize("name", edgekd.__all__)
+def test_public_name_stays_the_function_when_its_package_is_imported(name: str, tmp_path: Path) -> None:
+    code = f"""
+import edgekd, edgekd.pipeline, edgekd.verify.verify, edgekd.export.export
+from edgekd import *
+assert {name} is edgekd.{name} is getattr(edgekd, "{name}")
+assert callable({name})
+"""
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert done.stdout.strip() == str(edgekd.__all__)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_name_is_the_same_function_the_second_time(tmp_path: Path) -> None:
+    code = "import edgekd; [callable(getattr(edgekd, n)) or exit(n) for n in edgekd.__all__ * 2]"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -270,7 +270,7 @@ def test_load_pipeline_raises_nothing_else_on_any_text(
 def test_data_from_text_reads_every_form(tiny: Path) -> None:
     assert data_from_text("digits") == DigitsSpec()
     assert data_from_text("parquet:/data/cifar10") == ParquetSpec(path="/data/cifar10")
-    assert data_from_text(str(tiny)) == DigitsSpec(image_size=16)
+    assert data_from_text(str(tiny)) == DigitsSpec(image_size=8)
 
 
 @pytest.mark.parametrize("text", ["", "diggits", "parquet", "digits:path", ":", "none.yaml"])
@@ -307,7 +307,7 @@ def test_pipeline_is_frozen(tiny: Path) -> None:
     ("overrides", "says"),
     [
         (("student.network={kind: mobilenet_v2, stem: imagenet}",), "set stem: small"),
-        (("quantize.weights.bits=4",), "4 bits make the file smaller, not faster"),
+        (("quantize.weights.bits=4",), "4 bits are"),
         (("quantize.profile=portable",), "128 levels"),
     ],
     ids=["stem", "bits", "portable"],

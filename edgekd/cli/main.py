@@ -1,10 +1,12 @@
 """The command line. Each verb imports what it needs when it runs, so that ``edgekd --help`` is instant."""
 
 import json
+import shlex
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -16,7 +18,7 @@ from rich.table import Table
 import edgekd
 from edgekd.errors import EdgeKdError, SpecError
 
-OK, BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+OK, BUG, USER_ERROR, NOT_FAITHFUL, INTERRUPTED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
     name="edgekd",
@@ -48,13 +50,23 @@ class _Interrupted(BaseException):
 
 
 def main() -> None:
-    """Run the command line; the exit code says what happened (0 ok, 1 bug, 2 user error, 130 interrupted)."""
+    """Run the command line; the exit code says what happened, see the constants above."""
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a sign that a terminal cannot show is no reason to fail
     try:
         app()
     except EdgeKdError as e:
         Console(stderr=True, highlight=False).print(f"{type(e).__name__}: {e}", markup=False, soft_wrap=True)
+        sys.exit(USER_ERROR)
+    except ModuleNotFoundError as e:
+        if e.name not in ("torch", "lightning_fabric", "onnxscript"):
+            raise
+        typer.echo(
+            f"RuntimeMissing: {e.name} is not installed\n  fix:   pip install 'edgekd[train]'", err=True
+        )
         sys.exit(USER_ERROR)
     except _Interrupted:
         Console(stderr=True).print(
@@ -98,13 +110,17 @@ def compress(
         pipeline=pipeline.name,
         announce=lambda text: log.print(text, markup=False),
     )
-    command = " ".join(["edgekd compress", str(spec), *(f"--set {item}" for item in overrides)])
+    command = shlex.join(["edgekd", *sys.argv[1:]])
     report = run(pipeline, place, runs=runs, command=command)
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
-        return
-    print_summary(report, Console())
-    typer.echo(f"\nReport: {runs / pipeline.name / 'report.html'}")
+    else:
+        print_summary(report, Console())
+        typer.echo(f"\nReport: {runs / pipeline.name / 'report.html'}")
+    if any(
+        target.fidelity.oracle_mismatches or target.fidelity.layer_off_by_more for target in report.targets
+    ):
+        raise typer.Exit(NOT_FAITHFUL)
 
 
 @app.command(epilog="Example: edgekd check pipelines/mobilenet_int8.yaml")
@@ -150,10 +166,13 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Prove what a model file is: integer coverage, exact arithmetic, accuracy on the test split."""
-    from edgekd.spec import data_from_text
     from edgekd.verify.verify import verify as prove
 
-    test = data_from_text(data).split("test") if data else None
+    test = None
+    if data:
+        from edgekd.spec import data_from_text
+
+        test = data_from_text(data).split("test")
     found = prove(model, *((test.images, test.labels) if test else (None, None)), threads=threads)
     _show_faithfulness(model, found.faithfulness, as_json=as_json, extra={"top1": found.top1, "n": found.n})
 
@@ -267,12 +286,20 @@ def _show_faithfulness(model: Path, found: Any, *, as_json: bool, extra: dict[st
     if as_json:
         seen = {"coverage": cover.model_dump(mode="json"), "fidelity": faith.model_dump(mode="json")}
         _print_json({"model": str(model), **extra, **seen})
-        return
+    else:
+        _print_faithfulness(model, cover, faith, extra)
+    if faith.oracle_mismatches or faith.layer_off_by_more:
+        raise typer.Exit(NOT_FAITHFUL)
+
+
+def _print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, Any]) -> None:
     typer.echo(f"{model}: {cover.integer_ops} operators in integers, {cover.float_ops} in float")
     compared = f"{faith.oracle_values} values in {faith.oracle_nodes} operators"
     typer.echo(f"oracle: {faith.oracle_mismatches} of {compared} differ from exact arithmetic")
     if faith.first_mismatch:
         typer.echo(f"first: {faith.first_mismatch}")
+    if faith.oracle_unchecked:
+        typer.echo(f"not modelled, not compared: {', '.join(faith.oracle_unchecked)}")
     if faith.layer_tensors:
         share = f"{100 * faith.layer_off_by_one:.3f} % of codes off by one"
         typer.echo(f"layers: {share}, {faith.layer_off_by_more} by more, in {faith.layer_tensors} tensors")

@@ -70,6 +70,6 @@ class StoreLayout:
         """Say what an OSError means to the user of the store."""
         fix = "set $EDGEKD_STORE to a folder that you can write"
         if error.errno in FULL_DISK:
-            fix = "free some space, for example with `edgekd store gc`, then run again: it resumes"
+            fix = "free some space, then run again: it resumes"
         what = f"the artifact store cannot be used: {error.strerror or error}"
         return StoreError(what, where=str(error.filename or self.root), fix=fix)

@@ -125,8 +125,8 @@ RULES: tuple[Rule, ...] = (
         ("Mul",),
         Role.QUANTIZE,
         ("QLinearMul",),
-        "both inputs and the result are quantized with one integer type; one may be broadcast, as the gate of "
-        "squeeze-and-excite is",
+        "both inputs and the result are quantized with one integer type; one input may be broadcast, as the "
+        "gate of squeeze-and-excite is",
         "quantize both inputs of the multiplication",
     ),
     Rule(
@@ -257,9 +257,10 @@ RULES: tuple[Rule, ...] = (
         ("QuantizeLinear",),
         Role.QUANTIZE,
         ("QLinearMul",),
-        "a tensor passes one quantizer, and fewer levels on it are a Clip of the codes; where the grid has to change, "
-        "a product with 1 stands between the two",
-        "merge quantizers in sequence, or keep them apart by a product with 1: ONNX Runtime silently deletes one of two",
+        "a tensor passes one quantizer, and fewer levels on it are a Clip of the codes; where the grid has "
+        "to change, a product with 1 stands between the two",
+        "merge quantizers in sequence, or keep them apart by a product with 1: ONNX Runtime silently deletes "
+        "one of two",
     ),
     Rule(
         "float_only",

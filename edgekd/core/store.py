@@ -151,7 +151,7 @@ class Store:
                     return Lookup(read_entry(folder, self._hashes), "cached")
                 except DamagedEntryError as e:
                     return Lookup(None, f"entry was damaged: {e.what}", damaged=True)
-            if self.layout.work(call.key).exists():
+            if any((self.layout.work(call.key) / SCRATCH).glob("*")):
                 return Lookup(None, "resumes an interrupted run")
             last = self._history.last(call.stage, position)
         if last is not None:

@@ -72,4 +72,4 @@ class HintonSpec(DistillMethod):
     def phases(self, task: TaskSpec) -> tuple[Phase, ...]:
         """Return the one phase."""
         loss = HintonLoss(task, temperature=self.temperature, alpha=self.alpha)
-        return (Phase("distil", self.schedule, quantized=True, loss=loss),)
+        return (Phase("distil", self.schedule, loss),)

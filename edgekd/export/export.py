@@ -1,16 +1,16 @@
 """The verb ``export``: a trained student becomes files."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 
-import onnx
-import onnx_ir as ir
 from torch import Tensor, fx
 
+from edgekd.errors import SchemeError
 from edgekd.export.export_marked import write_marked
 from edgekd.lower.marked import MARKED
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-from edgekd.runtimes.stages import MODEL
+from edgekd.runtimes.stages import MODEL, write_lowered
 from edgekd.runtimes.target import TargetSpec
 
 
@@ -35,13 +35,19 @@ def export(
         Path of ``model.onnx``.
 
     Raises:
+        SchemeError: If the target cannot run the profile that the student was prepared for.
         ExportError: If torch cannot export the network, or the exported graph differs from torch.
         LowerError: If the target's dialect cannot express it.
     """
+    target = target or OnnxRuntimeTarget()
+    profile = student.meta.get("profile", "ort")
+    if profile not in target.profiles:
+        what = f"{target.kind} cannot run a student of profile {profile!r} in integers"
+        raise SchemeError(
+            what, where="edgekd.export", fix=f"prepare it for one of: {', '.join(target.profiles)}"
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_marked(folder, student, probes)
-    model = (target or OnnxRuntimeTarget()).lower(ir.load(folder / MARKED), metadata=metadata or {})
-    ir.save(model, folder / MODEL)
-    onnx.checker.check_model(str(folder / MODEL), full_check=True)
+    write_marked(folder, copy.deepcopy(student).cpu(), probes.cpu())
+    write_lowered(folder / MARKED, folder / MODEL, target=target, metadata=metadata or {})
     return folder / MODEL

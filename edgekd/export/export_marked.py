@@ -62,9 +62,7 @@ def write_marked(folder: Path, student: fx.GraphModule, probes: Tensor) -> None:
 
 @torch.no_grad()
 def fake_quant_codes(student: fx.GraphModule, inputs: Tensor) -> tuple[dict[str, NDArray[np.int32]], Tensor]:
-    """Run ``student`` on ``inputs``; return the centred codes of every activation quantizer by mark, and the
-    first output.
-    """
+    """Run ``student``; return the codes of every activation quantizer by mark, and the first output."""
     student.eval()
     codes: dict[str, NDArray[np.int32]] = {}
     hooks = []

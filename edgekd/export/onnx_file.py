@@ -46,7 +46,7 @@ def export_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
                 verbose=False,
             )
     except Exception as e:
-        what = f"torch cannot export {type(network).__name__}: {str(e).strip().splitlines()[0]}"
+        what = f"torch cannot export {type(network).__name__}: {_first_words(e)}"
         raise ExportError(
             what, fix="export the network alone with torch.onnx.export to see the whole trace"
         ) from e
@@ -56,6 +56,13 @@ def export_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
     for node in model.graph:
         node.metadata_props.clear()
     ir.save(model, path)
+
+
+def _first_words(error: BaseException) -> str:
+    """Return what went wrong first: torch wraps it in general advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 @contextlib.contextmanager

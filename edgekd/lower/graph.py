@@ -69,7 +69,10 @@ def insert_before(
 
 
 def insert_behind(value: ir.Value, op_type: str, inputs: Sequence[ir.Value | None]) -> None:
-    """Let everything that reads ``value`` read ``op_type(value, *inputs)`` instead. A graph output keeps its name."""
+    """Let everything that reads ``value`` read ``op_type(value, *inputs)`` instead.
+
+    A graph output keeps its name, type and shape.
+    """
     before = value.producer()
     assert before is not None
     node = ir.node(op_type, [value, *inputs], num_outputs=1)

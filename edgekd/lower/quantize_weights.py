@@ -3,12 +3,15 @@
 import numpy as np
 import onnx_ir as ir
 
-from edgekd.lower.graph import array, attribute, constant, graph_of, insert_before, is_mark, replace
+from edgekd.lower.graph import array, attribute, constant, graph_of, insert_before, is_mark
 from edgekd.lower.lowering_pass import LoweringPass
 
 
 class QuantizeWeightsPass(LoweringPass):
-    """``FakeQuant(w, scale)`` -> ``DequantizeLinear(codes int8, scale)``."""
+    """``FakeQuant(w, scale)`` -> ``DequantizeLinear(codes int8, scale)``, one for every reader.
+
+    A layer that is used twice has one weight, but each use folds its own BatchNorm and bias.
+    """
 
     def visit(self, node: ir.Node) -> bool:
         """Rewrite one mark that reads a constant."""
@@ -23,5 +26,8 @@ class QuantizeWeightsPass(LoweringPass):
         codes = np.clip(scaled, attribute(node, "qmin"), attribute(node, "qmax")).astype(np.int8)
         graph = graph_of(node)
         inputs = [constant(graph, codes, mark), constant(graph, scale, f"{mark}.scale")]
-        replace(node, insert_before(node, "DequantizeLinear", inputs, attributes={"axis": max(axis, 0)}))
+        for use in list(node.outputs[0].uses()):
+            weights = insert_before(node, "DequantizeLinear", inputs, attributes={"axis": max(axis, 0)})
+            use.node.replace_input_with(use.idx, weights)
+        graph.remove(node, safe=True)
         return True

@@ -8,7 +8,7 @@ from edgekd.lower.lowering_pass import LoweringPass
 
 
 class SeparateQuantizersPass(LoweringPass):
-    """``Q(DQ(x))`` -> ``Q(Mul(DQ(x), DQ(1)))``: the change of grid runs as an integer product with exactly 1."""
+    """``Q(DQ(x))`` -> ``Q(Mul(DQ(x), DQ(1)))``: an integer product with exactly 1 changes the grid."""
 
     def visit(self, node: ir.Node) -> bool:
         """Put a product in front of one quantizer that reads another."""

@@ -35,7 +35,7 @@ class _Observed:
         self.sample: list[Tensor] = []
 
     def add(self, x: Tensor, generator: torch.Generator) -> None:
-        flat = x.detach().flatten().float()
+        flat = x.detach().flatten().float().cpu()
         self.low = min(self.low, float(flat.min()))
         self.high = max(self.high, float(flat.max()))
         chosen = torch.randint(len(flat), (min(_VALUES_PER_BATCH, len(flat)),), generator=generator)

@@ -1,11 +1,13 @@
 """Where quantizers go: reads the traced graph, the rule table and the profile."""
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 
 from torch import fx, nn
 from torch.nn.utils import parametrize
 
 from edgekd.core.grid import IntGrid, weight_grid
+from edgekd.core.profile import Profile
 from edgekd.core.rules import Role, Rule, rule, rules_for
 from edgekd.errors import SchemeError
 from edgekd.quant.operators import module_path, onnx_op
@@ -26,8 +28,9 @@ class Placement:
     run inside its kernel (BatchNorm, ReLU). What comes out of a group is quantized once.
     """
 
-    def __init__(self, graph_module: fx.GraphModule, scheme: QuantScheme) -> None:
+    def __init__(self, graph_module: fx.GraphModule, profile: Profile, scheme: QuantScheme) -> None:
         self.graph_module = graph_module
+        self.profile = profile
         self.scheme = scheme
         self.modules = dict(graph_module.named_modules())
         calls = [node for node in graph_module.graph.nodes if node.op in _CALLS]
@@ -42,7 +45,7 @@ class Placement:
         self._place_weights()
         groups = [node for node in self.ops if self._starts_group(node)]
         inputs = [node for node in self.graph_module.graph.nodes if node.op == "placeholder"]
-        if self.scheme.profile.edges == "outputs":
+        if self.profile.edges == "outputs":
             self._quantize_results(inputs, groups)
         else:
             self._quantize_reads(groups)
@@ -79,7 +82,7 @@ class Placement:
         return []
 
     def _is_convolution(self, node: fx.Node) -> bool:
-        """Whether the runtime can add to the node within the convolution that makes it: nothing else reads it."""
+        """Whether a convolution makes the node, and may add to it: nothing else reads it."""
         if len(node.users) != 1:
             return False
         if self.ops.get(node) == "BatchNormalization":
@@ -108,13 +111,17 @@ class Placement:
             bits = self.scheme.last_layer_bits if node is weighted[-1] else bits
             weight = module.weight
             quantizer = self.scheme.weights.build(
-                weight_grid(bits), axis=0, mark=f"{_name(node)}.weight", channels=weight.shape[0]
+                weight_grid(bits), axis=0, mark=self._weight_mark(node), channels=weight.shape[0]
             )
             parametrize.register_parametrization(module, "weight", quantizer.to(weight.device))
 
+    def _weight_mark(self, node: fx.Node) -> str:
+        taken = weight_quantizers(self.graph_module)
+        return next(mark for mark in _numbered(f"{_name(node)}.weight") if mark not in taken)
+
     def _quantize(self, node: fx.Node, users: Iterable[fx.Node], *, head: fx.Node) -> None:
         bits = self.scheme.residual_bits if self.ops.get(head) == "Add" else self.scheme.activations.bits
-        grid = self.scheme.profile.activation_grid(bits=bits, non_negative=self._non_negative(node))
+        grid = self.profile.activation_grid(bits=bits, non_negative=self._non_negative(node))
         quantizer = self.scheme.activations.build(grid, axis=None, mark=self._mark(head))
         quantizer.largest_scale = self._largest_scale(node, head, grid)
         name = quantizer.mark.replace(".", "_")
@@ -141,9 +148,7 @@ class Placement:
                 if path in ("(top level)", "body")
                 else f"{path}.{self.ops[head].lower()}"
             )
-        taken = set(self.quantizers)
-        candidates = [name, *(f"{name}_{index}" for index in range(2, len(taken) + 3))]
-        return next(text for text in candidates if text.replace(".", "_") not in taken)
+        return next(mark for mark in _numbered(name) if mark.replace(".", "_") not in self.quantizers)
 
     def _rule(self, node: fx.Node) -> Rule:
         """Return the row that decides a node's role."""
@@ -223,6 +228,11 @@ def _group(head: fx.Node, end: fx.Node) -> list[fx.Node]:
     while members[-1] is not head:
         members.append(members[-1].all_input_nodes[0])
     return members
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}_{number}" for number in itertools.count(2))
 
 
 def _name(node: fx.Node) -> str:

@@ -1,12 +1,12 @@
 """The verb ``prepare``: a float network becomes a student with quantizers on weights and activations."""
 
 import copy
-import dataclasses
 
 import torch
 from torch import Tensor, fx, nn
 
 from edgekd.core.profile import PROFILES, ProfileName
+from edgekd.errors import SchemeError
 from edgekd.quant.placement import Placement
 from edgekd.quant.scheme import QuantScheme
 from edgekd.quant.tracing import decompose, trace
@@ -36,12 +36,15 @@ def prepare(
 
     Raises:
         ExportError: If the network cannot be traced.
-        SchemeError: If no rule speaks of one of its operations.
+        SchemeError: If no rule speaks of one of its operations, or the profile is unknown.
     """
-    scheme = dataclasses.replace(scheme or QuantScheme(), profile=PROFILES[profile])
+    if profile not in PROFILES:
+        what = f"unknown profile {profile!r}"
+        raise SchemeError(what, where="edgekd.prepare", fix=f"one of: {', '.join(PROFILES)}")
     student = trace(copy.deepcopy(model))
     decompose(student)
-    Placement(student, scheme).place()
+    Placement(student, PROFILES[profile], scheme or QuantScheme()).place()
+    student.meta["profile"] = profile
     student.eval()
     with torch.no_grad():
         student(example)

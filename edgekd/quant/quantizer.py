@@ -56,8 +56,12 @@ class Quantizer(nn.Module, ABC):
         return torch.clamp(scale, min=SMALLEST_SCALE, max=self.largest_scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` snapped to the grid, same shape."""
-        return fake_quant(x, self.bounded(self.training_scale(x)), self.grid, axis=self.axis, mark=self.mark)
+        """Return ``x`` snapped to the grid, same shape, in float32 whatever autocast makes of the rest."""
+        scale = self.training_scale(x)
+        bounded = self.bounded(scale)
+        if self.training:  # straight-through: a scale that stepped beyond its bound can come back
+            bounded = scale + (bounded - scale).detach()
+        return fake_quant(x.float(), bounded, self.grid, axis=self.axis, mark=self.mark)
 
 
 class QuantizerSpec(Spec, ABC):

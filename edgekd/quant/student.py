@@ -89,7 +89,6 @@ class QuantizeSpec(Spec):
     def scheme(self) -> QuantScheme:
         """What placement needs to know."""
         return QuantScheme(
-            profile=PROFILES[self.profile],
             weights=self.weights,
             activations=self.activations,
             first_layer_bits=self.first_layer_bits,

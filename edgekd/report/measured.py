@@ -19,6 +19,7 @@ def fidelity(found: Faithfulness) -> schema.Fidelity:
         oracle_nodes=found.oracle.nodes,
         oracle_values=found.oracle.values,
         oracle_mismatches=found.oracle.mismatches,
+        oracle_unchecked=found.oracle.unchecked,
         first_mismatch=found.oracle.first_mismatch,
         layer_tensors=len(found.layers),
         layer_off_by_one=sum(layer.off_by_one for layer in found.layers) / max(1, values),

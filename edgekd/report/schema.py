@@ -83,7 +83,7 @@ class PtqMethod(Spec):
 
     Attributes:
         method: Its name.
-        metric_fake_quant: On the validation split.
+        metric_fake_quant: On the test split; nothing decides on it.
         logit_mse: Mean squared difference of its logits from the float student's.
     """
 
@@ -172,6 +172,7 @@ class Fidelity(Spec):
         oracle_nodes: Integer nodes of the optimised graph compared with exact integer arithmetic.
         oracle_values: Values compared.
         oracle_mismatches: Values that differ; 0 is demanded.
+        oracle_unchecked: Types of integer nodes that have no exact model and were not compared.
         first_mismatch: First node that differs; null if none does.
         layer_tensors: Fake-quantized tensors compared, layer by layer on the same inputs.
         layer_off_by_one: Fraction of their values that differ by one step.
@@ -182,6 +183,7 @@ class Fidelity(Spec):
     oracle_nodes: int
     oracle_values: int
     oracle_mismatches: int
+    oracle_unchecked: tuple[str, ...] = ()
     first_mismatch: str | None = None
     layer_tensors: int
     layer_off_by_one: float
@@ -261,7 +263,7 @@ class TargetReport(Spec):
         model_path: The engine's file, relative to the report.
         size_bytes: Size of the file.
         payload_bytes: Bytes of the weights in it.
-        float_weight_bytes: Bytes of those weights that are float.
+        float_weight_bytes: Bytes of the float student's weights, for comparison.
         download_bytes: Size of the file when compressed for download.
         metric: Engine on the test split.
         agreement_top1: Fraction of test samples on which engine and fake-quantized student agree.

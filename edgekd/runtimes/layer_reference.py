@@ -21,8 +21,8 @@ from edgekd.runtimes.onnx_runtime import open_session, run_all, tap
 
 Tensors = Mapping[str, NDArray[Any]]
 
-OUTPUT_TOLERANCE = 1e-3
-"""Of the largest float output: the rounding of an int32 bias is far below, a wrong weight far above."""
+OUTPUT_TOLERANCE = 0.005
+"""Of the largest float output: above the rounding of an int32 bias, even with two bits."""
 
 
 @dataclass(frozen=True)
@@ -116,5 +116,5 @@ def _compare_codes(mark: ActivationMark, engine: NDArray[Any], expected: NDArray
 
 
 def _compare_floats(name: str, engine: NDArray[Any], expected: NDArray[Any]) -> LayerResult:
-    wrong = np.abs(engine - expected) > OUTPUT_TOLERANCE * np.abs(expected).max()
+    wrong = ~(np.abs(engine - expected) <= OUTPUT_TOLERANCE * np.abs(expected).max())  # also if not a number
     return LayerResult(name, wrong.size, 0, int(wrong.sum()))

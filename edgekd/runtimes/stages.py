@@ -1,5 +1,6 @@
 """The stages ``lower_for`` and ``build_engine``: from the marked graph to what a runtime loads."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -40,14 +41,20 @@ class Engine(Artifact):
 @stage(TargetOnnx, version=1)
 def lower_for(folder: Path, target: TargetSpec, marked: MarkedOnnx, metadata: dict[str, str]) -> None:
     """Lower the marked graph, check the result and count its payload."""
-    model = target.lower(ir.load(marked.marked_path), metadata=metadata)
+    model = write_lowered(marked.marked_path, folder / MODEL, target=target, metadata=metadata)
+    write_json(folder / "payload.json", {"size_bytes": payload(model).size_bytes})
+
+
+def write_lowered(marked: Path, path: Path, *, target: TargetSpec, metadata: Mapping[str, str]) -> ir.Model:
+    """Lower a marked file to ``path`` in the target's dialect, check it, and return the lowered graph."""
+    model = target.lower(ir.load(marked), metadata=metadata)
     if target.batch:
         for value in (*model.graph.inputs, *model.graph.outputs):
             assert value.shape is not None
             value.shape = ir.Shape([target.batch, *list(value.shape)[1:]])
-    ir.save(model, folder / MODEL)
-    onnx.checker.check_model(str(folder / MODEL), full_check=True)
-    write_json(folder / "payload.json", {"size_bytes": payload(model).size_bytes})
+    ir.save(model, path)
+    onnx.checker.check_model(str(path), full_check=True)
+    return model
 
 
 @stage(Engine, version=1)

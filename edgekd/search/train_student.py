@@ -34,7 +34,7 @@ def train_student(
     if student.weights is not None:
         start_from_weights(network, student.weights)
     if student.training is not None:
-        phase = Phase("train student", student.training, quantized=False, loss=LabelLoss(task))
+        phase = Phase("train student", student.training, LabelLoss(task))
         trainee = Trainee(network, None, data.split("train"), validation_metric(data, task))
         history = train(trainee, (phase,), training, seed=seed, scratch=folder / "scratch")
     name = arch.network(student).name

@@ -70,7 +70,7 @@ def export_teacher(
     if teacher.weights is not None:
         load_weights(network.body, teacher.weights.path)
     if teacher.training is not None:
-        phase = Phase("train teacher", teacher.training, quantized=False, loss=LabelLoss(task))
+        phase = Phase("train teacher", teacher.training, LabelLoss(task))
         trainee = Trainee(network, None, data.split("train"), validation_metric(data, task))
         history = train(trainee, (phase,), training, seed=seed, scratch=folder / "scratch")
     write_float_network(folder, network, name=teacher.network.name, data=data, task=task, history=history)

@@ -1,4 +1,4 @@
-"""The ``train`` section of a pipeline file: what all training of a run has in common."""
+"""The ``training`` section of a pipeline file: what all training of a run has in common."""
 
 from typing import Literal
 

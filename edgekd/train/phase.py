@@ -35,11 +35,9 @@ class Phase:
     Attributes:
         name: Shown in progress, history and plots.
         schedule: Epochs and peak learning rate.
-        quantized: Whether the student trains with fake quantization.
         loss: What is minimised.
     """
 
     name: str
     schedule: Schedule
-    quantized: bool
     loss: KdLoss

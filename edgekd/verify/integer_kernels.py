@@ -2,7 +2,8 @@
 
 Accumulators are exact integers (float64 holds every integer below 2**53); the requantization is the float32
 arithmetic that the kernels document in their source (mlas: quantize.cpp, qladd.cpp, qlmul.cpp,
-qpostprocessor.cpp), rounded half to even. So the expected number of mismatches is 0, on every CPU.
+qpostprocessor.cpp), rounded half to even. So the expected number of mismatches is 0 on every x86 CPU with
+AVX2. On ARM the source of QLinearAdd works in fixed point instead: not modelled here.
 """
 
 import math
@@ -21,7 +22,8 @@ Kernel = Callable[[list[Array | None], Attributes], Array]
 def qlinear_conv(inputs: list[Array | None], attributes: Attributes) -> Array:
     """Return QLinearConv: (x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias) -> codes.
 
-    ``x`` is (n, c, ...), or (n, ..., c) with the attribute ``channels_last``; ``w`` is (out, in / group, ...).
+    ``x`` is (n, c, ...), or (n, ..., c) with the attribute ``channels_last``; ``w`` is
+    (out, c / group, ...).
     """
     x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, *rest = inputs
     assert x is not None
@@ -63,11 +65,14 @@ def qlinear_matmul(inputs: list[Array | None], attributes: Attributes) -> Array:
 def qlinear_add(inputs: list[Array | None], attributes: Attributes) -> Array:
     """Return QLinearAdd: (a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero) -> codes.
 
-    ``fma(ra, a, fma(rb, b, y_zero - ra * a_zero - rb * b_zero))`` with ``r = scale / y_scale`` in float32.
+    ``fma(ra, a, fma(rb, b, y_zero - fma(ra, a_zero, rb * b_zero)))`` with ``r = scale / y_scale`` in float32;
+    an ``a`` that is broadcast changes places with ``b``.
     """
     a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = inputs
+    if _is_broadcast(a, b):
+        a, a_scale, a_zero, b, b_scale, b_zero = b, b_scale, b_zero, a, a_scale, a_zero
     ra, rb = _f32(a_scale) / _f32(y_scale), _f32(b_scale) / _f32(y_scale)
-    offset = _f32(y_zero) - ra * _f32(a_zero) - rb * _f32(b_zero)
+    offset = _f32(y_zero) - _fused_multiply_add(ra, a_zero, rb * _f32(b_zero))
     inner = _fused_multiply_add(rb, b, offset)
     return _clip_to(np.rint(_fused_multiply_add(ra, a, inner)), y_zero)
 
@@ -115,6 +120,15 @@ def _centred(codes: Array | None, zero: Array | None) -> NDArray[np.float64]:
     return np.asarray(codes, np.float64) - np.asarray(offset, np.float64).reshape(())
 
 
+def _is_broadcast(a: Array | None, b: Array | None) -> bool:
+    """Whether one number of ``a`` meets a whole row of ``b`` on the innermost axis."""
+    assert a is not None
+    assert b is not None
+    own = (1,) * (b.ndim - a.ndim) + a.shape
+    last = next((axis for axis in reversed(range(b.ndim)) if b.shape[axis] > 1), None)
+    return last is not None and own[last - b.ndim] == 1
+
+
 def _fused_multiply_add(a: Array, b: Array | None, c: Array) -> NDArray[np.float32]:
     assert b is not None
     return (a.astype(np.float64) * b.astype(np.float64) + c.astype(np.float64)).astype(np.float32)
@@ -137,7 +151,7 @@ def _per_channel(values: Array, like: Array) -> Array:
 
 def _convolve(x: NDArray[np.float64], w: NDArray[np.float64], attributes: Attributes) -> NDArray[np.float64]:
     """Convolve (n, c, ...) with (out, c / group, ...); padding is 0 in centred codes."""
-    n, channels, *sizes = x.shape
+    n, _, *sizes = x.shape
     out, per_group, *kernel = w.shape
     group, rank = int(attributes.get("group", 1)), len(sizes)
     pads = attributes.get("pads", [0] * 2 * rank)

@@ -133,7 +133,7 @@ def verify_graph(
         codes = engine_codes(engine, marked, feeds, threads=threads)
         layers = compare_layers(marked, codes, feeds, outputs=tensors)
     return Faithfulness(
-        coverage=coverage(optimized, tensors),
+        coverage=coverage(optimized, {**tensors, **feeds}),
         oracle=check_against_oracle(optimized, {**tensors, **feeds}),
         layers=layers,
     )

@@ -55,10 +55,10 @@ def test_hinton_loss_leaves_the_teacher_without_gradient() -> None:
     assert logits_t.grad is None
 
 
-def test_hinton_phases_are_one_quantized_phase_that_needs_the_teacher() -> None:
+def test_hinton_has_one_phase_that_needs_the_teacher() -> None:
     schedule = Schedule(epochs=3, learning_rate=0.01)
     (phase,) = HintonSpec(temperature=2.0, alpha=0.7, schedule=schedule).phases(TASK)
-    assert (phase.schedule, phase.quantized, phase.loss.needs_teacher) == (schedule, True, True)
+    assert (phase.schedule, phase.loss.needs_teacher) == (schedule, True)
     assert isinstance(phase.loss, HintonLoss)
     assert (phase.loss.temperature, phase.loss.alpha) == (2.0, 0.7)
 

@@ -36,3 +36,14 @@ def test_damping_leaves_the_value_alone():
     quantizer.set_scale(torch.tensor(0.37))
     x = torch.linspace(-4, 4, 101)[None]
     torch.testing.assert_close(quantizer.train()(x), quantizer.eval()(x))
+
+
+def test_a_scale_beyond_its_bound_can_come_back():
+    """9 / 0.4 = 22.5 is cut at 15; the gradient passes the bound as if it were not there."""
+    quantizer = LsqSpec().build(IntGrid(0, 15), axis=None, mark="here").train()
+    quantizer.largest_scale = 0.4
+    y = quantizer(torch.full((1, 3), 9.0))
+    assert y.tolist() == [[pytest.approx(6.0)] * 3]
+    y.sum().backward()
+    assert quantizer.scale.item() == 1.0
+    assert quantizer.scale.grad.item() > 0

@@ -202,10 +202,34 @@ def test_a_module_used_twice_is_quantized_once_and_its_results_twice():
     assert list(weight_quantizers(student)) == ["conv.weight"]
 
 
+class Beside(nn.Module):
+    """A convolution whose result is read by ``operation`` and by a sum."""
+
+    def __init__(self, operation):
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 1)
+        self.operation = operation
+
+    def forward(self, x):
+        x = self.conv(x)
+        return self.operation(x) + x
+
+
+def test_a_relu_beside_a_skip_shares_the_grid_of_what_both_read():
+    assert grids(Beside(nn.ReLU())) == {"x": SIGNED, "conv": SIGNED, "add": SIGNED}
+
+
+def test_a_relu6_beside_a_skip_gets_a_grid_of_its_own():
+    found = {"x": SIGNED, "conv": SIGNED, "operation": UNSIGNED, "add": SIGNED}
+    assert grids(Beside(nn.ReLU6())) == found
+
+
 def test_place_refuses_a_batch_norm_that_cannot_be_folded():
     with pytest.raises(SchemeError, match="cannot be folded") as error:
         placed(nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(4)))
     assert error.value.where == "1"
+    with pytest.raises(SchemeError, match="cannot be folded"):
+        placed(Beside(nn.BatchNorm2d(4)))
 
 
 def test_place_refuses_a_functional_convolution():

@@ -64,6 +64,13 @@ def test_weight_gradients_pass_through_the_quantizers():
         assert quantizer.scale.grad.abs().sum() > 0
 
 
+def test_prepare_remembers_its_profile():
+    assert prepare(network(), X, "portable").meta["profile"] == "portable"
+    with pytest.raises(SchemeError, match="unknown profile 'arm'") as error:
+        prepare(network(), X, "arm")
+    assert "portable" in error.value.fix
+
+
 def test_prepare_refuses_what_has_no_rule():
     with pytest.raises(SchemeError, match="no quantization rule for Tanh") as error:
         prepare(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh()), X)

@@ -36,6 +36,16 @@ def test_forward_uses_the_bounded_scale():
     assert made(torch.tensor([1.3, 100.0])).tolist() == [1.5, 3.5]
 
 
+def test_forward_computes_in_float32_whatever_autocast_makes_of_the_rest():
+    made = quantizer()
+    made.set_scale(torch.tensor(0.001))
+    x = torch.tensor([0.0033], dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = made(x)
+    assert y.dtype == torch.float32
+    assert y.item() == pytest.approx(0.003)
+
+
 @pytest.mark.parametrize("bits", [1, 9])
 def test_spec_refuses_bits_that_no_runtime_stores(bits):
     with pytest.raises(ValidationError, match="bits"):

@@ -27,7 +27,6 @@ def test_quantize_spec_hands_every_field_to_the_scheme():
         residual_bits=7,
     )
     expected = {
-        "profile": PROFILES["portable"],
         "weights": LsqSpec(bits=3),
         "activations": LsqSpec(bits=4),
         "first_layer_bits": 5,

@@ -47,9 +47,7 @@ def run(scratch: Path, *, kill_in_epoch: int | None) -> tuple[ImageNetwork, list
         return 0.5
 
     student = network()
-    phase = Phase(
-        "p", Schedule(epochs=3, learning_rate=0.1), quantized=False, loss=LabelLoss(ClassificationSpec())
-    )
+    phase = Phase("p", Schedule(epochs=3, learning_rate=0.1), LabelLoss(ClassificationSpec()))
     options = TrainSpec(batch_size=8, compile="never", augment=AugmentSpec(shift_pixels=1, flip=True))
     history = train(Trainee(student, None, data, evaluate), (phase, phase), options, seed=3, scratch=scratch)
     return student, history

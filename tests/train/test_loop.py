@@ -37,7 +37,7 @@ def _phase(
     epochs: int = 3, *, loss: KdLoss | None = None, learning_rate: float = 0.1, name: str = "p"
 ) -> Phase:
     schedule = Schedule(epochs=epochs, learning_rate=learning_rate)
-    return Phase(name, schedule, quantized=False, loss=loss or LabelLoss(TASK))
+    return Phase(name, schedule, loss or LabelLoss(TASK))
 
 
 def _no_metric(student: nn.Module) -> None:

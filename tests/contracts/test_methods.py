@@ -1,0 +1,78 @@
+"""What every distillation method promises; a new member of the union is tested the moment it is listed."""
+
+import copy
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgekd.data.dataset import Split
+from edgekd.quant.calibrate import calibrate
+from edgekd.quant.prepare import prepare
+from edgekd.spec import Distill
+from edgekd.tasks.classification import ClassificationSpec
+from edgekd.train.loop import Trainee, train
+from edgekd.train.options import TrainSpec
+from edgekd.train.phase import KdLoss, Phase
+from edgekd.zoo.pixels import ImageNetwork, PixelGrid
+
+TASK = ClassificationSpec()
+METHODS = get_args(get_args(Distill)[0])
+
+pytestmark = pytest.mark.parametrize(
+    "method", METHODS, ids=lambda method: method.model_fields["kind"].default
+)
+
+
+def built(method):
+    """Return the method with the little that it requires."""
+    required = {"schedule": {"epochs": 4, "learning_rate": 0.05}}
+    return method.model_validate({name: required[name] for name in required if name in method.model_fields})
+
+
+def network(seed):
+    torch.manual_seed(seed)
+    layers = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3)
+    return ImageNetwork(PixelGrid.like(), nn.Sequential(*layers))
+
+
+@pytest.fixture
+def trainee():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 64)
+    images = rng.integers(0, 100, (64, 4, 4, 1), dtype=np.uint8)
+    images[np.arange(64), labels] += 150
+    student = prepare(network(0), torch.tensor(images[:2]))
+    calibrate(student, [torch.tensor(images)])
+    split = Split(images, labels.astype(np.int64))
+    return Trainee(student, network(1), split, evaluate=lambda student: None)
+
+
+def test_phases_are_phases(method):
+    phases = built(method).phases(TASK)
+    assert isinstance(phases, tuple)
+    for phase in phases:
+        assert isinstance(phase, Phase)
+        assert isinstance(phase.loss, KdLoss)
+        assert phase.name
+        assert phase.schedule.epochs > 0
+    assert len({phase.name for phase in phases}) == len(phases)
+
+
+def test_training_lowers_the_loss_and_leaves_the_teacher_alone(method, trainee, tmp_path):
+    phases = built(method).phases(TASK)
+    teacher = copy.deepcopy(trainee.teacher.state_dict())
+    student = copy.deepcopy(trainee.student.state_dict())
+    options = TrainSpec(batch_size=16, compile="never")
+    history = train(trainee, phases, options, seed=0, scratch=tmp_path)
+    assert len(history) == sum(phase.schedule.epochs for phase in phases)
+    assert all(torch.equal(value, teacher[name]) for name, value in trainee.teacher.state_dict().items())
+    changed = any(
+        not torch.equal(value, student[name]) for name, value in trainee.student.state_dict().items()
+    )
+    assert changed == bool(phases)
+    for phase in phases:
+        losses = [record.loss for record in history if record.phase == phase.name]
+        assert losses[-1] < losses[0]

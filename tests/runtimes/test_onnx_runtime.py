@@ -1,0 +1,89 @@
+import numpy as np
+import onnx
+import pytest
+
+from edgekd.errors import BuildError
+from edgekd.runtimes.onnx_runtime import (
+    open_session,
+    optimized_graph,
+    predict,
+    run_all,
+    saturates_byte_products,
+    tap,
+    tap_everything,
+)
+
+X = np.float32([[1, -2], [3, -4]])
+
+
+@pytest.fixture
+def chain(onnx_model):
+    """Return a model that ONNX Runtime fuses: a product, a sum and a ReLU."""
+    constants = {"w": np.float32([[1, 2], [3, 4]]), "b": np.float32([1, -30])}
+    body = "m = MatMul(x, w) a = Add(m, b) y = Relu(a)"
+    return onnx_model("float[N,2] x", "float[N,2] y", body, constants)
+
+
+def op_types(model):
+    return [node.op_type for node in model.graph.node]
+
+
+def test_open_session_takes_bytes_and_files(chain, tmp_path):
+    onnx.save(chain, tmp_path / "m.onnx")
+    for model in (tmp_path / "m.onnx", chain.SerializeToString()):
+        assert run_all(open_session(model), {"x": X})["y"].tolist() == [[0, 0], [0, 0]]
+
+
+def test_open_session_says_which_file_the_runtime_refuses(tmp_path):
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"not a model")
+    with pytest.raises(BuildError, match=r"ONNX Runtime .* refuses the model: ") as error:
+        open_session(path)
+    assert error.value.where == str(path)
+    with pytest.raises(BuildError) as error:
+        open_session(b"not a model")
+    assert error.value.where == ""
+
+
+def test_open_session_keeps_the_words_of_the_runtime(onnx_model):
+    model = onnx_model("float[2] x", "float[2] y", "y = Relu(x)", {})
+    model.graph.node[0].op_type = "Reluctant"
+    with pytest.raises(BuildError, match="Reluctant"):
+        open_session(model.SerializeToString())
+
+
+def test_optimized_graph_is_what_runs(chain):
+    assert op_types(chain) == ["MatMul", "Add", "Relu"]
+    assert len(op_types(optimized_graph(chain.SerializeToString()))) < 3
+
+
+def test_open_session_runs_the_nodes_as_they_stand_without_optimization(chain, tmp_path):
+    path = tmp_path / "as_it_stands.onnx"
+    open_session(chain.SerializeToString(), optimize=False, optimized_path=path)
+    assert op_types(onnx.load(path)) == ["MatMul", "Add", "Relu"]
+
+
+def test_tap_adds_outputs_once_and_leaves_the_model_alone(chain):
+    values = run_all(open_session(tap(chain, ["m", "a", "y"]), optimize=False), {"x": X})
+    assert list(values) == ["y", "m", "a"]
+    assert values["m"].tolist() == [[-5, -6], [-9, -10]]
+    assert [output.name for output in chain.graph.output] == ["y"]
+
+
+def test_tap_everything_returns_every_tensor(chain):
+    values = tap_everything(chain, {"x": X})
+    assert set(values) == {"m", "a", "y"}
+    assert values["a"].tolist() == [[-4, -36], [-8, -40]]
+
+
+def test_saturates_byte_products_asks_this_cpu_once():
+    assert saturates_byte_products() is saturates_byte_products()
+    assert isinstance(saturates_byte_products(), bool)
+
+
+@pytest.mark.parametrize(("batch", "batch_size"), [("N", None), ("N", 3), ("4", None), ("1", None)])
+def test_predict_gives_one_row_per_input(onnx_model, batch, batch_size):
+    model = onnx_model(f"float[{batch},2] x", f"float[{batch},2] y", "y = Neg(x)", {})
+    x = np.random.default_rng(0).normal(0, 1, (10, 2)).astype(np.float32)
+    found = predict(open_session(model.SerializeToString()), x, batch_size=batch_size)
+    assert np.array_equal(found, -x)

@@ -1,0 +1,82 @@
+from functools import partial
+
+import numpy as np
+import onnx
+import pytest
+
+from edgekd.data.dataset import Split
+from edgekd.device.latency import measure_interleaved
+from edgekd.device.local import LocalDevice
+from edgekd.errors import LowerError
+from edgekd.runtimes.onnx_runtime import open_session, predict
+from edgekd.tasks.classification import ClassificationSpec
+from edgekd.verify.verify_engine import Score, float_weight_bytes, verify_engine, verify_graph
+
+
+class HastyDevice(LocalDevice):
+    """Times a few inferences only: what is timed matters here, not how well."""
+
+    def measure(self, models, example, *, threads, seed):
+        sessions = {name: open_session(path, threads=threads) for name, path in models.items()}
+        runs = {name: partial(session.run, None, {"image": example}) for name, session in sessions.items()}
+        return measure_interleaved(runs, rounds=2, round_ms=1, warmup_ms=1, seed=seed)
+
+
+def fixed(model, batch):
+    """Return the model with its first dimension fixed."""
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    return model
+
+
+@pytest.mark.parametrize("batch", [1, 3, 16])
+def test_verify_graph_fits_the_probes_to_a_fixed_batch(residual, tmp_path, batch):
+    onnx.save(fixed(residual.lowered, batch), tmp_path / "fixed.onnx")
+    found = verify_graph(tmp_path / "fixed.onnx", residual.inputs, marked=residual.marked)
+    assert found.coverage.fallbacks == ()
+    assert found.oracle.mismatches == 0
+    assert {layer.name: layer.values for layer in found.layers}["logits"] == 5 * batch
+    assert [layer for layer in found.layers if layer.off_by_more] == []
+
+
+def test_verify_graph_refuses_an_engine_of_another_network(residual, onnx_model, tmp_path):
+    body = "f = Cast<to=1>(image) y = ReduceMean<keepdims=0>(f, axes)"
+    other = onnx_model("uint8[N,10,10,3] image", "float[N,3] y", body, {"axes": np.int64([1, 2])})
+    onnx.save(other, tmp_path / "other.onnx")
+    with pytest.raises(LowerError, match="tensors not found in the engine: stem, left, add"):
+        verify_graph(tmp_path / "other.onnx", residual.inputs, marked=residual.marked)
+
+
+def test_float_weight_bytes_counts_float_constants(onnx_model, tmp_path):
+    constants = {"w": np.ones((3, 5), np.float32), "codes": np.ones((3, 5), np.int8)}
+    model = onnx_model(
+        "float[3,5] x", "float y", "c = Cast<to=1>(codes) a = Add(x, w) y = Add(a, c)", constants
+    )
+    onnx.save(model, tmp_path / "m.onnx")
+    assert float_weight_bytes(tmp_path / "m.onnx") == 60
+
+
+def test_verify_engine_measures_everything(residual):
+    logits = predict(open_session(residual.model), residual.inputs)
+    student = logits.copy()
+    student[0] = -student[0]  # the student says something else about the first image
+    labels = logits.argmax(1)
+    labels[-2:] = (labels[-2:] + 1) % 5
+    verdict = verify_engine(
+        residual.model,
+        marked=residual.marked,
+        probes=residual.inputs,
+        student_logits=student,
+        baselines={"student_float": residual.model, "ptq": residual.model},
+        test=Split(residual.inputs, labels),
+        task=ClassificationSpec(),
+        device=HastyDevice(),
+        threads=1,
+        seed=0,
+    )
+    assert verdict.score == verdict.ptq_score == Score(6, 8)
+    assert verdict.agreement_top1 == 7 / 8
+    assert verdict.faithfulness == residual.faithfulness
+    assert set(verdict.latency) == set(verdict.size_bytes) == {"engine", "student_float", "ptq"}
+    assert verdict.size_bytes["engine"] == residual.model.stat().st_size
+    assert 0 < verdict.download_bytes < verdict.size_bytes["engine"]
