@@ -1,5 +1,6 @@
 """What the README says is real: commands, options, files, links, verbs, and its Python program."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -97,6 +98,7 @@ def test_stages_of_the_readme_are_those_of_the_pipeline() -> None:
 def test_program_runs_and_proves_its_engine(code: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -56,17 +56,20 @@ RULES: tuple[Rule, ...] = (
         ("Conv",),
         Role.QUANTIZE,
         ("QLinearConv",),
-        "input, weights and result are quantized, the result by one quantizer that every consumer shares",
-        "give the convolution one output quantizer; two quantizers, or a consumer of the unquantized result, "
-        "keep it in float",
+        "input, weights and result are quantized, the result by one quantizer that every consumer shares, an "
+        "int32 bias with scale x_scale * w_scale",
+        "quantize the weights, the bias with scale x_scale * w_scale, and give the convolution one output "
+        "quantizer; two quantizers, or a consumer of the unquantized result, keep it in float",
     ),
     Rule(
         "gemm",
         ("Gemm",),
         Role.QUANTIZE,
         ("QGemm",),
-        "the bias is int32 with scale x_scale * w_scale; a layer with float output then runs in integers",
-        "store the bias as int32 behind a DequantizeLinear with scale x_scale * w_scale",
+        "input and weights are quantized, their zero points written down, the bias is int32 with scale "
+        "x_scale * w_scale; a layer with float output then runs in integers",
+        "quantize the weights, write the zero points down, store the bias as int32 behind a DequantizeLinear "
+        "with scale x_scale * w_scale, and let one quantizer or none read the result",
     ),
     Rule(
         "matmul",
@@ -83,7 +86,7 @@ RULES: tuple[Rule, ...] = (
         ("QLinearConv",),
         "it follows a convolution or a linear layer that nothing else reads; its gain goes into the scale of "
         "each channel, the gain's sign into the codes, the rest into the bias",
-        "place BatchNorm directly behind a convolution whose result nothing else reads",
+        "place BatchNorm directly behind a convolution whose result nothing else reads: it folds into that",
     ),
     Rule(
         "relu",
@@ -143,7 +146,7 @@ RULES: tuple[Rule, ...] = (
         Role.QUANTIZE,
         ("QLinearGlobalAveragePool",),
         "written as GlobalAveragePool with quantized input and result",
-        "use GlobalAveragePool: ReduceMean has no integer kernel",
+        "use GlobalAveragePool with a quantizer behind it: ReduceMean has no integer kernel",
         non_negative=None,
     ),
     Rule(
@@ -260,7 +263,17 @@ RULES: tuple[Rule, ...] = (
         "a tensor passes one quantizer, and fewer levels on it are a Clip of the codes; where the grid has "
         "to change, a product with 1 stands between the two",
         "merge quantizers in sequence, or keep them apart by a product with 1: ONNX Runtime silently deletes "
-        "one of two",
+        "one of two; merge those that read one tensor, they keep its producer in float",
+    ),
+    Rule(
+        "saturation",
+        ("DequantizeLinear",),
+        Role.QUANTIZE,
+        ("QLinearConv", "QGemm"),
+        "no two neighbouring weight codes add up beyond 128, or the CPU sums products in 32 bits, as VNNI "
+        "and ARM do",
+        "set session.x64quantprecision=1, as edgekd's sessions do, or keep |w| <= 64: x86 without VNNI clips "
+        "sums of two products",
     ),
     Rule(
         "float_only",

@@ -15,6 +15,7 @@ from edgekd.core.spec_base import Spec
 from edgekd.quant.fake_quant import fake_quant
 
 SMALLEST_SCALE = 2.0**-40
+SMALLEST_SHARE = 0.25
 
 
 class Quantizer(nn.Module, ABC):
@@ -25,9 +26,12 @@ class Quantizer(nn.Module, ABC):
         axis: Channel axis of the scale, None for one scale per tensor.
         mark: Name in the exported graph; it is also the name of the tensor in the engine.
         largest_scale: Upper bound of the scale, so that the grid ends where a ReLU6 does; None without bound.
+        smallest_scale: Lower bound of the scale, same shape: a fraction of where calibration started it. One
+            step of the optimizer can otherwise carry the scale of a small channel through 0.
         scale: Units per code, float32, shape () or (channels,).
     """
 
+    smallest_scale: Tensor
     scale: Tensor
 
     def __init__(self, grid: IntGrid, *, axis: int | None, mark: str, channels: int = 1) -> None:
@@ -36,7 +40,9 @@ class Quantizer(nn.Module, ABC):
         self.axis = axis
         self.mark = mark
         self.largest_scale: float | None = None
-        self.register_scale(torch.ones(() if axis is None else (channels,)))
+        one = torch.ones(() if axis is None else (channels,))
+        self.register_buffer("smallest_scale", one * SMALLEST_SCALE)
+        self.register_scale(one)
 
     @abstractmethod
     def register_scale(self, scale: Tensor) -> None:
@@ -49,18 +55,21 @@ class Quantizer(nn.Module, ABC):
     @torch.no_grad()
     def set_scale(self, scale: Tensor) -> None:
         """Start from ``scale`` (shape of ``self.scale``), as calibration does."""
-        self.scale.copy_(self.bounded(scale))
+        allowed = torch.clamp(scale, min=SMALLEST_SCALE, max=self.largest_scale)
+        self.smallest_scale.copy_(allowed * SMALLEST_SHARE)
+        self.scale.copy_(allowed)
 
     def bounded(self, scale: Tensor) -> Tensor:
-        """Clamp ``scale`` to what the grid allows: positive, and at most ``largest_scale``."""
-        return torch.clamp(scale, min=SMALLEST_SCALE, max=self.largest_scale)
+        """Clamp ``scale`` to at least ``smallest_scale`` and at most ``largest_scale``."""
+        at_least = torch.maximum(scale, self.smallest_scale)
+        return at_least if self.largest_scale is None else torch.clamp(at_least, max=self.largest_scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` snapped to the grid, same shape, in float32 whatever autocast makes of the rest."""
         scale = self.training_scale(x)
         bounded = self.bounded(scale)
         if self.training:  # straight-through: a scale that stepped beyond its bound can come back
-            bounded = scale + (bounded - scale).detach()
+            bounded = bounded.detach() + (scale - scale.detach())  # exactly the bound: what is added is 0
         return fake_quant(x.float(), bounded, self.grid, axis=self.axis, mark=self.mark)
 
 

@@ -307,16 +307,22 @@ def _build_error() -> None:
     raise BuildError("what")
 
 
+def _no_torch() -> None:
+    message = "No module named 'torch'"
+    raise ModuleNotFoundError(message, name="torch")
+
+
 @pytest.mark.parametrize(
     ("action", "code", "says"),
     [
+        (_no_torch, 2, "pip install 'edgekd[train]'"),
         (_bug, 1, "RuntimeError: a bug"),
         (_user_error, 2, "SpecError: what [bold]\n  where: where\n  fix:   fix\n"),
         (_build_error, 2, "BuildError: what\n"),
         (lambda: signal.raise_signal(signal.SIGINT), 130, "run the command again to go on"),
         (lambda: signal.raise_signal(signal.SIGTERM), 130, "run the command again to go on"),
     ],
-    ids=["bug", "user error", "no fix", "ctrl-c", "terminated"],
+    ids=["no torch", "bug", "user error", "no fix", "ctrl-c", "terminated"],
 )
 def test_exit_code_says_what_happened(
     cli, monkeypatch: pytest.MonkeyPatch, action: Any, code: int, says: str

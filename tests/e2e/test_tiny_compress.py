@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,7 +162,7 @@ def test_compress_prints_the_report_as_json_alone(
     report = Report.model_validate_json(captured.out)
     assert report == Report.load(tmp_path / "tiny" / "report.json")
     assert all(stage.cached for stage in report.stages)
-    assert report.command == f"edgekd compress {TINY}"
+    assert report.command == shlex.join(["edgekd", *map(str, words)])
     assert captured.err.startswith("export_teacher: cached\n")
 
 
@@ -173,6 +175,51 @@ def test_compress_prints_a_summary_in_any_encoding(first_run, tmp_path: Path) ->
     assert out.startswith("tiny on onnxruntime, local\n")
     assert "0 oracle mismatches" in out
     assert out.rstrip().endswith(f"Report: {tmp_path / 'tiny' / 'report.html'}")
+
+
+@pytest.mark.parametrize(
+    ("student", "code"), [(0, 0), (1, 3)], ids=["the trained student", "another student"]
+)
+def test_verify_exits_3_when_the_engine_is_not_what_was_trained(
+    first_run,
+    handlers: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    student: int,
+    code: int,
+) -> None:
+    keys = [stage.key for stage in first_run.report.stages if stage.name == "export_marked"]
+    for name in ("marked.onnx", "probes.npy"):
+        shutil.copyfile(
+            first_run.store / "entries" / "export_marked" / keys[student] / "files" / name, tmp_path / name
+        )
+    shutil.copyfile(first_run.folder / "model.onnxruntime.onnx", tmp_path / "model.onnx")
+    monkeypatch.setattr(sys, "argv", ["edgekd", "verify", str(tmp_path), "--json"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    fidelity = json.loads(capsys.readouterr().out)["fidelity"]
+    assert (stop.value.code or 0) == code
+    assert (fidelity["layer_off_by_more"] > 0) == (code == 3)
+    assert fidelity["layer_tensors"] > 10
+
+
+def test_store_show_lists_what_the_run_made(
+    first_run, handlers: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["edgekd", "store", "show", "--store", str(first_run.store)]
+    for arguments in (words, [*words, "--json"]):
+        monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert not stop.value.code
+    table, _, listed = capsys.readouterr().out.partition("\n[\n")
+    entries = json.loads(f"[{listed}")
+    assert sorted(entry["stage"] for entry in entries) == sorted(
+        stage.name for stage in first_run.report.stages
+    )
+    assert all(entry["size_bytes"] > 0 and entry["pipelines"] == ["tiny"] for entry in entries)
+    assert all(stage.name in table for stage in first_run.report.stages)
 
 
 def test_store_knows_its_pipeline_and_collects_only_the_rest(first_run, again, store_copy: Path) -> None:

@@ -4,6 +4,7 @@ from torch import nn
 
 from edgekd.core.grid import IntGrid
 from edgekd.quant.lsq import LsqSpec
+from edgekd.quant.quantizer import SMALLEST_SCALE
 
 
 def test_scale_is_a_parameter():
@@ -36,6 +37,16 @@ def test_damping_leaves_the_value_alone():
     quantizer.set_scale(torch.tensor(0.37))
     x = torch.linspace(-4, 4, 101)[None]
     torch.testing.assert_close(quantizer.train()(x), quantizer.eval()(x))
+
+
+def test_a_scale_that_stepped_below_zero_can_come_back():
+    """The gradient is that of the smallest scale: 7 codes in each of 3 places, damped by 1 / sqrt(3 * 7)."""
+    quantizer = LsqSpec().build(IntGrid(-7, 7), axis=None, mark="here").train()
+    quantizer.scale.data.fill_(-0.001)
+    y = quantizer(torch.full((1, 3), 2.0))
+    assert y.tolist() == [[7 * SMALLEST_SCALE] * 3]
+    y.sum().backward()
+    assert quantizer.scale.grad.item() == pytest.approx(21 / 21**0.5)
 
 
 def test_a_scale_beyond_its_bound_can_come_back():

@@ -1,8 +1,8 @@
 import pytest
 
 from edgekd.device.latency import Speedup
-from edgekd.report.schema import Metric, Report, TargetReport
-from edgekd.report.verdict import Finding, findings, gates_finding, verdict_sentence
+from edgekd.report.schema import LayerFidelity, Metric, Report, TargetReport
+from edgekd.report.verdict import Finding, findings, gates_finding
 
 
 def _target(report: Report, **changes: object) -> TargetReport:
@@ -19,9 +19,10 @@ def _finding(report: Report, topic: str, target: TargetReport) -> Finding:
     return {finding.topic: finding for finding in findings(report, target)}[topic]
 
 
-def test_verdict_sentence_says_what_was_proved(report: Report):
+def test_findings_say_what_was_proved(report: Report):
     ratio = next(b.speedup for b in report.targets[0].baselines if b.name == "student_float")
-    sentence = verdict_sentence(report, report.targets[0])
+    found = findings(report, report.targets[0])
+    sentence = " ".join(f"{finding.topic}: {finding.text}." for finding in found)
     assert "Integer: 0 float operators, 21 in integers." in sentence
     assert "Faithful: 0 oracle mismatches in 18 nodes (1.24 M values)." in sentence
     assert f"{ratio.ratio:.2f}x faster than its float form (95 % interval {ratio.ci[0]:.2f}-" in sentence
@@ -42,6 +43,8 @@ def test_findings_name_the_operators_when_some_run_in_float(report: Report):
         ({"oracle_mismatches": 3, "first_mismatch": "conv2"}, "bad", "first in conv2"),
         ({"layer_off_by_more": 5}, "bad", "5 layer values off by 2 or more"),
         ({"oracle_nodes": 0}, "warn", "no integer node was compared"),
+        ({"layers": ()}, "warn", "no layer compared"),
+        ({"layers": (LayerFidelity(name="conv", off_by_one=0.4, off_by_more=0),)}, "warn", "40.0 % of its"),
     ],
 )
 def test_findings_do_not_call_an_engine_faithful_when_it_is_not(

@@ -107,6 +107,13 @@ def test_train_learns_and_says_what_each_epoch_did(split: Split, tmp_path: Path)
     assert {parameter.device.type for parameter in student.parameters()} == {"cpu"}
 
 
+def test_train_learns_in_bfloat16_and_keeps_its_weights_in_float32(split: Split, tmp_path: Path) -> None:
+    student, options = _network(), TrainSpec(batch_size=16, compile="never", precision="bf16")
+    history = train(Trainee(student, None, split, _no_metric), (_phase(),), options, seed=0, scratch=tmp_path)
+    assert history[-1].loss < 0.5 * history[0].loss
+    assert {parameter.dtype for parameter in student.parameters()} == {torch.float32}
+
+
 def test_train_is_a_function_of_the_seed(split: Split, tmp_path: Path, one_thread: None) -> None:
     weights = []
     for run, seed in enumerate((0, 0, 1)):

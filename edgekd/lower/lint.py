@@ -1,0 +1,272 @@
+"""Mistakes in a Q/DQ graph that ONNX Runtime's CPU kernels punish, found by reading it.
+
+Each check finds one mistake and names the row of the rule table that the graph breaks. They rely on what
+ONNX Runtime 1.32 was seen to do on x86-64:
+
+- A ReLU or Clip disappears in the quantizer behind it if the grid holds nothing beyond its bounds; otherwise
+  it runs in float, and so does the operator before it.
+- Of two quantizers in sequence one is deleted if they have one type and nothing else reads what is between.
+- A Gemm, or a MatMul with a bias, needs zero points, and takes every int32 bias for one in units of
+  ``x_scale * w_scale``. A Conv takes it so if the scale is nearly right, and otherwise runs in float.
+- Float weights of a Conv or Gemm with quantized input and result are quantized by ONNX Runtime itself.
+- x86 without VNNI adds two products of uint8 and int8 in 16 bits, except in depthwise convolutions.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from edgekd.core.rules import Role, rule, rules_for
+from edgekd.lower.graph import array, attribute, is_op, name_of, producer
+from edgekd.lower.qdq import (
+    CLAMPS,
+    LAYERS,
+    MOVES,
+    dequantizer_of,
+    ends_of,
+    grid_of,
+    has_kernel,
+    is_quantized,
+    layer_of,
+    readers_of,
+    result_readers,
+    source_of,
+)
+
+_SAY_SO_THEMSELVES = {"Add", "Mul", "BatchNormalization", "ReduceMean"}  # if what they read is not quantized
+_SPATIAL_AXES = ([2, 3], [-2, -1], [2, 3, 4], [-3, -2, -1])
+_LARGEST_PAIR = 128  # 255 * 128 < 2**15
+_BIAS_TOLERANCE, _CONV_TOLERANCE = 1e-3, 0.025  # relative error of a bias scale: no mistake, no float
+_ROUNDING = 1e-6  # relative: scales are float32
+_TINY = 1e-30  # a dead channel's scale may be 0
+
+Severity = Literal["float", "wrong", "risk"]
+Mistakes = Iterator[tuple[str, str, Severity]]
+
+
+@dataclass(frozen=True)
+class LintFinding:
+    """One mistake.
+
+    Attributes:
+        rule: The row of the rule table.
+        node: Name of the operator, or of its result.
+        what: What is wrong with it.
+        fix: The row's advice.
+        severity: ``float``: it costs an integer kernel. ``wrong``: ONNX Runtime computes other numbers than
+            the graph says. ``risk``: some CPUs do.
+    """
+
+    rule: str
+    node: str
+    what: str
+    fix: str
+    severity: Severity
+
+
+def lint(model: ir.Model) -> tuple[LintFinding, ...]:
+    """Return every mistake in the order of the graph's operators; nothing is run or changed."""
+    return tuple(
+        LintFinding(row, _name(node), what, rule(row).advice, severity)
+        for node in model.graph
+        for check in CHECKS
+        for row, what, severity in check(node)
+    )
+
+
+def _two_quantizers(node: ir.Node) -> Mistakes:
+    """A quantizer reads numbers of another grid."""
+    source = source_of(node.inputs[0], *MOVES, "Flatten", "Split") if is_op(node, "QuantizeLinear") else None
+    if source is None or not is_op(source, "DequantizeLinear") or grid_of(source) == grid_of(node):
+        return
+    first = producer(source, 0, "QuantizeLinear")
+    alone = first is not None and readers_of(first.outputs[0]) == ([], ["DequantizeLinear"])
+    alone = alone and readers_of(source.outputs[0]) == ([node], []) and not node.outputs[0].is_graph_output()
+    if alone and grid_of(source)[0] == grid_of(node)[0]:
+        yield "one_quantizer", f"reads {_name(source)} of another grid: one of the two is deleted", "wrong"
+    else:
+        yield "one_quantizer", f"reads {_name(source)} of another grid", "float"
+
+
+def _raw_result(node: ir.Node) -> Mistakes:
+    """The result of an operator does not go to one quantizer alone."""
+    if not has_kernel(node):
+        return
+    quantizers, others = result_readers(node)
+    grids = {grid_of(quantizer) for quantizer in quantizers}
+    raw = sorted(set(others) - _SAY_SO_THEMSELVES)
+    may_be_raw = is_op(node, "Add", "Mul") or (is_op(node, "Gemm", "MatMul") and not grids)
+    if raw and not may_be_raw:
+        yield _row(node), f"its result goes to {', '.join(raw)} without a quantizer", "float"
+    elif len(grids) > 1:
+        yield "one_quantizer", f"its result has {len(grids)} quantizers of different grids", "float"
+
+
+def _clamp_in_grid(node: ir.Node) -> Mistakes:
+    """The grid behind a ReLU or Clip reaches beyond its bounds."""
+    if not is_op(node, *CLAMPS) or not has_kernel(source_of(node.inputs[0])):
+        return
+    low, high = _bounds(node)
+    for quantizer in readers_of(node.outputs[0], *MOVES)[0]:
+        lowest, highest = ends_of(grid_of(quantizer))
+        if lowest < low or highest > high * (1 + _ROUNDING):
+            what = f"clamps to {low:g}..{high:g}, but {_name(quantizer)} reaches {lowest:g}..{highest:g}"
+            yield "relu" if high == np.inf else "relu6", what, "float"
+
+
+def _clamp_of_numbers(node: ir.Node) -> Mistakes:
+    """A ReLU or Clip reads dequantized numbers."""
+    if is_op(node, *CLAMPS) and dequantizer_of(node.inputs[0]) is not None:
+        yield "relu_on_codes", "clamps dequantized numbers", "float"
+
+
+def _float_operand(node: ir.Node) -> Mistakes:
+    """An addition or a product mixes quantized and float numbers."""
+    if (
+        not is_op(node, "Add", "Mul")
+        or layer_of(node)[0] is not None
+        or not any(map(is_quantized, node.inputs))
+    ):
+        return
+    raw = [value for value in node.inputs if dequantizer_of(value) is None]
+    if raw:
+        row = "scalar_operand" if any(array(value) is not None for value in raw) else _row(node)
+        yield row, f"reads {', '.join(map(name_of, raw))} in float", "float"
+
+
+def _float_weights(node: ir.Node) -> Mistakes:
+    """A layer with quantized input has float weights."""
+    if (
+        is_op(node, *LAYERS)
+        and dequantizer_of(node.inputs[0]) is not None
+        and array(node.inputs[1]) is not None
+    ):
+        unasked = result_readers(node)[0] and not is_op(node, "MatMul")
+        yield _row(node), "its weights are float", "wrong" if unasked else "float"
+
+
+def _float_bias(node: ir.Node) -> Mistakes:
+    """Bias and result of a linear layer are float."""
+    layer, bias = layer_of(node)
+    linear = has_kernel(layer) and not is_op(layer, "Conv")
+    if linear and array(bias) is not None and not result_readers(node)[0]:
+        yield "gemm", "its bias and its result are float", "float"
+
+
+def _bias_scale(node: ir.Node) -> Mistakes:
+    """The codes of a bias are not in units of the accumulator."""
+    layer, bias = layer_of(node)
+    sources = (
+        [dequantizer_of(value) for value in (*layer.inputs[:2], bias)] if layer is not None else [None] * 3
+    )
+    x, w, b = (array(source.inputs[1]) if source is not None else None for source in sources)
+    if x is None or w is None or b is None or w.ndim > 1:
+        return
+    unit = np.maximum(x.astype(np.float64) * w, _TINY)
+    error = float(np.max(np.abs(b / unit - 1)))
+    if error > _BIAS_TOLERANCE:
+        conv = is_op(layer, "Conv")
+        what = f"the scale of its bias is {error:.1%} off x_scale * w_scale"
+        yield "conv" if conv else "gemm", what, "float" if conv and error > _CONV_TOLERANCE else "wrong"
+
+
+def _default_zero_point(node: ir.Node) -> Mistakes:
+    """A linear layer leaves a zero point to its default."""
+    layer, _ = layer_of(node)
+    if layer is not None and has_kernel(layer) and not is_op(layer, "Conv"):
+        sources = [source for source in map(dequantizer_of, layer.inputs[:2]) if source is not None]
+        names = [_name(source) for source in sources if len(source.inputs) < 3]
+        if names:
+            yield "gemm", f"{' and '.join(names)} without zero point", "float"
+
+
+def _batch_norm(node: ir.Node) -> Mistakes:
+    """A BatchNormalization follows a quantized layer."""
+    if is_op(node, "BatchNormalization") and is_quantized(node.inputs[0]):
+        yield "batch_norm", "is not folded into the layer before it", "float"
+
+
+def _mean_for_pool(node: ir.Node) -> Mistakes:
+    """A global pool is written as ReduceMean."""
+    if is_op(node, "ReduceMean") and is_quantized(node.inputs[0]):
+        axes = array(node.inputs[1]) if len(node.inputs) > 1 else attribute(node, "axes")
+        if axes is not None and sorted(int(axis) for axis in axes) in _SPATIAL_AXES:
+            yield "global_average_pool", "averages over the whole image", "float"
+
+
+def _moved_numbers(node: ir.Node) -> Mistakes:
+    """A Flatten, Split or Pad moves dequantized numbers."""
+    if not is_op(node, "Flatten", "Split", "Pad") or dequantizer_of(node.inputs[0]) is None:
+        return
+    others = [other for output in node.outputs for other in readers_of(output)[1]]
+    if is_op(node, "Pad"):
+        pads = array(node.inputs[1]) if attribute(node, "mode", "constant") == "constant" else None
+        around = pads is not None and not pads.reshape(2, -1)[:, :2].any()
+        fine = around and others in (["Conv"], ["AveragePool"])  # it becomes part of them
+    else:
+        fine = not others
+    if not fine:
+        yield _row(node), "moves dequantized numbers", "float"
+
+
+def _undecomposed(node: ir.Node) -> Mistakes:
+    """An operator has integer kernels only in parts."""
+    for row in rules_for(node.op_type):
+        if row.role is Role.DECOMPOSE and dequantizer_of(node.inputs[0]) is not None:
+            yield row.name, "has no integer kernel", "float"
+
+
+def _saturation(node: ir.Node) -> Mistakes:
+    """Two neighbouring products of a layer can pass 16 bits."""
+    weights = producer(node, 1, "DequantizeLinear") if is_op(node, *LAYERS) and has_kernel(node) else None
+    codes = array(weights.inputs[0]) if weights is not None else None
+    if codes is None or codes.dtype != np.int8:
+        return
+    if is_op(node, "Conv"):
+        depthwise = codes.shape[1] == 1 and attribute(node, "group", 1) == len(codes)
+        codes = np.moveaxis(codes, 1, -1).reshape(len(codes), -1)[:, : 1 if depthwise else None]
+    elif not attribute(node, "transB", 0):
+        codes = np.swapaxes(codes, -1, -2)
+    pairs = codes[..., :-1].astype(np.int16) + codes[..., 1:]  # products of opposite signs cancel
+    count = np.count_nonzero(np.abs(pairs) > _LARGEST_PAIR)
+    if count:
+        yield (
+            "saturation",
+            f"{count} of {pairs.size} neighbouring weights add up beyond {_LARGEST_PAIR}",
+            "risk",
+        )
+
+
+CHECKS: tuple[Callable[[ir.Node], Mistakes], ...] = (
+    _two_quantizers,
+    _raw_result,
+    _clamp_in_grid,
+    _clamp_of_numbers,
+    _float_operand,
+    _float_weights,
+    _float_bias,
+    _bias_scale,
+    _default_zero_point,
+    _batch_norm,
+    _mean_for_pool,
+    _moved_numbers,
+    _undecomposed,
+    _saturation,
+)
+
+
+def _bounds(clamp: ir.Node) -> tuple[float, float]:
+    low, high = (array(value) for value in (*clamp.inputs, None, None)[1:3])
+    lowest = 0 if is_op(clamp, "Relu") else -np.inf
+    return lowest if low is None else low.item(), np.inf if high is None else high.item()
+
+
+def _name(node: ir.Node) -> str:
+    return node.name or name_of(node.outputs[0])
+
+
+def _row(node: ir.Node) -> str:
+    return rules_for(node.op_type)[0].name
