@@ -51,7 +51,7 @@ class PtqStudent(QuantStudent):
         return [PtqTrial(**trial) for trial in self.read_json("trials.json")]
 
 
-@stage(PtqStudent, version=1)
+@stage(PtqStudent, version=2)
 def quantize_student(
     folder: Path,
     float_student: FloatStudent,

@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from edgekd.core.rules import Role, rule, rules_for
 from edgekd.lower.graph import array, attribute, is_op, name_of, producer
@@ -39,7 +40,7 @@ from edgekd.lower.qdq import (
 _SAY_SO_THEMSELVES = {"Add", "Mul", "BatchNormalization", "ReduceMean"}  # if what they read is not quantized
 _SPATIAL_AXES = ([2, 3], [-2, -1], [2, 3, 4], [-3, -2, -1])
 _LARGEST_PAIR = 128  # 255 * 128 < 2**15
-_BIAS_TOLERANCE, _CONV_TOLERANCE = 1e-3, 0.025  # relative error of a bias scale: no mistake, no float
+_BIAS_TOLERANCE, _CONV_TOLERANCE = 1e-3, 0.023  # relative error of a bias scale: no mistake, no float
 _ROUNDING = 1e-6  # relative: scales are float32
 _TINY = 1e-30  # a dead channel's scale may be 0
 
@@ -159,17 +160,15 @@ def _float_bias(node: ir.Node) -> Mistakes:
 def _bias_scale(node: ir.Node) -> Mistakes:
     """The codes of a bias are not in units of the accumulator."""
     layer, bias = layer_of(node)
-    sources = (
-        [dequantizer_of(value) for value in (*layer.inputs[:2], bias)] if layer is not None else [None] * 3
-    )
-    x, w, b = (array(source.inputs[1]) if source is not None else None for source in sources)
+    if layer is None:
+        return
+    x, w, b = (_scale(value) for value in (*layer.inputs[:2], bias))
     if x is None or w is None or b is None or w.ndim > 1:
         return
-    unit = np.maximum(x.astype(np.float64) * w, _TINY)
-    error = float(np.max(np.abs(b / unit - 1)))
+    error = float(np.max(np.abs(b / np.maximum(x.astype(np.float64) * w, _TINY) - 1)))
     if error > _BIAS_TOLERANCE:
         conv = is_op(layer, "Conv")
-        what = f"the scale of its bias is {error:.1%} off x_scale * w_scale"
+        what = f"the scale of its bias is {100 * error:.3g} % off x_scale * w_scale"
         yield "conv" if conv else "gemm", what, "float" if conv and error > _CONV_TOLERANCE else "wrong"
 
 
@@ -201,13 +200,13 @@ def _moved_numbers(node: ir.Node) -> Mistakes:
     """A Flatten, Split or Pad moves dequantized numbers."""
     if not is_op(node, "Flatten", "Split", "Pad") or dequantizer_of(node.inputs[0]) is None:
         return
-    others = [other for output in node.outputs for other in readers_of(output)[1]]
+    readers = [readers_of(output) for output in node.outputs]
     if is_op(node, "Pad"):
         pads = array(node.inputs[1]) if attribute(node, "mode", "constant") == "constant" else None
         around = pads is not None and not pads.reshape(2, -1)[:, :2].any()
-        fine = around and others in (["Conv"], ["AveragePool"])  # it becomes part of them
+        fine = around and readers in ([([], ["Conv"])], [([], ["AveragePool"])])  # it becomes part of them
     else:
-        fine = not others
+        fine = all(quantizers and not others for quantizers, others in readers)
     if not fine:
         yield _row(node), "moves dequantized numbers", "float"
 
@@ -262,6 +261,11 @@ def _bounds(clamp: ir.Node) -> tuple[float, float]:
     low, high = (array(value) for value in (*clamp.inputs, None, None)[1:3])
     lowest = 0 if is_op(clamp, "Relu") else -np.inf
     return lowest if low is None else low.item(), np.inf if high is None else high.item()
+
+
+def _scale(value: ir.Value | None) -> NDArray[np.float32] | None:
+    source = dequantizer_of(value)
+    return array(source.inputs[1]) if source is not None else None
 
 
 def _name(node: ir.Node) -> str:

@@ -82,9 +82,19 @@ def optimized_graph(model: Path | bytes, *, threads: int = 1) -> onnx.ModelProto
 
 
 def run_all(session: ort.InferenceSession, feeds: Feeds) -> dict[str, NDArray[Any]]:
-    """Run once and return every output by name."""
+    """Run once and return every output by name.
+
+    Raises:
+        BuildError: If a kernel refuses its inputs; ONNX Runtime's own words are kept.
+    """
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+    try:
+        return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+    except Exception as e:
+        what = f"ONNX Runtime {ort.__version__} cannot run the model: {' '.join(str(e).split())}"
+        raise BuildError(
+            what, fix="look at the scales of the operator that is named: was the network trained?"
+        ) from e
 
 
 def tap(model: onnx.ModelProto, tensors: Sequence[str]) -> bytes:
@@ -128,5 +138,6 @@ def predict(
         chunk = images[start : start + size]
         missing = (fixed or len(chunk)) - len(chunk)
         padded = np.concatenate([chunk, np.repeat(chunk[-1:], missing, axis=0)]) if missing else chunk
-        chunks.append(session.run(None, {first.name: padded})[0][: len(chunk)])
+        outputs = run_all(session, {first.name: padded})
+        chunks.append(outputs[session.get_outputs()[0].name][: len(chunk)])
     return np.concatenate(chunks)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edgekd.errors import DataError
@@ -14,6 +15,8 @@ from edgekd.runtimes.stages import MODEL
 from edgekd.verify.verify_engine import Faithfulness, verify_graph
 
 RANDOM_PROBES = 8
+
+_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,12 @@ def verify(
 
     Raises:
         BuildError: If the runtime refuses the model.
-        DataError: If images and labels do not belong together.
+        DataError: If images and labels do not belong together, or do not fit the model.
     """
     path = Path(model)
     engine, marked = (path / MODEL, path / MARKED) if path.is_dir() else (path, None)
     session = open_session(engine, threads=threads)
+    _check_input(session, images, where=str(engine))
     if marked is not None:
         probes = np.load(path / PROBES, allow_pickle=False)
     else:
@@ -67,6 +71,24 @@ def verify(
         top1 = float(np.mean(predict(session, images).argmax(1) == labels))
         n = len(labels)
     return Verified(verify_graph(engine, probes, marked=marked, threads=threads), top1, n)
+
+
+def _check_input(session: ort.InferenceSession, images: NDArray[Any] | None, *, where: str) -> None:
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or inputs[0].type not in _TYPES:
+        taken = ", ".join(f"{item.name}: {item.type}" for item in inputs) or "no input"
+        what = f"the model takes {taken}"
+        raise DataError(what, where=where, fix="give a model with one input, uint8 or float32")
+    if images is None:
+        return
+    shape = inputs[0].shape
+    fits = len(shape) == images.ndim and all(
+        wanted == given or not isinstance(wanted, int)
+        for wanted, given in zip(shape[1:], images.shape[1:], strict=True)
+    )
+    if not fits or images.dtype != _TYPES[inputs[0].type]:
+        what = f"the model takes {inputs[0].type} {shape}, the data are {images.dtype} {images.shape}"
+        raise DataError(what, where=where, fix="give the data that the model was made for")
 
 
 def random_inputs(model: Path, *, seed: int = 0) -> NDArray[Any]:

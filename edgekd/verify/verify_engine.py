@@ -15,7 +15,7 @@ from edgekd.device.local import LocalDevice
 from edgekd.errors import BuildError
 from edgekd.runtimes.coverage import Coverage, coverage
 from edgekd.runtimes.layer_reference import LayerResult, compare_layers, engine_codes
-from edgekd.runtimes.onnx_runtime import open_session, optimized_graph, predict, tap_everything
+from edgekd.runtimes.onnx_runtime import open_session, optimized_graph, predict, run_all, tap_everything
 from edgekd.tasks.classification import TaskSpec
 from edgekd.verify.oracle import OracleResult, check_against_oracle
 
@@ -124,9 +124,9 @@ def verify_graph(
     feeds = {session.get_inputs()[0].name: _fitting(probes, session.get_inputs()[0].shape[0])}
     optimized = optimized_graph(engine, threads=threads)
     tensors = tap_everything(optimized, feeds)
-    for output, value in zip(session.get_outputs(), session.run(None, feeds), strict=True):
-        if not np.array_equal(value, tensors[output.name]):
-            what = f"the saved optimised graph computes another {output.name} than the engine"
+    for name, value in run_all(session, feeds).items():
+        if not np.array_equal(value, tensors[name]):
+            what = f"the saved optimised graph computes another {name} than the engine"
             raise BuildError(what, where=str(engine))
     layers: tuple[LayerResult, ...] = ()
     if marked is not None:

@@ -345,6 +345,7 @@ def test_run_keeps_the_work_and_passes_the_error_on(tmp_path: Path, error: BaseE
     def train(folder: Path) -> None:
         seen.append(sorted(path.name for path in folder.iterdir()))
         (folder / "scratch").mkdir(exist_ok=True)
+        (folder / "scratch" / "epoch1").touch()
         (folder / "half.bin").write_bytes(b"half")
         if failures:
             raise failures.pop()
@@ -356,6 +357,21 @@ def test_run_keeps_the_work_and_passes_the_error_on(tmp_path: Path, error: BaseE
     store.run(train)
     assert seen == [[], ["scratch"]]
     assert store.records[0].why == "resumes an interrupted run"
+
+
+def test_run_says_why_when_an_interrupted_run_left_no_checkpoint(tmp_path: Path) -> None:
+    failures = [ValueError("diverged")]
+
+    @stage(Artifact, version=1)
+    def train(folder: Path) -> None:
+        if failures:
+            raise failures.pop()
+
+    with pytest.raises(ValueError, match="diverged"):
+        Store(tmp_path).run(train)
+    store = Store(tmp_path)
+    store.run(train)
+    assert store.records[0].why == "first run of this stage"
 
 
 def test_run_keeps_the_checkpoints_when_the_commit_was_interrupted(tmp_path: Path) -> None:
