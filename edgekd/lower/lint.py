@@ -126,25 +126,19 @@ def _clamp_of_numbers(node: ir.Node) -> Mistakes:
 
 def _float_operand(node: ir.Node) -> Mistakes:
     """An addition or a product mixes quantized and float numbers."""
-    if (
-        not is_op(node, "Add", "Mul")
-        or layer_of(node)[0] is not None
-        or not any(map(is_quantized, node.inputs))
-    ):
+    if not is_op(node, "Add", "Mul") or layer_of(node)[0] is not None:
         return
     raw = [value for value in node.inputs if dequantizer_of(value) is None]
-    if raw:
+    if raw and any(map(is_quantized, node.inputs)):
         row = "scalar_operand" if any(array(value) is not None for value in raw) else _row(node)
         yield row, f"reads {', '.join(map(name_of, raw))} in float", "float"
 
 
 def _float_weights(node: ir.Node) -> Mistakes:
     """A layer with quantized input has float weights."""
-    if (
-        is_op(node, *LAYERS)
-        and dequantizer_of(node.inputs[0]) is not None
-        and array(node.inputs[1]) is not None
-    ):
+    if not is_op(node, *LAYERS) or array(node.inputs[1]) is None:
+        return
+    if dequantizer_of(node.inputs[0]) is not None:
         unasked = result_readers(node)[0] and not is_op(node, "MatMul")
         yield _row(node), "its weights are float", "wrong" if unasked else "float"
 
@@ -177,7 +171,7 @@ def _default_zero_point(node: ir.Node) -> Mistakes:
     layer, _ = layer_of(node)
     if layer is not None and has_kernel(layer) and not is_op(layer, "Conv"):
         sources = [source for source in map(dequantizer_of, layer.inputs[:2]) if source is not None]
-        names = [_name(source) for source in sources if len(source.inputs) < 3]
+        names = [_name(source) for source in sources if (*source.inputs, None)[2] is None]
         if names:
             yield "gemm", f"{' and '.join(names)} without zero point", "float"
 
@@ -202,7 +196,7 @@ def _moved_numbers(node: ir.Node) -> Mistakes:
         return
     readers = [readers_of(output) for output in node.outputs]
     if is_op(node, "Pad"):
-        pads = array(node.inputs[1]) if attribute(node, "mode", "constant") == "constant" else None
+        pads = array((*node.inputs, None)[1]) if attribute(node, "mode", "constant") == "constant" else None
         around = pads is not None and not pads.reshape(2, -1)[:, :2].any()
         fine = around and readers in ([([], ["Conv"])], [([], ["AveragePool"])])  # it becomes part of them
     else:
@@ -225,18 +219,16 @@ def _saturation(node: ir.Node) -> Mistakes:
     if codes is None or codes.dtype != np.int8:
         return
     if is_op(node, "Conv"):
-        depthwise = codes.shape[1] == 1 and attribute(node, "group", 1) == len(codes)
-        codes = np.moveaxis(codes, 1, -1).reshape(len(codes), -1)[:, : 1 if depthwise else None]
+        if codes.shape[1] == 1 and attribute(node, "group", 1) == len(codes):  # depthwise
+            return
+        codes = np.moveaxis(codes, 1, -1).reshape(len(codes), -1)
     elif not attribute(node, "transB", 0):
         codes = np.swapaxes(codes, -1, -2)
     pairs = codes[..., :-1].astype(np.int16) + codes[..., 1:]  # products of opposite signs cancel
     count = np.count_nonzero(np.abs(pairs) > _LARGEST_PAIR)
     if count:
-        yield (
-            "saturation",
-            f"{count} of {pairs.size} neighbouring weights add up beyond {_LARGEST_PAIR}",
-            "risk",
-        )
+        what = f"{count} of {pairs.size} neighbouring weights add up beyond {_LARGEST_PAIR}"
+        yield "saturation", what, "risk"
 
 
 CHECKS: tuple[Callable[[ir.Node], Mistakes], ...] = (

@@ -69,7 +69,8 @@ def layer_of(node: ir.Node) -> tuple[ir.Node | None, ir.Value | None]:
     for index in (0, 1) if is_op(node, "Add") else ():
         layer, bias = producer(node, index, "MatMul"), node.inputs[1 - index]
         codes = producer(node, 1 - index, "DequantizeLinear")
-        if layer is not None and array(codes.inputs[0] if codes is not None else bias) is not None:
+        numbers = array(codes.inputs[0] if codes is not None else bias)
+        if layer is not None and numbers is not None and numbers.ndim == 1:
             return layer, bias
     return None, None
 

@@ -27,7 +27,7 @@ CONSTANTS = {
     "intmin": np.int8(-128),
     "wq": RNG.integers(-60, 61, (4, 4, 1, 1), np.int8),
     "ws": WS,
-    "bq": RNG.integers(500, 1000, 4, np.int32),
+    "bq": RNG.integers(20000, 40000, 4, np.int32),
     "bs": F(0.03) * WS,
     "bs_near": F(0.03) * WS * F(1.015),
     "bs_far": F(0.03) * WS * F(4),
@@ -39,6 +39,7 @@ CONSTANTS = {
     "gbs": F(0.03) * GS,
     "gbs_far": F(0.03) * GS * F(4),
     "gbf": F([1, 2, 3]),
+    "ms": F(0.002),
     "mq": RNG.integers(-60, 61, (8, 8), np.int8),
     "mf": RNG.standard_normal((8, 8), F),
     "mbf": np.arange(8, dtype=F),
@@ -59,15 +60,17 @@ PARTS = {
     "g_bare": "g_bare = DequantizeLinear<axis=0>(gq, gs)",
     "gb": "gb = DequantizeLinear<axis=0>(gbq, gbs)",
     "gb_far": "gb_far = DequantizeLinear<axis=0>(gbq, gbs_far)",
-    "m": "m = DequantizeLinear(mq, s2, int0)",
+    "m": "m = DequantizeLinear(mq, ms, int0)",
     "r": "r = Reshape(xd, rows)",
 }
 
 
 def qdq(before, after, scale="s2", zero="z"):
     """Quantize ``before`` to ``after``."""
-    codes = f"{after}_codes"
-    return f"{codes} = QuantizeLinear({before}, {scale}, {zero}) {after} = DequantizeLinear({codes}, {scale}, {zero})"
+    grid = f"{scale}, {zero}"
+    return (
+        f"{after}_codes = QuantizeLinear({before}, {grid}) {after} = DequantizeLinear({after}_codes, {grid})"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +141,9 @@ MISTAKES = {
     "sum with a raw result": Mistake(f"{CONV} a = Add(c, xd) {qdq('a', 'y')}", "add", "a"),
     "product with a raw result": Mistake(f"{CONV} a = Mul(xd, c) {qdq('a', 'y')}", "mul", "a"),
     "sum with a constant": Mistake(f"a = Add(xd, six) {qdq('a', 'y')}", "scalar_operand", "a"),
+    "product of matrices and a constant": Mistake(
+        f"c = MatMul(xd, m) a = Add(c, six) {qdq('a', 'y')}", "scalar_operand", "a"
+    ),
     "result also read raw": Mistake(f"{CONV} {qdq('c', 'y')} y2 = Tanh(c)", "conv", "c"),
     "result is the output": Mistake("y = Conv(xd, w, b)", "conv", "y"),
     "result is flattened": Mistake(f"{CONV} a = Flatten(c) {qdq('a', 'y')}", "conv", "c"),
@@ -173,7 +179,7 @@ SOUND = {
     "two equal quantizers": f"{CONV} {qdq('c', 'y')} {qdq('c', 'y2')}",
     "relu on uint8": f"{CONV} a = Relu(c) {qdq('a', 'y', zero='z0')}",
     "relu on the lowest int8": f"{CONV} a = Relu(c) {qdq('a', 'y', zero='intmin')}",
-    "relu on the default zero point": f"{CONV} a = Relu(c) q = QuantizeLinear(a, s2) y = DequantizeLinear(q, s2)",
+    "relu on no zero point": f"{CONV} a = Relu(c) q = QuantizeLinear(a, s) y = DequantizeLinear(q, s)",
     "relu before a pool": f"{CONV} a = Relu(c) p = MaxPool<kernel_shape=[2,2]>(a) {qdq('p', 'y', zero='z0')}",
     "relu6 up to 6": f"{CONV} a = Clip(c, zero, six) {qdq('a', 'y', 's6', 'z0')}",
     "result is reshaped": f"{CONV} a = Reshape(c, rows) {qdq('a', 'y')}",
@@ -182,7 +188,7 @@ SOUND = {
     "float bias, quantized result": f"c = Gemm<transB=1>(r, g, gbf) {qdq('c', 'y')}",
     "bias behind a product": f"c = MatMul(xd, m) a = Add(c, mbf) {qdq('a', 'y')}",
     "product of matrices": "y = MatMul(xd, m)",
-    "slice": f"a = MaxPool<kernel_shape=[1,1]>(xd) c = Conv(a, w, b) {qdq('c', 'y')}",
+    "pool of codes": f"a = MaxPool<kernel_shape=[2,2]>(xd) c = Conv(a, w, b) {qdq('c', 'y')}",
     "flatten on one grid": f"f = Flatten(xd) {qdq('f', 'd', 's')} y = Gemm<transB=1>(d, g, gb)",
     "pad of a convolution": f"p = Pad(xd, around) c = Conv(p, w, b) {qdq('c', 'y')}",
     "concat": f"a = Concat<axis=2>(xd, xd) {qdq('a', 'y')}",
@@ -223,7 +229,7 @@ def test_lint_finds_nothing_in_a_float_network(onnx_model):
 def test_lint_claims_nothing_of_a_grid_that_is_computed(onnx_model):
     body = (
         "xq = QuantizeLinear(x, t, z) xd = DequantizeLinear(xq, t, z) w = DequantizeLinear(wq, s) "
-        f"c = Conv(xd, w) a = Relu(c) q = QuantizeLinear(a, t, z) y = DequantizeLinear(q, t, z)"
+        "c = Conv(xd, w) a = Relu(c) q = QuantizeLinear(a, t, z) y = DequantizeLinear(q, t, z)"
     )
     assert lint(ir.from_proto(onnx_model("float[2,4,8,8] x, float t", "float y", body, CONSTANTS))) == ()
 
@@ -247,7 +253,7 @@ LAYERS = {"same": SAME, "opposite": OPPOSITE, "small": SMALL, "depthwise": DEPTH
 def layer(onnx_model, codes):
     body = (
         "xd = DequantizeLinear(x, one, z0) w = DequantizeLinear(codes, one, int0) "
-        f"c = Conv<group={16 // codes.shape[1]}>(xd, w) q = QuantizeLinear(c, s, z) y = DequantizeLinear(q, s, z)"
+        f"c = Conv<group={16 // codes.shape[1]}>(xd, w) {qdq('c', 'y', 's')}"
     )
     constants = {**CONSTANTS, "one": F(1), "codes": codes, "s": F(5000)}
     return onnx_model("uint8[1,16,8,8] x", "float y", body, constants)
