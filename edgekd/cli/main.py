@@ -181,10 +181,18 @@ def verify(
 def inspect(
     model: ModelFile, threads: Annotated[int, typer.Option(min=1)] = 1, as_json: AsJson = False
 ) -> None:
-    """Show which operators of the optimised graph run in integers, and why the others do not."""
+    """Show which operators of the optimised graph run in integers, why the others do not, and what is risky."""
+    import onnx_ir as ir
+
+    from edgekd.lower.lint import lint
+    from edgekd.runtimes.stages import MODEL
     from edgekd.verify.verify import verify as prove
 
-    _show_faithfulness(model, prove(model, threads=threads).faithfulness, as_json=as_json, extra={})
+    found = prove(model, threads=threads).faithfulness
+    mistakes = [vars(mistake) for mistake in lint(ir.load(model / MODEL if model.is_dir() else model))]
+    if not as_json:
+        _print_lint(mistakes)
+    _show_faithfulness(model, found, as_json=as_json, extra={"lint": mistakes})
 
 
 @app.command("list", epilog="Example: edgekd list distill")
@@ -308,6 +316,19 @@ def _print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, An
     if cover.fallbacks:
         rows = [(item.node, item.op, item.reason) for item in cover.fallbacks]
         _print_table("In float", ("operator", "type", "why, and what to change"), rows)
+
+
+def _print_lint(mistakes: list[dict[str, Any]]) -> None:
+    rows = [
+        (m["severity"], m["node"], f"{m['what']}; {m['fix']}") for m in mistakes if m["severity"] != "risk"
+    ]
+    if rows:
+        _print_table("Lint", ("severity", "operator", "what, and what to change"), rows)
+    risks = [m for m in mistakes if m["severity"] == "risk"]
+    if risks:
+        typer.echo(
+            f"risk in {len(risks)} layers, such as {risks[0]['node']}: {risks[0]['what']}; {risks[0]['fix']}"
+        )
 
 
 def _print_json(value: Any) -> None:
