@@ -181,7 +181,7 @@ def verify(
 def inspect(
     model: ModelFile, threads: Annotated[int, typer.Option(min=1)] = 1, as_json: AsJson = False
 ) -> None:
-    """Show which operators of the optimised graph run in integers, why the others do not, and what is risky."""
+    """Show which operators of the optimised graph run in integers, why the others do not, and the risks."""
     import onnx_ir as ir
 
     from edgekd.lower.lint import lint
