@@ -19,6 +19,7 @@ import edgekd
 from edgekd.errors import EdgeKdError, SpecError
 
 OK, BUG, USER_ERROR, NOT_FAITHFUL, INTERRUPTED = 0, 1, 2, 3, 130
+LOG_WIDTH = 110  # columns of the summary in a log; a terminal says its own
 
 app = typer.Typer(
     name="edgekd",
@@ -115,7 +116,7 @@ def compress(
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
-        print_summary(report, Console())
+        print_summary(report, Console(width=None if sys.stdout.isatty() else LOG_WIDTH))
         typer.echo(f"\nReport: {runs / pipeline.name / 'report.html'}")
     if any(
         target.fidelity.oracle_mismatches or target.fidelity.layer_off_by_more for target in report.targets
