@@ -40,7 +40,8 @@ class _SnapToGrid(torch.autograd.Function):
         inside = clipped.eq_(v)  # 1.0 or 0.0: arithmetic on floats is vectorized, masks are many times slower
         grad_scale = None
         if ctx.needs_input_grad[1]:
-            grad_scale = codes.addcmul_(v, inside, value=-1).mul_(grad).sum_to_size(scale.shape)
+            # not addcmul: torch.compile does not recompute it but carries its result from forward to backward
+            grad_scale = codes.sub_(v * inside).mul_(grad).sum_to_size(scale.shape)
         grad_x = inside.mul_(grad) if ctx.needs_input_grad[0] else None
         return grad_x, grad_scale, None, None
 
