@@ -17,7 +17,9 @@ from edgekd.quant.student import QuantStudent
 from edgekd.report.publish import publish
 from edgekd.report.schema import Report
 from edgekd.results import Results, TargetResults, build_report, engine_name
+from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.stages import Engine, TargetOnnx, build_engine, lower_for
+from edgekd.runtimes.target import BuiltModel
 from edgekd.search.search_student import search_student
 from edgekd.search.train_student import train_student
 from edgekd.spec import Pipeline, Target
@@ -141,13 +143,14 @@ def _fail_early(spec: Pipeline, store: Store) -> None:
 
 def _verify(spec: Pipeline, built: Built, index: int) -> TargetResults:
     target, made = spec.targets[index], built.targets[index]
-    baselines = {"student_float": built.float_student.onnx_path}
+    float_runtime = OnnxRuntimeTarget(threads=target.threads)
+    baselines = {"student_float": BuiltModel(float_runtime, built.float_student.onnx_path)}
     if built.teacher is not None:
-        baselines["teacher_float"] = built.teacher.onnx_path
+        baselines["teacher_float"] = BuiltModel(float_runtime, built.teacher.onnx_path)
     if made.ptq is not None:
-        baselines["ptq"] = made.ptq.engine_path
+        baselines["ptq"] = BuiltModel(target, made.ptq.engine_path)
     verdict = verify_engine(
-        made.engine.engine_path,
+        BuiltModel(target, made.engine.engine_path),
         marked=built.marked.marked_path,
         probes=built.marked.probes(),
         student_logits=built.marked.test_logits(),
@@ -155,7 +158,6 @@ def _verify(spec: Pipeline, built: Built, index: int) -> TargetResults:
         test=spec.data.split("test"),
         task=spec.task,
         device=target.device,
-        threads=target.threads,
         seed=spec.seed,
     )
     return TargetResults(target, made.engine, made.lowered, verdict)

@@ -157,4 +157,4 @@ def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
 
 def engine_name(target: Target) -> str:
     """Return the name of an engine's file in a run's folder."""
-    return f"model.{target.kind}.onnx"
+    return f"model.{target.kind}{target.engine_suffix}"

@@ -86,6 +86,8 @@ def export_integer(tmp_path_factory, with_statistics) -> Callable[..., Exported]
     from edgekd.quant.calibrate import calibrate
     from edgekd.quant.prepare import prepare
     from edgekd.runtimes.onnx_runtime import optimized_graph
+    from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+    from edgekd.runtimes.target import BuiltModel
     from edgekd.verify.verify_engine import verify_graph
 
     def run(network, inputs, profile="ort", *, scheme=None) -> Exported:
@@ -93,7 +95,9 @@ def export_integer(tmp_path_factory, with_statistics) -> Callable[..., Exported]
         student = prepare(with_statistics(network), inputs[:2], profile, scheme=scheme)
         calibrate(student, [inputs], "minmax")
         model = export(student, inputs, folder)
-        faithfulness = verify_graph(model, inputs.numpy(), marked=folder / "marked.onnx")
+        faithfulness = verify_graph(
+            BuiltModel(OnnxRuntimeTarget(), model), inputs.numpy(), marked=folder / "marked.onnx"
+        )
         return Exported(folder, student, inputs.numpy(), optimized_graph(model), faithfulness)
 
     return run

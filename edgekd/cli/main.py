@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import edgekd
+from edgekd.core.machine import MAX_THREADS
 from edgekd.errors import EdgeKdError, SpecError
 
 OK, BUG, USER_ERROR, NOT_FAITHFUL, INTERRUPTED = 0, 1, 2, 3, 130
@@ -39,6 +40,7 @@ ModelFile = Annotated[
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the file.")
 ]
+Threads = Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of one inference.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 StoreRoot = Annotated[
     Path | None, typer.Option("--store", help="Store folder; default $EDGEKD_STORE or the cache.")
@@ -163,10 +165,11 @@ def verify(
     data: Annotated[
         str, typer.Option(help="KIND, KIND:PATH or a pipeline file whose data section counts.")
     ] = "",
-    threads: Annotated[int, typer.Option(min=1)] = 1,
+    threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
     """Prove what a model file is: integer coverage, exact arithmetic, accuracy on the test split."""
+    from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
     from edgekd.verify.verify import verify as prove
 
     test = None
@@ -174,22 +177,22 @@ def verify(
         from edgekd.spec import data_from_text
 
         test = data_from_text(data).split("test")
-    found = prove(model, *((test.images, test.labels) if test else (None, None)), threads=threads)
+    images_and_labels = (test.images, test.labels) if test else (None, None)
+    found = prove(model, *images_and_labels, target=OnnxRuntimeTarget(threads=threads))
     _show_faithfulness(model, found.faithfulness, as_json=as_json, extra={"top1": found.top1, "n": found.n})
 
 
 @app.command(epilog="Example: edgekd inspect runs/mobilenet_int8/model.onnxruntime.onnx")
-def inspect(
-    model: ModelFile, threads: Annotated[int, typer.Option(min=1)] = 1, as_json: AsJson = False
-) -> None:
+def inspect(model: ModelFile, threads: Threads = 1, as_json: AsJson = False) -> None:
     """Show which operators of the optimised graph run in integers, why the others do not, and the risks."""
     import onnx_ir as ir
 
     from edgekd.lower.lint import lint
+    from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
     from edgekd.runtimes.stages import MODEL
     from edgekd.verify.verify import verify as prove
 
-    found = prove(model, threads=threads).faithfulness
+    found = prove(model, target=OnnxRuntimeTarget(threads=threads)).faithfulness
     mistakes = [vars(mistake) for mistake in lint(ir.load(model / MODEL if model.is_dir() else model))]
     if not as_json:
         _print_lint(mistakes)

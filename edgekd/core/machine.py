@@ -7,6 +7,9 @@ from pathlib import Path
 
 from edgekd.core.spec_base import Spec
 
+MAX_THREADS = 256
+"""Of one inference; more would only wait for each other."""
+
 INTEGER_ISA = (
     "avx2",
     "avx512f",

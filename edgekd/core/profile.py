@@ -1,5 +1,8 @@
 """Profiles: what a runtime's integer kernels can represent, and therefore where training puts quantizers.
 
+Codes are centred here: 0 stands for the number 0. How a runtime stores them (uint8 with zero point 128, int8)
+and its biases is a matter of its dialect, see ``edgekd/lower``.
+
 A network is trained for a profile. Changing a profile's meaning changes what was trained, so each carries a
 version that the store keys on and every report prints.
 """
@@ -21,22 +24,14 @@ class Profile:
         version: Raised when the meaning changes.
         edges: ``outputs``: every operator's result is quantized once. ``inputs``: only what a convolution, a
             matrix product or an average pool reads is quantized, so that the runtime may fuse across the
-            rest.
-        add_inputs: Which inputs of a residual addition are quantized: both, or only the skip connection.
-        storage: Integer type of activations in the file.
-        signed_zero_point: Stored code of the real number 0 for tensors that can be negative.
+            rest; of a residual addition, the skip connection.
         non_negative_qmax: Highest 8-bit code after a ReLU.
-        bias: How a bias is stored: ``int32`` with scale ``x_scale * w_scale``, or ``float``.
     """
 
     name: ProfileName
     version: int
     edges: Literal["outputs", "inputs"]
-    add_inputs: Literal["both", "skip"]
-    storage: Literal["uint8", "int8"]
-    signed_zero_point: int
     non_negative_qmax: int
-    bias: Literal["int32", "float"]
 
     def activation_grid(self, *, bits: int, non_negative: bool) -> IntGrid:
         """Return the grid of an activation.
@@ -61,11 +56,7 @@ PROFILES: dict[ProfileName, Profile] = {
             name="ort",
             version=1,
             edges="outputs",
-            add_inputs="both",
-            storage="uint8",
-            signed_zero_point=128,
             non_negative_qmax=255,
-            bias="int32",
         ),
         # TensorRT knows only int8 with zero point 0, and fuses conv + add only when the convolution's own
         # result is left unquantized.
@@ -73,11 +64,7 @@ PROFILES: dict[ProfileName, Profile] = {
             name="tensorrt",
             version=1,
             edges="inputs",
-            add_inputs="skip",
-            storage="int8",
-            signed_zero_point=0,
             non_negative_qmax=127,
-            bias="float",
         ),
         # Both can represent this: u8 code 128 is s8 code 0, and ReLU tensors stay within 0..127. TensorRT
         # then does not fuse conv + add, a known cost.
@@ -85,11 +72,7 @@ PROFILES: dict[ProfileName, Profile] = {
             name="portable",
             version=1,
             edges="outputs",
-            add_inputs="both",
-            storage="uint8",
-            signed_zero_point=128,
             non_negative_qmax=127,
-            bias="int32",
         ),
     )
 }

@@ -31,6 +31,7 @@ class Rule:
         condition: When the integer form is taken.
         advice: What to change if the operator runs in float.
         non_negative: True if the result is never negative; None if that depends on the input.
+        quantized_reads: Whether its inputs are quantized under a profile that quantizes what kernels read.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Rule:
     condition: str
     advice: str
     non_negative: bool | None = False
+    quantized_reads: bool = False
 
 
 RULES: tuple[Rule, ...] = (
@@ -60,6 +62,7 @@ RULES: tuple[Rule, ...] = (
         "int32 bias with scale x_scale * w_scale",
         "quantize the weights, the bias with scale x_scale * w_scale, and give the convolution one output "
         "quantizer; two quantizers, or a consumer of the unquantized result, keep it in float",
+        quantized_reads=True,
     ),
     Rule(
         "gemm",
@@ -70,6 +73,7 @@ RULES: tuple[Rule, ...] = (
         "x_scale * w_scale; a layer with float output then runs in integers",
         "quantize the weights, write the zero points down, store the bias as int32 behind a DequantizeLinear "
         "with scale x_scale * w_scale, and let one quantizer or none read the result",
+        quantized_reads=True,
     ),
     Rule(
         "matmul",
@@ -78,6 +82,7 @@ RULES: tuple[Rule, ...] = (
         ("QLinearMatMul",),
         "both inputs and the result are quantized",
         "quantize both inputs and the result",
+        quantized_reads=True,
     ),
     Rule(
         "batch_norm",
@@ -148,6 +153,7 @@ RULES: tuple[Rule, ...] = (
         "written as GlobalAveragePool with quantized input and result",
         "use GlobalAveragePool with a quantizer behind it: ReduceMean has no integer kernel",
         non_negative=None,
+        quantized_reads=True,
     ),
     Rule(
         "average_pool",
@@ -157,6 +163,7 @@ RULES: tuple[Rule, ...] = (
         "input and result are quantized",
         "quantize the result of the pool",
         non_negative=None,
+        quantized_reads=True,
     ),
     Rule(
         "max_pool",
@@ -187,7 +194,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "flatten",
-        ("Flatten", "Reshape"),
+        ("Flatten", "Reshape", "Squeeze", "Unsqueeze"),
         Role.SHARE,
         ("Reshape",),
         "it runs on the codes as a Reshape",
@@ -294,6 +301,11 @@ def rule(name: str) -> Rule:
 def rules_for(op_type: str) -> tuple[Rule, ...]:
     """Return every row that speaks of the ONNX operator type ``op_type``."""
     return tuple(row for row in RULES if op_type in row.ops)
+
+
+def shares_grid(op_type: str) -> bool:
+    """Whether an operator of ``op_type`` can run on the codes of its input."""
+    return any(row.role is Role.SHARE for row in rules_for(op_type))
 
 
 def explain_float(op_type: str) -> str:

@@ -1,7 +1,8 @@
-"""Random shifts and mirroring of uint8 images, a whole batch at once.
+"""Random shifts, mirroring and erasing of uint8 images, a whole batch at once.
 
-Source: He et al. 2016, arXiv:1512.03385, sec. 4.2 (shift by up to 4 pixels, horizontal flip). Where we
-differ: the border is reflected, not black, so that no image has an edge that the data does not have.
+Source: He et al. 2016, arXiv:1512.03385, sec. 4.2 (shift by up to 4 pixels, horizontal flip); DeVries and
+Taylor 2017, arXiv:1708.04552, sec. 3.2 (Cutout: a square that may lie partly outside). Where we differ: the
+border is reflected, not black, so that no image has an edge that the data does not have; the square is grey.
 """
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 from edgekd.core.spec_base import Spec
 from edgekd.errors import DataError
 
+GREY = 128
+
 
 class AugmentSpec(Spec):
     """How train images are varied. The default leaves them as they are.
@@ -18,13 +21,16 @@ class AugmentSpec(Spec):
     Attributes:
         shift_pixels: Largest shift in each direction; what comes in is the reflected image.
         flip: Mirror half of the images left to right.
+        erase_pixels: Side of the square that is erased from every image. A teacher that knows its training
+            images by heart says more about such ones.
     """
 
     shift_pixels: int = Field(default=0, ge=0)
     flip: bool = False
+    erase_pixels: int = Field(default=0, ge=0)
 
     def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a batch with each image shifted and mirrored on its own.
+        """Return a batch with each image shifted, mirrored and erased on its own.
 
         Args:
             images: uint8, shape (n, height, width, channels).
@@ -47,7 +53,19 @@ class AugmentSpec(Spec):
             columns = torch.where(mirrored, columns.flip(1), columns)
         first_row = torch.arange(n)[:, None, None] * height
         pixels = (first_row + rows[:, :, None]) * width + columns[:, None, :]
-        return images.reshape(-1, channels).index_select(0, pixels.reshape(-1)).reshape(images.shape)
+        varied = images.reshape(-1, channels).index_select(0, pixels.reshape(-1)).reshape(images.shape)
+        if self.erase_pixels:
+            square = (
+                self._erased(n, height, generator)[:, :, None] & self._erased(n, width, generator)[:, None]
+            )
+            varied.masked_fill_(square[..., None], GREY)
+        return varied
+
+    def _erased(self, n: int, size: int, generator: torch.Generator) -> Tensor:
+        """Which rows (or columns) the square covers, shape (n, size); its centre lies inside."""
+        first = torch.randint(0, size, (n, 1), generator=generator) - self.erase_pixels // 2
+        index = torch.arange(size)
+        return (index >= first) & (index < first + self.erase_pixels)
 
     def _shifted(self, n: int, size: int, generator: torch.Generator) -> Tensor:
         """Source index of each output row (or column), shape (n, size), reflected at both borders."""

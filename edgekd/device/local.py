@@ -1,7 +1,8 @@
 """The device ``local``: this machine."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import ExitStack
+from functools import partial
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from edgekd.core.progress import progress
 from edgekd.core.spec_base import Spec
 from edgekd.device.latency import LatencySamples, measure_interleaved
-from edgekd.runtimes.onnx_runtime import open_session
+from edgekd.runtimes.target import BuiltModel
 
 ROUNDS = 40
 
@@ -20,20 +21,19 @@ class LocalDevice(Spec):
     kind: Literal["local"] = "local"
 
     def measure(
-        self, models: Mapping[str, Path], example: NDArray[Any], *, threads: int, seed: int
+        self, models: Mapping[str, BuiltModel], example: NDArray[Any], *, seed: int
     ) -> dict[str, LatencySamples]:
         """Time single inferences of several models, interleaved in one run.
 
         Args:
-            models: ONNX files by name; they share their input.
+            models: By name; they share their input.
             example: One input batch.
-            threads: Threads of one inference.
             seed: Of the order within each round.
         """
-        runs = {}
-        for name, path in models.items():
-            session = open_session(path, threads=threads)
-            feeds = {session.get_inputs()[0].name: example}
-            runs[name] = lambda session=session, feeds=feeds: session.run(None, feeds)
-        with progress("measure latency", ROUNDS) as advance:
+        with ExitStack() as stack, progress("measure latency", ROUNDS) as advance:
+            sessions = {name: stack.enter_context(model.open()) for name, model in models.items()}
+            runs = {
+                name: partial(session.run, {session.inputs[0].name: example})
+                for name, session in sessions.items()
+            }
             return measure_interleaved(runs, rounds=ROUNDS, seed=seed, on_round=lambda done, total: advance())

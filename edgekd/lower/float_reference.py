@@ -36,7 +36,7 @@ class ActivationMark:
     Attributes:
         name: The mark.
         scale: Units per code.
-        qmin: Lowest centred code; a lowered graph stores ``code + 128`` if it is negative, else ``code``.
+        qmin: Lowest centred code.
         qmax: Highest centred code.
         rank: Dimensions of the tensor; a lowered graph may hold it with trailing dimensions of 1.
     """
@@ -51,11 +51,6 @@ class ActivationMark:
     def codes_name(self) -> str:
         """Name of the tensor of codes, in a lowered graph and in the reference."""
         return self.name + CODES_SUFFIX
-
-    @property
-    def zero_point(self) -> int:
-        """Stored code of the number 0 in the ONNX Runtime dialect."""
-        return 0 if self.qmin == 0 else 128
 
 
 class ExpandWeightMarksPass(LoweringPass):

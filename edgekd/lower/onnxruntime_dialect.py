@@ -1,7 +1,6 @@
 """From the marked graph to ONNX Runtime's dialect: uint8 activations, int8 weights, int32 biases."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import onnx_ir as ir
 from onnx_ir.passes import common
@@ -11,7 +10,7 @@ from edgekd.lower.absorb_clamp import AbsorbClampPass
 from edgekd.lower.canonical_pool import CanonicalPoolPass
 from edgekd.lower.compact import DropDefaultAttributesPass, NameOperatorsPass, ShortNamesPass
 from edgekd.lower.fold_batchnorm import FoldBatchNormPass
-from edgekd.lower.graph import MARK_DOMAIN, array, is_op
+from edgekd.lower.graph import MARK_DOMAIN
 from edgekd.lower.integer_bias import IntegerBiasPass
 from edgekd.lower.quantize_activations import QuantizeActivationsPass, QuantizePixelsPass
 from edgekd.lower.quantize_scalars import QuantizeScalarsPass
@@ -40,24 +39,6 @@ PASSES: tuple[type[ir.passes.InPlacePass], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Payload:
-    """What a lowered file has to hold whatever the format.
-
-    Attributes:
-        codes_bytes: Packed weight codes.
-        channels: Output channels of all quantized layers; each costs 12 bytes: scale, bias and bias scale.
-    """
-
-    codes_bytes: int
-    channels: int
-
-    @property
-    def size_bytes(self) -> int:
-        """Codes and 12 bytes per output channel."""
-        return self.codes_bytes + 12 * self.channels
-
-
 def lower_for_onnxruntime(marked: ir.Model, *, metadata: Mapping[str, str]) -> ir.Model:
     """Lower a marked graph, in place, and return it.
 
@@ -81,18 +62,3 @@ def lower_for_onnxruntime(marked: ir.Model, *, metadata: Mapping[str, str]) -> i
     model.graph.name = "edgekd"
     model.metadata_props.update(metadata)
     return model
-
-
-def payload(model: ir.Model) -> Payload:
-    """Count what the quantized layers of a lowered graph have to store."""
-    codes_bytes = channels = 0
-    for node in model.graph:
-        if not is_op(node, "Conv", "Gemm", "MatMul"):
-            continue
-        dequantize = node.inputs[1].producer() if node.inputs[1] is not None else None
-        codes = array(dequantize.inputs[0]) if dequantize is not None else None
-        if codes is not None and dequantize is not None:
-            scale = array(dequantize.inputs[1])
-            codes_bytes += codes.nbytes
-            channels += 1 if scale is None else scale.size
-    return Payload(codes_bytes, channels)

@@ -16,7 +16,10 @@ from edgekd.lower.graph import (
 )
 from edgekd.lower.lowering_pass import LoweringPass
 
-SIGNED_ZERO_POINT = 128
+
+def stored_zero_point(qmin: int) -> int:
+    """Return the uint8 code that stands for the number 0 on a grid that starts at ``qmin``."""
+    return 0 if qmin == 0 else 128
 
 
 class QuantizeActivationsPass(LoweringPass):
@@ -31,7 +34,7 @@ class QuantizeActivationsPass(LoweringPass):
             return False
         graph, mark = graph_of(node), str(attribute(node, "mark"))
         qmin, qmax = int(attribute(node, "qmin")), int(attribute(node, "qmax"))
-        zero_point = 0 if qmin == 0 else SIGNED_ZERO_POINT
+        zero_point = stored_zero_point(qmin)
         low, high = qmin + zero_point, qmax + zero_point
         scale_data = array(node.inputs[1])
         if low < 0 or high > 255 or scale_data is None:

@@ -5,7 +5,6 @@ import onnx_ir as ir
 
 from edgekd.lower.graph import array, constant, graph_of, insert_before, is_op
 from edgekd.lower.lowering_pass import LoweringPass
-from edgekd.lower.quantize_activations import SIGNED_ZERO_POINT
 
 
 class QuantizeScalarsPass(LoweringPass):
@@ -27,7 +26,7 @@ class QuantizeScalarsPass(LoweringPass):
                 continue
             number = float(data.reshape(()))
             negative = number < 0
-            zero_point, code = (SIGNED_ZERO_POINT, 0) if negative else (0, 255)
+            zero_point, code = (255, 0) if negative else (0, 255)
             scale = np.float32(abs(number) / abs(code - zero_point)) if number else np.float32(1)
             graph = graph_of(node)
             inputs = [

@@ -2,22 +2,10 @@
 
 import onnx_ir as ir
 
+from edgekd.core.rules import shares_grid
 from edgekd.errors import LowerError
-from edgekd.lower.graph import array, attribute, graph_of, insert_behind, is_op, producer
+from edgekd.lower.graph import array, attribute, graph_of, insert_behind, producer
 from edgekd.lower.lowering_pass import LoweringPass
-
-SHARING = (
-    "MaxPool",
-    "Slice",
-    "Split",
-    "Pad",
-    "Reshape",
-    "Flatten",
-    "Squeeze",
-    "Unsqueeze",
-    "Transpose",
-    "Relu",
-)
 
 
 class ShareCodesPass(LoweringPass):
@@ -25,7 +13,7 @@ class ShareCodesPass(LoweringPass):
 
     def visit(self, node: ir.Node) -> bool:
         """Move one operator in front of the DequantizeLinear that it reads."""
-        dequantize = producer(node, 0, "DequantizeLinear") if is_op(node, *SHARING) else None
+        dequantize = producer(node, 0, "DequantizeLinear") if shares_grid(node.op_type) else None
         if dequantize is None or array(dequantize.inputs[0]) is not None:
             return False
         codes, scale, zero = dequantize.inputs[:3]

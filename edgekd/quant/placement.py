@@ -18,7 +18,6 @@ from edgekd.zoo.pixels import PixelGrid
 
 _CALLS = ("call_module", "call_function", "call_method")
 _WEIGHTED = ("Conv", "Gemm")
-_READS_QUANTIZED = ("Conv", "Gemm", "MatMul", "AveragePool", "GlobalAveragePool", "ReduceMean")
 
 
 class Placement:
@@ -74,7 +73,7 @@ class Placement:
             self._quantize(read, users, head=heads.get(read, read))
 
     def _quantized_reads(self, node: fx.Node) -> list[fx.Node]:
-        if self.ops[node] in _READS_QUANTIZED:
+        if any(row.quantized_reads for row in rules_for(self.ops[node])):
             return list(node.all_input_nodes)
         if self.ops[node] == "Add" and len(node.all_input_nodes) == 2:
             skip = min(node.all_input_nodes, key=lambda read: (self._is_convolution(read), self.order[read]))

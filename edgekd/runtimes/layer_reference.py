@@ -1,12 +1,10 @@
 """Fidelity, number two: each layer of the trained network against the engine, on the engine's own inputs."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
@@ -17,9 +15,8 @@ from edgekd.lower.float_reference import (
     activation_marks,
     float_reference,
 )
-from edgekd.runtimes.onnx_runtime import open_session, run_all, tap
-
-Tensors = Mapping[str, NDArray[Any]]
+from edgekd.runtimes.onnx_runtime import open_session, run_all
+from edgekd.runtimes.session import Tensors
 
 OUTPUT_TOLERANCE = 0.005
 """Of the largest float output: above the rounding of an int32 bias, even with two bits."""
@@ -74,34 +71,6 @@ def compare_layers(
     quantized = {mark.codes_name for mark in marks}
     floats = [name for name in expected if name in outputs and name not in quantized]
     return (*layers, *(_compare_floats(name, outputs[name], expected[name]) for name in floats))
-
-
-def engine_codes(
-    engine: Path, marked_path: Path, inputs: Tensors, *, threads: int = 1
-) -> dict[str, NDArray[Any]]:
-    """Return the centred codes of every activation quantizer of an engine, by mark.
-
-    The tensors are made outputs of the lowered file, which is then optimised as always. That the engine
-    itself computes the same is checked on its outputs, bit by bit.
-
-    Raises:
-        LowerError: If watching the tensors changes the engine's outputs.
-    """
-    marks = activation_marks(ir.load(marked_path))
-    model = onnx.load(engine)
-    present = {name for node in model.graph.node for name in node.output}
-    watched = [mark.codes_name for mark in marks if mark.codes_name in present]
-    values = run_all(open_session(tap(model, watched), threads=threads), inputs)
-    untouched = run_all(open_session(engine, threads=threads), inputs)
-    changed = [name for name, value in untouched.items() if not np.array_equal(value, values[name])]
-    if changed:
-        what = f"watching its tensors changes the engine's outputs {changed}"
-        raise LowerError(what, where=str(engine))
-    return {
-        mark.name: values[mark.codes_name].astype(np.int32) - mark.zero_point
-        for mark in marks
-        if mark.codes_name in values
-    }
 
 
 def _ranked(codes: NDArray[Any], mark: ActivationMark) -> NDArray[np.float32]:

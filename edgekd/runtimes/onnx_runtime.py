@@ -2,7 +2,7 @@
 
 import functools
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,42 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edgekd.errors import BuildError
-
-Feeds = Mapping[str, NDArray[Any]]
+from edgekd.runtimes.session import Session, TensorInfo, Tensors
 
 _FATAL_ONLY = 4
+_DTYPES = {"float": "float32", "double": "float64"}
+
+
+class OnnxRuntimeSession(Session):
+    """A model that ONNX Runtime has loaded on the CPU."""
+
+    def __init__(self, model: Path | bytes, *, threads: int) -> None:
+        session = open_session(model, threads=threads)
+        self.inputs = [_tensor_info(found) for found in session.get_inputs()]
+        self.outputs = [_tensor_info(found) for found in session.get_outputs()]
+        self._session: ort.InferenceSession | None = session
+
+    def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
+        """Run once and return every output by name."""
+        if self._session is None:
+            message = "the session is closed"
+            raise ValueError(message)
+        return run_all(self._session, feeds)
+
+    def close(self) -> None:
+        """Let ONNX Runtime free its memory and threads."""
+        self._session = None
+
+
+def _tensor_info(found: ort.NodeArg) -> TensorInfo:
+    kind = found.type.removeprefix("tensor(").removesuffix(")")
+    try:
+        dtype = np.dtype(_DTYPES.get(kind, kind))
+    except TypeError:  # a sequence or a map
+        dtype = np.dtype(object)
+    return TensorInfo(
+        found.name, dtype, tuple(size if isinstance(size, int) else None for size in found.shape)
+    )
 
 
 @functools.cache
@@ -81,7 +113,7 @@ def optimized_graph(model: Path | bytes, *, threads: int = 1) -> onnx.ModelProto
         return onnx.load(path)
 
 
-def run_all(session: ort.InferenceSession, feeds: Feeds) -> dict[str, NDArray[Any]]:
+def run_all(session: ort.InferenceSession, feeds: Tensors) -> dict[str, NDArray[Any]]:
     """Run once and return every output by name.
 
     Raises:
@@ -106,7 +138,7 @@ def tap(model: onnx.ModelProto, tensors: Sequence[str]) -> bytes:
     return bytes(tapped.SerializeToString())
 
 
-def tap_everything(optimized: onnx.ModelProto, feeds: Feeds) -> dict[str, NDArray[Any]]:
+def tap_everything(optimized: onnx.ModelProto, feeds: Tensors) -> dict[str, NDArray[Any]]:
     """Run an optimised graph as it stands and return every tensor that it computes.
 
     Args:
@@ -115,29 +147,3 @@ def tap_everything(optimized: onnx.ModelProto, feeds: Feeds) -> dict[str, NDArra
     """
     names = [name for node in optimized.graph.node for name in node.output if name]
     return run_all(open_session(tap(optimized, names), optimize=False), feeds)
-
-
-def predict(
-    session: ort.InferenceSession, images: NDArray[Any], *, batch_size: int | None = None
-) -> NDArray[np.float32]:
-    """Return the first output for every image, batch by batch.
-
-    Args:
-        session: From :func:`open_session`.
-        images: Inputs (n, ...).
-        batch_size: By default what the model's first dimension says, or 64 if that is free.
-
-    Returns:
-        Outputs (n, ...), float32.
-    """
-    first = session.get_inputs()[0]
-    fixed = first.shape[0] if first.shape and isinstance(first.shape[0], int) else None
-    size = fixed or batch_size or 64
-    chunks = []
-    for start in range(0, len(images), size):
-        chunk = images[start : start + size]
-        missing = (fixed or len(chunk)) - len(chunk)
-        padded = np.concatenate([chunk, np.repeat(chunk[-1:], missing, axis=0)]) if missing else chunk
-        outputs = run_all(session, {first.name: padded})
-        chunks.append(outputs[session.get_outputs()[0].name][: len(chunk)])
-    return np.concatenate(chunks)

@@ -5,17 +5,33 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import onnx
 import onnx_ir as ir
 import onnxruntime
 
 from edgekd.core.profile import ProfileName
+from edgekd.errors import BuildError
+from edgekd.lower.float_reference import activation_marks
 from edgekd.lower.onnxruntime_dialect import lower_for_onnxruntime
-from edgekd.runtimes.onnx_runtime import open_session
-from edgekd.runtimes.target import TargetSpec
+from edgekd.lower.quantize_activations import stored_zero_point
+from edgekd.runtimes.coverage import coverage
+from edgekd.runtimes.onnx_runtime import (
+    OnnxRuntimeSession,
+    open_session,
+    optimized_graph,
+    run_all,
+    tap,
+    tap_everything,
+)
+from edgekd.runtimes.session import Session, Tensors
+from edgekd.runtimes.target import Inside, TargetSpec
 
 
 class OnnxRuntimeTarget(TargetSpec):
     """ONNX Runtime's CPU kernels, x86 and ARM. The engine is the lowered file itself."""
+
+    engine_suffix = ".onnx"
 
     kind: Literal["onnxruntime"] = "onnxruntime"
 
@@ -34,5 +50,40 @@ class OnnxRuntimeTarget(TargetSpec):
 
     def build(self, model: Path, engine: Path) -> None:
         """Prove that the file loads, and keep it as it is."""
-        open_session(model, threads=self.threads)
+        self.open(model).close()
         shutil.copyfile(model, engine)
+
+    def open(self, engine: Path) -> Session:
+        """Load an ONNX file, an engine or any other."""
+        return OnnxRuntimeSession(engine, threads=self.threads)
+
+    def look_inside(self, engine: Path, feeds: Tensors, *, marked: Path | None = None) -> Inside:
+        """Save the optimised graph, run that with every tensor as an output, and compare with the engine."""
+        optimized = optimized_graph(engine, threads=self.threads)
+        tensors = {**tap_everything(optimized, feeds), **feeds}
+        with self.open(engine) as session:
+            computed = session.run(feeds)
+        _must_agree(computed, tensors, where=engine, what="saving the optimised graph")
+        codes: Tensors = {} if marked is None else self._codes(engine, marked, feeds, computed)
+        return Inside(coverage(optimized, tensors), optimized, tensors, codes)
+
+    def _codes(self, engine: Path, marked: Path, feeds: Tensors, computed: Tensors) -> Tensors:
+        """Make the tensors of codes outputs of the lowered file, which is then optimised as always."""
+        marks = activation_marks(ir.load(marked))
+        model = onnx.load(engine)
+        present = {name for node in model.graph.node for name in node.output}
+        watched = [mark.codes_name for mark in marks if mark.codes_name in present]
+        values = run_all(open_session(tap(model, watched), threads=self.threads), feeds)
+        _must_agree(computed, values, where=engine, what="watching its tensors")
+        return {
+            mark.name: values[mark.codes_name].astype(np.int32) - stored_zero_point(mark.qmin)
+            for mark in marks
+            if mark.codes_name in values
+        }
+
+
+def _must_agree(computed: Tensors, watched: Tensors, *, where: Path, what: str) -> None:
+    changed = [name for name, value in computed.items() if not np.array_equal(value, watched[name])]
+    if changed:
+        message = f"{what} changes the engine's outputs {', '.join(changed)}"
+        raise BuildError(message, where=str(where), fix="report it: what is proved would not be what runs")

@@ -9,10 +9,10 @@ import onnx_ir as ir
 from edgekd.core.artifact import Artifact, stage
 from edgekd.core.atomic import write_json
 from edgekd.lower.marked import MarkedOnnx
-from edgekd.lower.onnxruntime_dialect import payload
+from edgekd.lower.payload import payload
 from edgekd.runtimes.target import TargetSpec
 
-MODEL = "model.onnx"
+MODEL, ENGINE = "model.onnx", "engine"
 
 
 class TargetOnnx(Artifact):
@@ -34,8 +34,9 @@ class Engine(Artifact):
 
     @property
     def engine_path(self) -> Path:
-        """The engine's file."""
-        return self.path(MODEL)
+        """The engine's file; how its name ends depends on the runtime."""
+        (found,) = self.folder.glob(f"{ENGINE}.*")
+        return found
 
 
 @stage(TargetOnnx, version=1)
@@ -57,9 +58,9 @@ def write_lowered(marked: Path, path: Path, *, target: TargetSpec, metadata: Map
     return model
 
 
-@stage(Engine, version=1)
+@stage(Engine, version=2)
 def build_engine(
     folder: Path, target: TargetSpec, lowered: TargetOnnx, runtime_version: str, isa: tuple[str, ...]
 ) -> None:
     """Build the engine; it belongs to one runtime version and one instruction set."""
-    target.build(lowered.model_path, folder / MODEL)
+    target.build(lowered.model_path, folder / f"{ENGINE}{target.engine_suffix}")

@@ -1,27 +1,53 @@
-"""What a target is: a runtime on a device, from the marked graph to an engine that can be opened."""
+"""What a target is: a runtime, from the marked graph to an engine that runs and can be looked into."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+import onnx
 import onnx_ir as ir
 from pydantic import Field
 
+from edgekd.core.machine import MAX_THREADS
 from edgekd.core.profile import ProfileName
 from edgekd.core.spec_base import Spec
+from edgekd.runtimes.coverage import Coverage
+from edgekd.runtimes.session import Session, Tensors
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What a runtime shows of the graph that it runs.
+
+    Attributes:
+        coverage: Which operators run on integers, and why the others do not.
+        optimized: The graph after the runtime's own optimisations; None where it does not show one.
+        tensors: Value of every tensor of ``optimized`` for the feeds, those among them.
+        codes: Centred codes of every activation quantizer by mark; empty without a marked graph.
+    """
+
+    coverage: Coverage
+    optimized: onnx.ModelProto | None
+    tensors: Tensors
+    codes: Tensors
 
 
 class TargetSpec(Spec, ABC):
-    """A target as a pipeline file names it.
+    """A target as a pipeline file names it: everything that edgekd knows of a runtime.
 
     Attributes:
+        engine_suffix: End of the name of an engine's file, as people expect it.
         kind: The runtime.
         threads: Threads of one inference.
         batch: Images per inference, or 0 for a free first dimension.
     """
 
+    engine_suffix: ClassVar[str]
+
     kind: str
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=MAX_THREADS)
     batch: int = Field(default=0, ge=0)
 
     @property
@@ -40,3 +66,32 @@ class TargetSpec(Spec, ABC):
     @abstractmethod
     def build(self, model: Path, engine: Path) -> None:
         """Turn a lowered file into what the runtime loads on this machine, or raise BuildError."""
+
+    @abstractmethod
+    def open(self, engine: Path) -> Session:
+        """Load an engine, or raise BuildError with the runtime's own words."""
+
+    @abstractmethod
+    def look_inside(self, engine: Path, feeds: Tensors, *, marked: Path | None = None) -> Inside:
+        """Run an engine once, watched, and say what it really executes.
+
+        Args:
+            engine: The engine's file.
+            feeds: Its inputs.
+            marked: The marked graph that it was lowered from, to find the quantizers by name.
+
+        Raises:
+            BuildError: If what is looked into does not compute what the engine computes.
+        """
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """A file and the target that opens it."""
+
+    target: TargetSpec
+    path: Path
+
+    def open(self) -> Session:
+        """Load it."""
+        return self.target.open(self.path)

@@ -19,7 +19,7 @@ from edgekd.verify.integer_kernels import EXACT_KERNELS
 
 @dataclass(frozen=True)
 class OracleResult:
-    """What the oracle found.
+    """What the oracle found; nothing, by default, where a runtime does not show its graph.
 
     Attributes:
         nodes: Operators compared.
@@ -29,11 +29,11 @@ class OracleResult:
         unchecked: Integer operators that have no exact model here, by type.
     """
 
-    nodes: int
-    values: int
-    mismatches: int
-    first_mismatch: str | None
-    unchecked: tuple[str, ...]
+    nodes: int = 0
+    values: int = 0
+    mismatches: int = 0
+    first_mismatch: str | None = None
+    unchecked: tuple[str, ...] = ()
 
 
 def check_against_oracle(optimized: onnx.ModelProto, tensors: Mapping[str, NDArray[Any]]) -> OracleResult:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from edgekd.data.dataset import Split
 from edgekd.device.latency import LatencySamples
 from edgekd.device.local import LocalDevice
-from edgekd.errors import BuildError
-from edgekd.runtimes.coverage import Coverage, coverage
-from edgekd.runtimes.layer_reference import LayerResult, compare_layers, engine_codes
-from edgekd.runtimes.onnx_runtime import open_session, optimized_graph, predict, run_all, tap_everything
+from edgekd.runtimes.coverage import Coverage
+from edgekd.runtimes.layer_reference import LayerResult, compare_layers
+from edgekd.runtimes.session import fitting
+from edgekd.runtimes.target import BuiltModel
 from edgekd.tasks.classification import TaskSpec
 from edgekd.verify.oracle import OracleResult, check_against_oracle
 
@@ -69,22 +69,21 @@ class Verdict:
 
 
 def verify_engine(
-    engine: Path,
+    engine: BuiltModel,
     *,
     marked: Path,
     probes: NDArray[np.uint8],
     student_logits: NDArray[np.float32],
-    baselines: Mapping[str, Path],
+    baselines: Mapping[str, BuiltModel],
     test: Split,
     task: TaskSpec,
     device: LocalDevice,
-    threads: int,
     seed: int,
 ) -> Verdict:
     """Measure accuracy, fidelity, integer coverage, latency and size of an engine.
 
     Args:
-        engine: The file that the runtime loads.
+        engine: What the runtime loads.
         marked: The marked graph that it was lowered from.
         probes: Images that fidelity is measured on.
         student_logits: The trained student's logits on the test split.
@@ -92,50 +91,40 @@ def verify_engine(
         test: The test split, read once.
         task: What right means.
         device: Where latency is measured.
-        threads: Threads of one inference.
         seed: Of the order of timing.
     """
-    logits = predict(open_session(engine, threads=threads), test.images)
-    agreement = float(np.mean(np.argmax(logits, 1) == np.argmax(student_logits, 1)))
-    ptq = baselines.get("ptq")
-    ptq_logits = predict(open_session(ptq, threads=threads), test.images) if ptq is not None else None
+    with engine.open() as session:
+        logits = session.predict(test.images)
+        example = fitting(test.images, session.fixed_batch or 1)
     models = {"engine": engine, **baselines}
     return Verdict(
         score=_score(task, logits, test),
-        ptq_score=None if ptq_logits is None else _score(task, ptq_logits, test),
-        agreement_top1=agreement,
-        faithfulness=verify_graph(engine, probes, marked=marked, threads=threads),
-        latency=device.measure(models, _example(engine, test), threads=threads, seed=seed),
-        size_bytes={name: path.stat().st_size for name, path in models.items()},
-        download_bytes=len(zlib.compress(engine.read_bytes(), level=9)),
-        float_weight_bytes=float_weight_bytes(baselines["student_float"]),
+        ptq_score=_score(task, _logits(baselines["ptq"], test), test) if "ptq" in baselines else None,
+        agreement_top1=float(np.mean(np.argmax(logits, 1) == np.argmax(student_logits, 1))),
+        faithfulness=verify_graph(engine, probes, marked=marked),
+        latency=device.measure(models, example, seed=seed),
+        size_bytes={name: model.path.stat().st_size for name, model in models.items()},
+        download_bytes=len(zlib.compress(engine.path.read_bytes(), level=9)),
+        float_weight_bytes=float_weight_bytes(baselines["student_float"].path),
     )
 
 
 def verify_graph(
-    engine: Path, probes: NDArray[np.uint8], *, marked: Path | None = None, threads: int = 1
+    engine: BuiltModel, probes: NDArray[np.uint8], *, marked: Path | None = None
 ) -> Faithfulness:
     """Look inside the graph that runs: coverage, oracle and, with a marked graph, the layers.
 
     Raises:
         BuildError: If the graph that is looked into does not compute what the engine computes.
     """
-    session = open_session(engine, threads=threads)
-    feeds = {session.get_inputs()[0].name: _fitting(probes, session.get_inputs()[0].shape[0])}
-    optimized = optimized_graph(engine, threads=threads)
-    tensors = tap_everything(optimized, feeds)
-    for name, value in run_all(session, feeds).items():
-        if not np.array_equal(value, tensors[name]):
-            what = f"the saved optimised graph computes another {name} than the engine"
-            raise BuildError(what, where=str(engine))
-    layers: tuple[LayerResult, ...] = ()
-    if marked is not None:
-        codes = engine_codes(engine, marked, feeds, threads=threads)
-        layers = compare_layers(marked, codes, feeds, outputs=tensors)
+    with engine.open() as session:
+        feeds = {session.inputs[0].name: fitting(probes, session.fixed_batch)}
+    inside = engine.target.look_inside(engine.path, feeds, marked=marked)
+    graph = inside.optimized
     return Faithfulness(
-        coverage=coverage(optimized, {**tensors, **feeds}),
-        oracle=check_against_oracle(optimized, {**tensors, **feeds}),
-        layers=layers,
+        coverage=inside.coverage,
+        oracle=OracleResult() if graph is None else check_against_oracle(graph, inside.tensors),
+        layers=() if marked is None else compare_layers(marked, inside.codes, feeds, outputs=inside.tensors),
     )
 
 
@@ -151,11 +140,6 @@ def _score(task: TaskSpec, logits: NDArray[np.float32], test: Split) -> Score:
     return Score(int(np.sum(task.correct(logits, test.labels))), len(test))
 
 
-def _example(engine: Path, test: Split) -> NDArray[np.uint8]:
-    batch = open_session(engine).get_inputs()[0].shape[0]
-    return _fitting(test.images, batch if isinstance(batch, int) else 1)
-
-
-def _fitting(images: NDArray[np.uint8], batch: int | str | None) -> NDArray[np.uint8]:
-    """Return as many images as a fixed batch takes, all of them if it is free."""
-    return np.resize(images, (batch, *images.shape[1:])) if isinstance(batch, int) else images
+def _logits(model: BuiltModel, test: Split) -> NDArray[np.float32]:
+    with model.open() as session:
+        return session.predict(test.images)

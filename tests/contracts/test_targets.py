@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, get_args, get_origin
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 
 from edgekd.core.profile import PROFILES
 from edgekd.errors import BuildError, SpecError
+from edgekd.lower.float_reference import activation_marks
 from edgekd.spec import KINDS, load_pipeline
 
 TINY = Path(__file__).parents[1] / "specs" / "tiny.yaml"
@@ -54,6 +56,39 @@ def test_lower_expresses_every_profile_that_the_target_claims(target, marked, tm
         assert {item.key: item.value for item in onnx.load(path).metadata_props} == {"profile": profile}
         target().build(path, tmp_path / f"{profile}.engine")
         assert (tmp_path / f"{profile}.engine").stat().st_size > 0
+
+
+@pytest.fixture
+def engine(target, marked, tmp_path):
+    """Return the marked graph of a small network and the engine that the target builds from it."""
+    path = marked(target().profiles[0])
+    ir.save(target().lower(ir.load(path), metadata={}), tmp_path / "model.onnx")
+    target().build(tmp_path / "model.onnx", tmp_path / "engine")
+    return path, tmp_path / "engine"
+
+
+def test_open_runs_what_was_built_until_it_is_closed(target, engine):
+    _, path = engine
+    x = np.random.default_rng(0).standard_normal((5, 3, 8, 8), np.float32)
+    with target().open(path) as session:
+        (wanted,), (given,) = session.inputs, session.outputs
+        assert (wanted.dtype, wanted.shape, given.shape[1:]) == (np.float32, (None, 3, 8, 8), (3,))
+        (y,) = session.run({wanted.name: x}).values()
+        assert y.shape == (5, 3)
+        assert np.array_equal(session.predict(x), y)
+    with pytest.raises(ValueError, match="closed"):
+        session.run({wanted.name: x})
+
+
+def test_look_inside_finds_every_quantizer_and_what_runs_in_float(target, engine):
+    marked_path, path = engine
+    with target().open(path) as session:
+        name = session.inputs[0].name
+    x = np.random.default_rng(0).standard_normal((5, 3, 8, 8), np.float32)
+    inside = target().look_inside(path, {name: x}, marked=marked_path)
+    assert set(inside.codes) == {mark.name for mark in activation_marks(ir.load(marked_path))}
+    assert inside.coverage.integer_ops >= 3
+    assert inside.coverage.fallbacks == ()
 
 
 def test_lower_gives_the_same_bytes_every_time(target, marked):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgekd.data.augment import AugmentSpec
+from edgekd.data.augment import GREY, AugmentSpec
 from edgekd.errors import DataError
 
 IMAGES = torch.randint(0, 256, (200, 6, 7, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -58,3 +58,15 @@ def test_augment_works_up_to_the_largest_shift():
 def test_augment_refuses_a_shift_as_large_as_the_image():
     with pytest.raises(DataError, match="cannot shift 6x7 images by 6"):
         augmented(AugmentSpec(shift_pixels=6))
+
+
+def test_augment_erases_one_square_of_every_image():
+    """A square of 3 whose centre lies in 6 x 7 pixels: 2 or 3 rows by 2 or 3 columns, all else as before."""
+    images = IMAGES.clone().clamp_(max=100)
+    out = augmented(AugmentSpec(erase_pixels=3), images)
+    erased = (out == GREY).all(3)
+    assert torch.equal(out[~erased], images[~erased])
+    rows, columns = erased.any(2).sum(1), erased.any(1).sum(1)
+    assert torch.equal(erased.sum((1, 2)), rows * columns)
+    assert set(rows.tolist()) == set(columns.tolist()) == {2, 3}
+    assert bool(erased.any(0).all())  # every pixel goes at some time

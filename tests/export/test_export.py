@@ -12,7 +12,7 @@ from edgekd.export.export import export
 from edgekd.quant.lsq import LsqSpec
 from edgekd.quant.prepare import prepare
 from edgekd.quant.scheme import QuantScheme
-from edgekd.runtimes.onnx_runtime import open_session, predict
+from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 
 
 class SharedLayer(nn.Module):
@@ -134,7 +134,7 @@ def test_fewer_bits_run_in_integers_too(export_integer, weight_bits, bits, resid
 def test_the_engine_predicts_what_the_student_predicts(residual):
     with torch.no_grad():
         student = residual.student.eval()(torch.tensor(residual.inputs)).numpy()
-    engine = predict(open_session(residual.model), residual.inputs)
+    engine = OnnxRuntimeTarget().open(residual.model).predict(residual.inputs)
     assert np.array_equal(engine.argmax(1), student.argmax(1))
     assert np.abs(engine - student).max() < 0.02 * np.abs(student).max()
 

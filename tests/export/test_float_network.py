@@ -5,7 +5,7 @@ from torch import nn
 
 from edgekd.data.digits import DigitsSpec
 from edgekd.export.float_network import FloatNetwork, write_float_network
-from edgekd.runtimes.onnx_runtime import open_session, predict
+from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.tasks.classification import ClassificationSpec
 from edgekd.train.checkpoint import EpochRecord
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
@@ -50,4 +50,6 @@ def test_the_onnx_file_takes_raw_pixels(written):
     images = DATA.split("test").images[:16]
     with torch.no_grad():
         expected = network(0).eval()(torch.tensor(images)).numpy()
-    np.testing.assert_allclose(predict(open_session(written.onnx_path), images), expected, atol=1e-4)
+    np.testing.assert_allclose(
+        OnnxRuntimeTarget().open(written.onnx_path).predict(images), expected, atol=1e-4
+    )

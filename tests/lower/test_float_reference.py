@@ -35,11 +35,6 @@ def test_activation_marks_are_listed_in_order(graph):
     )
 
 
-def test_zero_points_are_those_of_the_dialect():
-    assert ActivationMark("a", 1.0, 0, 15, 4).zero_point == 0
-    assert ActivationMark("a", 1.0, -8, 7, 4).zero_point == 128
-
-
 def test_reference_computes_each_layer_from_what_stands_before_it(graph, evaluate):
     """Two places with the channels 2, 0 and 77.5, -5. The weights snap to 0.5, -0.5 and 0, -4.
 

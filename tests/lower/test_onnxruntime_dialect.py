@@ -4,7 +4,7 @@ import onnx_ir as ir
 import pytest
 
 from edgekd.errors import LowerError
-from edgekd.lower.onnxruntime_dialect import Payload, lower_for_onnxruntime, payload
+from edgekd.lower.onnxruntime_dialect import lower_for_onnxruntime
 
 RNG = np.random.default_rng(0)
 CONSTANTS = {
@@ -53,12 +53,6 @@ def test_lowered_graph_stores_nothing_twice(graph):
     assert kinds["conv.b"] == kinds["linear.b"] == "INT32"
     floats = {item.name: list(item.dims) for item in stored if item.data_type == onnx.TensorProto.FLOAT}
     assert max(len(dims) for dims in floats.values()) == 1
-
-
-def test_payload_counts_codes_and_channels(graph):
-    """4 * 3 * 3 * 3 + 5 * 4 = 128 codes of 1 byte; 4 + 5 channels of 12 bytes."""
-    assert payload(lower(graph)) == Payload(codes_bytes=128, channels=9)
-    assert Payload(codes_bytes=128, channels=9).size_bytes == 236
 
 
 def test_a_mark_that_no_pass_knows_is_refused(graph):

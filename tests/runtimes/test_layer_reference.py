@@ -6,15 +6,15 @@ import pytest
 from onnx import numpy_helper
 
 from edgekd.errors import LowerError
-from edgekd.runtimes.layer_reference import OUTPUT_TOLERANCE, compare_layers, engine_codes
-from edgekd.runtimes.onnx_runtime import open_session, run_all
+from edgekd.runtimes.layer_reference import OUTPUT_TOLERANCE, compare_layers
+from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 
 
 def compared(engine, residual):
     feeds = {"image": residual.inputs}
-    outputs = run_all(open_session(engine), feeds)
-    codes = engine_codes(engine, residual.marked, feeds)
-    return {layer.name: layer for layer in compare_layers(residual.marked, codes, feeds, outputs)}
+    inside = OnnxRuntimeTarget().look_inside(engine, feeds, marked=residual.marked)
+    layers = compare_layers(residual.marked, inside.codes, feeds, outputs=inside.tensors)
+    return {layer.name: layer for layer in layers}
 
 
 @pytest.fixture
@@ -70,14 +70,14 @@ def test_a_wrong_bias_is_found_in_its_layer_and_nowhere_else(edited, layer, foun
 
 def test_codes_off_by_one_are_counted_apart(residual):
     feeds = {"image": residual.inputs}
-    codes = engine_codes(residual.model, residual.marked, feeds)
+    codes = OnnxRuntimeTarget().look_inside(residual.model, feeds, marked=residual.marked).codes
     clean = {layer.name: layer for layer in compare_layers(residual.marked, codes, feeds, {})}
     nudged = codes["reducemean"].copy()
     nudged[0, 0] += 1
     nudged[0, 1] += 2
     found = {
         layer.name: layer
-        for layer in compare_layers(residual.marked, codes | {"reducemean": nudged}, feeds, {})
+        for layer in compare_layers(residual.marked, {**codes, "reducemean": nudged}, feeds, {})
     }
     assert found["reducemean"].off_by_more == 1
     assert found["reducemean"].off_by_one - clean["reducemean"].off_by_one in (0, 1)
@@ -88,11 +88,11 @@ def test_codes_off_by_one_are_counted_apart(residual):
 
 def test_float_outputs_have_a_tolerance(residual):
     feeds = {"image": residual.inputs}
-    codes = engine_codes(residual.model, residual.marked, feeds)
-    logits = run_all(open_session(residual.model), feeds)["logits"]
+    inside = OnnxRuntimeTarget().look_inside(residual.model, feeds, marked=residual.marked)
+    logits = inside.tensors["logits"]
     for times, count in ((0.5, 0), (3, logits.size)):
         shifted = logits + np.float32(times * OUTPUT_TOLERANCE * np.abs(logits).max())
-        *_, last = compare_layers(residual.marked, codes, feeds, {"logits": shifted})
+        *_, last = compare_layers(residual.marked, inside.codes, feeds, {"logits": shifted})
         assert (last.name, last.off_by_more) == ("logits", count)
 
 

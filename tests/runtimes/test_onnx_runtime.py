@@ -4,14 +4,15 @@ import pytest
 
 from edgekd.errors import BuildError
 from edgekd.runtimes.onnx_runtime import (
+    OnnxRuntimeSession,
     open_session,
     optimized_graph,
-    predict,
     run_all,
     saturates_byte_products,
     tap,
     tap_everything,
 )
+from edgekd.runtimes.session import TensorInfo
 
 X = np.float32([[1, -2], [3, -4]])
 
@@ -81,9 +82,17 @@ def test_saturates_byte_products_asks_this_cpu_once():
     assert isinstance(saturates_byte_products(), bool)
 
 
-@pytest.mark.parametrize(("batch", "batch_size"), [("N", None), ("N", 3), ("4", None), ("1", None)])
-def test_predict_gives_one_row_per_input(onnx_model, batch, batch_size):
+@pytest.mark.parametrize("batch", ["N", "4", "1"])
+def test_predict_gives_one_row_per_input(onnx_model, batch):
     model = onnx_model(f"float[{batch},2] x", f"float[{batch},2] y", "y = Neg(x)", {})
-    x = np.random.default_rng(0).normal(0, 1, (10, 2)).astype(np.float32)
-    found = predict(open_session(model.SerializeToString()), x, batch_size=batch_size)
-    assert np.array_equal(found, -x)
+    x = np.random.default_rng(0).normal(0, 1, (70, 2)).astype(np.float32)
+    with OnnxRuntimeSession(model.SerializeToString(), threads=1) as session:
+        assert np.array_equal(session.predict(x), -x)
+
+
+def test_session_says_what_it_takes_and_gives(onnx_model):
+    model = onnx_model("uint8[N,3] x", "float[N,3] y", "y = Cast<to=1>(x)", {})
+    session = OnnxRuntimeSession(model.SerializeToString(), threads=1)
+    assert session.inputs == [TensorInfo("x", np.dtype(np.uint8), (None, 3))]
+    assert session.outputs == [TensorInfo("y", np.dtype(np.float32), (None, 3))]
+    assert session.fixed_batch is None

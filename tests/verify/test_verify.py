@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from edgekd.errors import BuildError, DataError
-from edgekd.runtimes.onnx_runtime import open_session, predict
+from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.verify.verify import RANDOM_PROBES, random_inputs, verify
 
 
@@ -13,7 +13,7 @@ def test_verify_checks_a_folder_layer_by_layer(residual):
 
 
 def test_verify_scores_images(residual):
-    labels = predict(open_session(residual.model), residual.inputs).argmax(1)
+    labels = OnnxRuntimeTarget().open(residual.model).predict(residual.inputs).argmax(1)
     labels[:2] = (labels[:2] + 1) % 5
     found = verify(residual.folder, residual.inputs, labels)
     assert (found.top1, found.n) == (6 / 8, 8)
@@ -60,7 +60,8 @@ def test_verify_refuses_what_is_no_model(tmp_path):
 def test_random_inputs_fit_the_model(onnx_model, tmp_path, declared, shape, kind):
     model = onnx_model(f"{declared} x", "float y", "y = Cast<to=1>(x)", {})
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
-    found = random_inputs(tmp_path / "m.onnx")
+    (wanted,) = OnnxRuntimeTarget().open(tmp_path / "m.onnx").inputs
+    found = random_inputs(wanted)
     assert (found.shape, found.dtype) == (shape, kind)
     assert len(np.unique(found)) > 20
-    assert np.array_equal(found, random_inputs(tmp_path / "m.onnx"))
+    assert np.array_equal(found, random_inputs(wanted))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,18 +9,30 @@ from edgekd.data.dataset import Split
 from edgekd.device.latency import measure_interleaved
 from edgekd.device.local import LocalDevice
 from edgekd.errors import LowerError
-from edgekd.runtimes.onnx_runtime import open_session, predict
+from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+from edgekd.runtimes.target import BuiltModel
 from edgekd.tasks.classification import ClassificationSpec
+from edgekd.verify.oracle import OracleResult
 from edgekd.verify.verify_engine import Score, float_weight_bytes, verify_engine, verify_graph
 
 
 class HastyDevice(LocalDevice):
     """Times a few inferences only: what is timed matters here, not how well."""
 
-    def measure(self, models, example, *, threads, seed):
-        sessions = {name: open_session(path, threads=threads) for name, path in models.items()}
-        runs = {name: partial(session.run, None, {"image": example}) for name, session in sessions.items()}
+    def measure(self, models, example, *, seed):
+        runs = {name: partial(model.open().run, {"image": example}) for name, model in models.items()}
         return measure_interleaved(runs, rounds=2, round_ms=1, warmup_ms=1, seed=seed)
+
+
+class SilentTarget(OnnxRuntimeTarget):
+    """A runtime that does not show the graph that it runs."""
+
+    def look_inside(self, engine, feeds, *, marked=None):
+        return replace(super().look_inside(engine, feeds, marked=marked), optimized=None)
+
+
+def built(path):
+    return BuiltModel(OnnxRuntimeTarget(), path)
 
 
 def fixed(model, batch):
@@ -32,7 +45,7 @@ def fixed(model, batch):
 @pytest.mark.parametrize("batch", [1, 3, 16])
 def test_verify_graph_fits_the_probes_to_a_fixed_batch(residual, tmp_path, batch):
     onnx.save(fixed(residual.lowered, batch), tmp_path / "fixed.onnx")
-    found = verify_graph(tmp_path / "fixed.onnx", residual.inputs, marked=residual.marked)
+    found = verify_graph(built(tmp_path / "fixed.onnx"), residual.inputs, marked=residual.marked)
     assert found.coverage.fallbacks == ()
     assert found.oracle.mismatches == 0
     assert {layer.name: layer.values for layer in found.layers}["logits"] == 5 * batch
@@ -44,7 +57,14 @@ def test_verify_graph_refuses_an_engine_of_another_network(residual, onnx_model,
     other = onnx_model("uint8[N,10,10,3] image", "float[N,3] y", body, {"axes": np.int64([1, 2])})
     onnx.save(other, tmp_path / "other.onnx")
     with pytest.raises(LowerError, match="tensors not found in the engine: stem, left, add"):
-        verify_graph(tmp_path / "other.onnx", residual.inputs, marked=residual.marked)
+        verify_graph(built(tmp_path / "other.onnx"), residual.inputs, marked=residual.marked)
+
+
+def test_verify_graph_checks_the_layers_where_a_runtime_does_not_show_its_graph(residual):
+    found = verify_graph(BuiltModel(SilentTarget(), residual.model), residual.inputs, marked=residual.marked)
+    assert found.oracle == OracleResult()
+    assert found.coverage == residual.faithfulness.coverage
+    assert found.layers == residual.faithfulness.layers
 
 
 def test_float_weight_bytes_counts_float_constants(onnx_model, tmp_path):
@@ -57,21 +77,21 @@ def test_float_weight_bytes_counts_float_constants(onnx_model, tmp_path):
 
 
 def test_verify_engine_measures_everything(residual):
-    logits = predict(open_session(residual.model), residual.inputs)
+    engine = built(residual.model)
+    logits = engine.open().predict(residual.inputs)
     student = logits.copy()
     student[0] = -student[0]  # the student says something else about the first image
     labels = logits.argmax(1)
     labels[-2:] = (labels[-2:] + 1) % 5
     verdict = verify_engine(
-        residual.model,
+        engine,
         marked=residual.marked,
         probes=residual.inputs,
         student_logits=student,
-        baselines={"student_float": residual.model, "ptq": residual.model},
+        baselines={"student_float": engine, "ptq": engine},
         test=Split(residual.inputs, labels),
         task=ClassificationSpec(),
         device=HastyDevice(),
-        threads=1,
         seed=0,
     )
     assert verdict.score == verdict.ptq_score == Score(6, 8)

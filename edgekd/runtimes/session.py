@@ -1,0 +1,86 @@
+"""A loaded engine: what it takes, what it gives, and how to run it. The same for every runtime."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensors = Mapping[str, NDArray[Any]]
+
+DEFAULT_BATCH = 64
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One input or output.
+
+    Attributes:
+        name: As in the file.
+        dtype: Type of its numbers.
+        shape: Sizes; None where a dimension is free.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+
+class Session(ABC):
+    """An engine that a runtime has loaded. Close it, or use it in a ``with`` statement.
+
+    Attributes:
+        inputs: What it takes.
+        outputs: What it gives.
+    """
+
+    inputs: Sequence[TensorInfo]
+    outputs: Sequence[TensorInfo]
+
+    @abstractmethod
+    def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
+        """Run once and return every output by name.
+
+        Raises:
+            BuildError: If the runtime refuses the inputs; its own words are kept.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back memory and threads; the session cannot run any more."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """Samples that one run takes, or None if any number will do."""
+        shape = self.inputs[0].shape
+        return shape[0] if shape else None
+
+    def predict(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the first output for every image, batch by batch.
+
+        Args:
+            images: Inputs (n, ...).
+
+        Returns:
+            Outputs (n, ...), float32.
+        """
+        size = self.fixed_batch or DEFAULT_BATCH
+        chunks = []
+        for start in range(0, len(images), size):
+            chunk = images[start : start + size]
+            outputs = self.run({self.inputs[0].name: fitting(chunk, self.fixed_batch)})
+            chunks.append(outputs[self.outputs[0].name][: len(chunk)])
+        return np.concatenate(chunks)
+
+
+def fitting(images: NDArray[Any], batch: int | None) -> NDArray[Any]:
+    """Return exactly ``batch`` images, repeated or cut as need be; all of them if ``batch`` is None."""
+    return images if batch is None else np.resize(images, (batch, *images.shape[1:]))
