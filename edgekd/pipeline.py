@@ -65,9 +65,11 @@ def build(spec: Pipeline, run: Runner) -> Built:
     data.info()  # missing data are named first, with the command that fetches them
     teacher = None
     if spec.teacher is not None and spec.distill.needs_teacher(task):
-        teacher = run.run(export_teacher, spec.teacher, data, task, training, seed)
+        trained = training if spec.teacher.training else None
+        teacher = run.run(export_teacher, spec.teacher, data, task, trained, seed)
     arch = run.run(search_student, spec.student)
-    float_student = run.run(train_student, spec.student, arch, data, task, training, seed)
+    trained = training if spec.student.training else None
+    float_student = run.run(train_student, spec.student, arch, data, task, trained, seed)
     ptq = run.run(quantize_student, float_student, spec.student, arch, spec.quantize, data, task)
     student: QuantStudent = ptq
     if spec.distill.phases(task):

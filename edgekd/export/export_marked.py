@@ -1,7 +1,7 @@
 """The stage ``export_marked``: the trained student leaves torch as a graph with marks, with proof.
 
 The marked graph is the contract between training and every runtime. Before it is stored, it is evaluated
-layer by layer (:mod:`edgekd.verify.layers`) against torch's own tensors.
+layer by layer (:mod:`edgekd.runtimes.layer_reference`) against torch's own tensors.
 """
 
 from pathlib import Path

@@ -24,16 +24,16 @@ def train_student(
     arch: StudentArch,
     data: DataSpec,
     task: TaskSpec,
-    training: TrainSpec,
+    training: TrainSpec | None,
     seed: int,
 ) -> None:
-    """Load or train the float student; write weights, float ONNX and facts."""
+    """Load or train the float student (``training``: None if not); write weights, float ONNX and facts."""
     torch.manual_seed(seed)
     network = student_network(student, arch, data.info())
     history: list[EpochRecord] = []
     if student.weights is not None:
         start_from_weights(network, student.weights)
-    if student.training is not None:
+    if student.training is not None and training is not None:
         phase = Phase("train student", student.training, LabelLoss(task))
         trainee = Trainee(network, None, data.split("train"), validation_metric(data, task))
         history = train(trainee, (phase,), training, seed=seed, scratch=folder / "scratch")

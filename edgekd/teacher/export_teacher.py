@@ -61,15 +61,15 @@ def teacher_network(spec: TeacherSpec, info: DataInfo) -> ImageNetwork:
 
 @stage(Teacher, version=1)
 def export_teacher(
-    folder: Path, teacher: TeacherSpec, data: DataSpec, task: TaskSpec, training: TrainSpec, seed: int
+    folder: Path, teacher: TeacherSpec, data: DataSpec, task: TaskSpec, training: TrainSpec | None, seed: int
 ) -> None:
-    """Load or train the teacher; write weights, float ONNX and facts."""
+    """Load or train the teacher (``training``: None if it is given); write weights, float ONNX and facts."""
     torch.manual_seed(seed + 1)  # not the student's start
     network = teacher_network(teacher, data.info())
     history: list[EpochRecord] = []
     if teacher.weights is not None:
         load_weights(network.body, teacher.weights.path)
-    if teacher.training is not None:
+    if teacher.training is not None and training is not None:
         phase = Phase("train teacher", teacher.training, LabelLoss(task))
         trainee = Trainee(network, None, data.split("train"), validation_metric(data, task))
         history = train(trainee, (phase,), training, seed=seed, scratch=folder / "scratch")
