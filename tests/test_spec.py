@@ -1,6 +1,7 @@
 """What a wrong pipeline file is told, and that nothing else than an `EdgeKdError` can come of any file."""
 
 import random
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from edgekd.data.digits import DigitsSpec
 from edgekd.data.parquet import ParquetSpec
 from edgekd.errors import DataError, EdgeKdError, SpecError
 from edgekd.spec import KINDS, Pipeline, advice, data_from_text, load_pipeline, members
+from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
 
 SPECS = Path(__file__).parent / "specs"
 TINY = (SPECS / "tiny.yaml").read_text()
@@ -279,6 +281,22 @@ def test_data_from_text_says_what_it_takes(text: str) -> None:
         data_from_text(text)
     assert caught.value.where
     assert caught.value.fix
+
+
+def test_a_union_takes_its_text_form(tiny: Path) -> None:
+    spec = load_pipeline(
+        tiny, ("data=parquet:$EDGEKD_DATA/x", "student.network=mobilenet_v2", "distill=none")
+    )
+    assert spec.data == ParquetSpec(path="$EDGEKD_DATA/x")
+    assert spec.student.network == MobileNetV2Spec()
+    assert spec.distill.kind == "none"
+
+
+def test_json_schema_shows_the_text_form() -> None:
+    text, mapping = Pipeline.model_json_schema()["properties"]["data"]["anyOf"]
+    assert text["type"] == "string"
+    assert [bool(re.match(text["pattern"], given)) for given in ("parquet:x", "digits", "digit")] == [1, 1, 0]
+    assert set(mapping["discriminator"]["mapping"]) == set(members("data"))
 
 
 def test_members_name_every_plug_in_with_one_line() -> None:
