@@ -23,11 +23,13 @@ from edgekd.search.search_student import FixedStudentSpec
 from edgekd.tasks.classification import ClassificationSpec
 from edgekd.teacher.export_teacher import TeacherSpec
 from edgekd.train.options import TrainSpec
+from edgekd.zoo.ds_cnn import DsCnnSpec
 from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
+from edgekd.zoo.resnet import ResNetSpec
 from edgekd.zoo.resnet_cifar import ResNetCifarSpec
 
 Data = Annotated[DigitsSpec | ParquetSpec, BY_KIND]
-Network = Annotated[MobileNetV2Spec | ResNetCifarSpec, BY_KIND]
+Network = Annotated[MobileNetV2Spec | ResNetCifarSpec | ResNetSpec | DsCnnSpec, BY_KIND]
 Quantizer = Annotated[LsqSpec | CalibratedSpec, BY_KIND]
 Distill = Annotated[NoneSpec | HintonSpec, BY_KIND]
 Task = ClassificationSpec

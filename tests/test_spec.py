@@ -301,7 +301,7 @@ def test_json_schema_shows_the_text_form() -> None:
 
 def test_members_name_every_plug_in_with_one_line() -> None:
     assert set(members("distill")) == {"none", "hinton"}
-    assert set(members("network")) == {"mobilenet_v2", "resnet_cifar"}
+    assert set(members("network")) == {"mobilenet_v2", "resnet_cifar", "resnet", "ds_cnn"}
     for kind in KINDS:
         assert members(kind)
         assert all(text.strip() and "\n" not in text for text in members(kind).values())

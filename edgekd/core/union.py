@@ -33,8 +33,8 @@ class _ByKind:
 
     def __get_pydantic_core_schema__(self, union: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         members = members_by_kind(union)
-        tagged = Annotated[Union[tuple(members.values())], Field(discriminator="kind")]  # noqa: UP007
-        schema = handler.generate_schema(tagged)
+        options: Any = Union[tuple(members.values())]  # noqa: UP007  known only when it runs
+        schema = handler.generate_schema(Annotated[options, Field(discriminator="kind")])
         text = core_schema.str_schema(pattern=f"^({'|'.join(map(re.escape, members))})(:.*)?$")
         return core_schema.no_info_before_validator_function(
             _fields_from_text(members),

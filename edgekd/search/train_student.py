@@ -14,6 +14,7 @@ from edgekd.train.label_loss import LabelLoss
 from edgekd.train.loop import Trainee, train
 from edgekd.train.options import TrainSpec
 from edgekd.train.phase import Phase
+from edgekd.zoo.network import given_weights
 from edgekd.zoo.student import StudentArch, StudentSpec, start_from_weights, student_network
 
 
@@ -31,8 +32,9 @@ def train_student(
     torch.manual_seed(seed)
     network = student_network(student, arch, data.info())
     history: list[EpochRecord] = []
-    if student.weights is not None:
-        start_from_weights(network, student.weights)
+    weights = given_weights(student.weights, arch.network(student), data.info())
+    if weights is not None:
+        start_from_weights(network, weights)
     if student.training is not None and training is not None:
         phase = Phase("train student", student.training, LabelLoss(task))
         trainee = Trainee(network, None, data.split("train"), validation_metric(data, task))

@@ -18,9 +18,9 @@ from edgekd.train.label_loss import LabelLoss
 from edgekd.train.loop import Trainee, train
 from edgekd.train.options import TrainSpec
 from edgekd.train.phase import Phase
-from edgekd.zoo.network import NetworkSpec
+from edgekd.zoo.network import NetworkSpec, build_body, given_weights
 from edgekd.zoo.pixels import ImageNetwork, NormalizePixels
-from edgekd.zoo.weights import WeightsSpec, load_weights
+from edgekd.zoo.weights import WeightsSpec
 
 _MEAN, _STD = 0.5, 0.25
 
@@ -52,11 +52,10 @@ class Teacher(FloatNetwork):
 
 def teacher_network(spec: TeacherSpec, info: DataInfo) -> ImageNetwork:
     """Build the teacher with fresh weights: uint8 NHWC images in, its own normalization inside."""
-    weights = spec.weights
+    weights = given_weights(spec.weights, spec.network, info)
     mean = weights.mean if weights is not None else (_MEAN,) * info.channels
     std = weights.std if weights is not None else (_STD,) * info.channels
-    body = spec.network.build(channels=info.channels, classes=len(info.class_names))
-    return ImageNetwork(NormalizePixels(mean, std), body)
+    return ImageNetwork(NormalizePixels(mean, std), build_body(spec.network, info))
 
 
 @stage(Teacher, version=1)
@@ -67,8 +66,9 @@ def export_teacher(
     torch.manual_seed(seed + 1)  # not the student's start
     network = teacher_network(teacher, data.info())
     history: list[EpochRecord] = []
-    if teacher.weights is not None:
-        load_weights(network.body, teacher.weights.path)
+    weights = given_weights(teacher.weights, teacher.network, data.info())
+    if weights is not None:
+        weights.load_into(network.body)
     if teacher.training is not None and training is not None:
         phase = Phase("train teacher", teacher.training, LabelLoss(task))
         trainee = Trainee(network, None, data.split("train"), validation_metric(data, task))

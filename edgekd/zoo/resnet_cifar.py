@@ -37,7 +37,7 @@ class ResNetCifarSpec(NetworkSpec):
         """Name for people, e.g. ``"resnet20"``."""
         return f"resnet{self.depth}"
 
-    def build(self, *, channels: int, classes: int) -> nn.Module:
+    def build(self, *, channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
         """Build the body: float images (n, channels, height, width) to logits (n, classes)."""
         return ResNetCifar(channels, classes, blocks=(self.depth - 2) // 6)
 

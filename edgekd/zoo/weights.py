@@ -1,6 +1,7 @@
 """Given weights: safetensors only, every key accounted for."""
 
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import Field
 from safetensors import SafetensorError
@@ -11,6 +12,28 @@ from edgekd.core.atomic import file_sha256
 from edgekd.core.spec_base import Spec, json_digest
 from edgekd.data.paths import expand_data_path
 from edgekd.errors import DataError
+
+
+class GivenWeights(Protocol):
+    """Trained weights of a body, and the normalization they were trained with.
+
+    Attributes:
+        mean: Per channel, as a fraction of 255.
+        std: Per channel, as a fraction of 255.
+    """
+
+    @property
+    def mean(self) -> tuple[float, ...]: ...  # noqa: D102  as above
+
+    @property
+    def std(self) -> tuple[float, ...]: ...  # noqa: D102  as above
+
+    def load_into(self, body: nn.Module) -> None:
+        """Put the weights into a body that was built for them, in place.
+
+        Raises:
+            DataError: If they cannot be had or do not fit.
+        """
 
 
 class WeightsSpec(Spec):
@@ -31,6 +54,10 @@ class WeightsSpec(Spec):
         """Hex sha256 of the file's contents and the normalization; the path does not count."""
         file = weights_file(self.path)
         return json_digest({"sha256": file_sha256(file), "mean": self.mean, "std": self.std})
+
+    def load_into(self, body: nn.Module) -> None:
+        """Put the weights into a body, in place; see `load_weights`."""
+        load_weights(body, self.path)
 
 
 def weights_file(path: str | Path) -> Path:

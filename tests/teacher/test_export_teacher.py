@@ -27,7 +27,7 @@ SCHEDULE = Schedule(epochs=1, learning_rate=0.1)
 def weights(tmp_path: Path) -> WeightsSpec:
     torch.manual_seed(5)
     path = tmp_path / "weights.safetensors"
-    save_file(NETWORK.build(channels=1, classes=10).state_dict(), path)
+    save_file(NETWORK.build(channels=1, classes=10, size=(32, 32)).state_dict(), path)
     return WeightsSpec(path=str(path), mean=(0.3,), std=(0.2,))
 
 
@@ -50,9 +50,9 @@ def test_export_teacher_keeps_given_weights_and_their_facts(weights: WeightsSpec
     spec = TeacherSpec(network=NETWORK, weights=weights)
     teacher = Store(tmp_path / "store").run(export_teacher, spec, DATA, TASK, TRAINING, 0)
     network = load_teacher(teacher, spec, DATA.info())
-    given = NETWORK.build(channels=1, classes=10)
+    given = NETWORK.build(channels=1, classes=10, size=(32, 32))
     torch.manual_seed(5)
-    given = NETWORK.build(channels=1, classes=10)
+    given = NETWORK.build(channels=1, classes=10, size=(32, 32))
     assert all(
         torch.equal(value, network.body.state_dict()[key]) for key, value in given.state_dict().items()
     )
