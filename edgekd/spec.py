@@ -22,14 +22,28 @@ from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.search.search_student import FixedStudentSpec
 from edgekd.tasks.classification import ClassificationSpec
 from edgekd.teacher.export_teacher import TeacherSpec
+from edgekd.teacher.onnx_teacher import OnnxTeacherSpec
 from edgekd.train.options import TrainSpec
 from edgekd.zoo.ds_cnn import DsCnnSpec
 from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
+from edgekd.zoo.python_network import PythonNetworkSpec
 from edgekd.zoo.resnet import ResNetSpec
 from edgekd.zoo.resnet_cifar import ResNetCifarSpec
+from edgekd.zoo.timm_network import TimmSpec
+from edgekd.zoo.torchvision_network import TorchvisionSpec
 
 Data = Annotated[DigitsSpec | ParquetSpec, BY_KIND]
-Network = Annotated[MobileNetV2Spec | ResNetCifarSpec | ResNetSpec | DsCnnSpec, BY_KIND]
+Network = Annotated[
+    MobileNetV2Spec
+    | ResNetCifarSpec
+    | ResNetSpec
+    | DsCnnSpec
+    | TimmSpec
+    | TorchvisionSpec
+    | PythonNetworkSpec,
+    BY_KIND,
+]
+TeacherNetwork = Annotated[Network | OnnxTeacherSpec, BY_KIND]
 Quantizer = Annotated[LsqSpec | CalibratedSpec, BY_KIND]
 Distill = Annotated[NoneSpec | HintonSpec, BY_KIND]
 Task = ClassificationSpec
@@ -43,7 +57,7 @@ SMALL_IMAGE = 64
 class Teacher(TeacherSpec):
     """The ``teacher`` section."""
 
-    network: Network
+    network: TeacherNetwork
 
 
 class Student(FixedStudentSpec):
@@ -70,7 +84,7 @@ Target = OnnxRuntime
 KINDS: dict[str, Any] = {
     "data": Data,
     "task": Task,
-    "network": Network,
+    "network": TeacherNetwork,
     "student": Student,
     "quantizer": Quantizer,
     "distill": Distill,

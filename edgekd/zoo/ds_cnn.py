@@ -1,8 +1,8 @@
 """DS-CNN: a small network of depthwise separable convolutions for keyword spotting and other small inputs.
 
 Source: Zhang et al. 2017, arXiv:1711.07128, the sizes S, M and L of its DS-CNN. Where we differ: the even
-kernel of the stem is padded alike on both sides (the frequency axis of M and L becomes 9 instead of 10), there
-is no dropout, and the ``image`` stem has a square kernel for what is no spectrogram.
+kernel of the stem is padded alike on both sides (the frequency axis of M and L becomes 9 instead of 10),
+there is no dropout, and the ``image`` stem has a square kernel for what is no spectrogram.
 """
 
 from typing import Literal, NamedTuple
@@ -42,7 +42,7 @@ class DsCnnSpec(NetworkSpec):
     stem: Literal["image", "spectrogram"] = "image"
 
     @property
-    def name(self) -> str:
+    def title(self) -> str:
         """Name for people, e.g. ``"ds_cnn small"``."""
         return f"ds_cnn {self.size}"
 

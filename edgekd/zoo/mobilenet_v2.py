@@ -41,7 +41,7 @@ class MobileNetV2Spec(NetworkSpec):
     stem: Literal["small", "imagenet"] = "small"
 
     @property
-    def name(self) -> str:
+    def title(self) -> str:
         """Name for people, e.g. ``"mobilenet_v2 x0.5"``."""
         return f"mobilenet_v2 x{self.width:g}"
 

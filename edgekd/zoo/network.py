@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from edgekd.core.spec_base import Spec
 from edgekd.data.dataset import DataInfo
-from edgekd.errors import ExportError
-from edgekd.zoo.weights import GivenWeights, WeightsSpec
+from edgekd.errors import ExportError, SpecError
+from edgekd.zoo.weights import FetchedWeights, GivenWeights, WeightsSpec
 
 
 class NetworkSpec(Spec, ABC):
@@ -23,7 +23,7 @@ class NetworkSpec(Spec, ABC):
 
     @property
     @abstractmethod
-    def name(self) -> str:
+    def title(self) -> str:
         """Name for people, e.g. ``"mobilenet_v2 x0.5"``."""
 
     @property
@@ -49,7 +49,7 @@ class NetworkSpec(Spec, ABC):
             A module that maps float images (n, channels, height, width) to logits (n, classes).
         """
 
-    def given_weights(self, *, channels: int, classes: int, size: tuple[int, int]) -> GivenWeights | None:
+    def given_weights(self, *, channels: int, classes: int, size: tuple[int, int]) -> FetchedWeights | None:
         """Return the weights that it comes with, for `build` of the same arguments; None if it has none."""
         return None
 
@@ -60,12 +60,28 @@ def build_body(network: NetworkSpec, info: DataInfo) -> nn.Module:
     return network.build(channels=info.channels, classes=len(info.class_names), size=size)
 
 
-def given_weights(weights: WeightsSpec | None, network: NetworkSpec, info: DataInfo) -> GivenWeights | None:
-    """Return the weights that a network starts from: those of its section, or those that it brings."""
+def given_weights(
+    network: NetworkSpec, weights: WeightsSpec | None, info: DataInfo, *, trained: bool
+) -> GivenWeights | None:
+    """Return the weights that a network starts from, of its section or its own; None if they are fresh.
+
+    Args:
+        network: The architecture.
+        weights: Those of its section.
+        info: Images and classes.
+        trained: Whether it is then trained on the labels.
+
+    Raises:
+        SpecError: If its own weights are for other classes and nothing trains it.
+    """
     if weights is not None:
         return weights
-    size = (info.height, info.width)
-    return network.given_weights(channels=info.channels, classes=len(info.class_names), size=size)
+    classes = len(info.class_names)
+    own = network.given_weights(channels=info.channels, classes=classes, size=(info.height, info.width))
+    if own is not None and own.classes != classes and not trained:
+        what = f"{network.title} knows {own.classes} classes, the data have {classes}, and nothing trains it"
+        raise SpecError(what, where="network", fix="add training: {epochs: ..., learning_rate: ...}")
+    return own
 
 
 def init_convolutions(module: nn.Module) -> None:

@@ -33,7 +33,7 @@ class ResNetSpec(NetworkSpec):
     width: float = Field(default=1.0, gt=0, le=4)
 
     @property
-    def name(self) -> str:
+    def title(self) -> str:
         """Name for people, e.g. ``"resnet18 x0.5"``."""
         return f"resnet{self.depth} x{self.width:g}"
 

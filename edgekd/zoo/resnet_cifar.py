@@ -33,7 +33,7 @@ class ResNetCifarSpec(NetworkSpec):
         return depth
 
     @property
-    def name(self) -> str:
+    def title(self) -> str:
         """Name for people, e.g. ``"resnet20"``."""
         return f"resnet{self.depth}"
 

@@ -54,10 +54,15 @@ def student_network(student: StudentSpec, arch: StudentArch, info: DataInfo) -> 
 
     Its pixel grid is the one nearest to the normalization of the given weights, if there are any.
     """
-    network = arch.network(student)
-    weights = given_weights(student.weights, network, info)
+    weights = starting_weights(student, arch, info)
     grid = PixelGrid.like() if weights is None else PixelGrid.like(weights.mean, weights.std)
-    return ImageNetwork(grid, build_body(network, info))
+    return ImageNetwork(grid, build_body(arch.network(student), info))
+
+
+def starting_weights(student: StudentSpec, arch: StudentArch, info: DataInfo) -> GivenWeights | None:
+    """Return the weights that the student starts from; None if they are fresh."""
+    trained = student.training is not None
+    return given_weights(arch.network(student), student.weights, info, trained=trained)
 
 
 def start_from_weights(network: ImageNetwork, weights: GivenWeights) -> None:

@@ -1,12 +1,14 @@
 """Given weights: safetensors only, every key accounted for."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from edgekd.core.atomic import file_sha256
 from edgekd.core.spec_base import Spec, json_digest
@@ -34,6 +36,27 @@ class GivenWeights(Protocol):
         Raises:
             DataError: If they cannot be had or do not fit.
         """
+
+
+@dataclass(frozen=True)
+class FetchedWeights:
+    """Trained weights that somebody else's loader fetches when they are needed; see `GivenWeights`.
+
+    Attributes:
+        mean: Per channel, as a fraction of 255.
+        std: Per channel, as a fraction of 255.
+        classes: Number of classes that they were trained on.
+        fetch: Returns every tensor of the body that it is handed, or raises DataError.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: int
+    fetch: Callable[[nn.Module], Mapping[str, Tensor]]
+
+    def load_into(self, body: nn.Module) -> None:
+        """Fetch the weights and put them into a body, in place."""
+        body.load_state_dict(self.fetch(body))
 
 
 class WeightsSpec(Spec):

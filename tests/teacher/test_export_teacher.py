@@ -39,7 +39,7 @@ def test_teacher_has_exactly_one_origin(weights: WeightsSpec, origins: str) -> N
 
 
 def test_teacher_network_normalizes_as_its_weights_were_trained(weights: WeightsSpec) -> None:
-    network = teacher_network(TeacherSpec(network=NETWORK, weights=weights), DATA.info())
+    network = teacher_network(NETWORK, weights, DATA.info())
     assert isinstance(network.pixels, NormalizePixels)
     images = torch.full((1, 8, 8, 1), 51, dtype=torch.uint8)
     assert network.pixels(images).shape == (1, 1, 8, 8)

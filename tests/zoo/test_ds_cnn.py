@@ -25,4 +25,4 @@ def test_the_image_stem_halves_the_image(size, shape):
     body.blocks.register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape)))
     assert body(torch.zeros(2, 1, 32, 32)).shape == (2, 10)
     assert shapes == [shape]
-    assert DsCnnSpec(size=size).name == f"ds_cnn {size}"
+    assert DsCnnSpec(size=size).title == f"ds_cnn {size}"

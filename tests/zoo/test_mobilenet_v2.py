@@ -47,6 +47,6 @@ def test_build_adds_residuals_in_the_ten_blocks_that_keep_their_shape():
     assert sum(node.target.__name__ == "add" for node in graph.nodes if node.op == "call_function") == 10
 
 
-def test_spec_name_shows_the_width():
-    assert MobileNetV2Spec(width=0.5).name == "mobilenet_v2 x0.5"
-    assert MobileNetV2Spec().name == "mobilenet_v2 x1"
+def test_title_shows_the_width():
+    assert MobileNetV2Spec(width=0.5).title == "mobilenet_v2 x0.5"
+    assert MobileNetV2Spec().title == "mobilenet_v2 x1"

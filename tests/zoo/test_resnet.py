@@ -28,4 +28,4 @@ def test_build_divides_the_image_by_32_and_scales_all_channels():
     body.layer4.register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape)))
     assert body(torch.zeros(2, 1, 64, 64)).shape == (2, 10)
     assert shapes == [(2, 256, 2, 2)]
-    assert ResNetSpec(width=0.5).name == "resnet18 x0.5"
+    assert ResNetSpec(width=0.5).title == "resnet18 x0.5"

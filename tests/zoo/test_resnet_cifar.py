@@ -31,7 +31,7 @@ def test_build_is_traceable():
 def test_spec_refuses_a_depth_that_is_not_6n_plus_2():
     with pytest.raises(ValidationError, match="6n \\+ 2"):
         ResNetCifarSpec(depth=18)
-    assert ResNetCifarSpec(depth=56).name == "resnet56"
+    assert ResNetCifarSpec(depth=56).title == "resnet56"
 
 
 @pytest.mark.cifar10
