@@ -8,6 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_
 from edgekd.core.spec_base import Spec
 from edgekd.core.spec_file import load_spec
 from edgekd.core.union import BY_KIND, members_by_kind
+from edgekd.core.user_code import UserFunction
 from edgekd.data.dataset import DataSpec
 from edgekd.data.digits import DigitsSpec
 from edgekd.data.parquet import ParquetSpec
@@ -189,6 +190,9 @@ def advice(spec: Pipeline) -> list[str]:
             f"student.network.stem 'imagenet' at {height} pixels leaves layers too small for integers to pay "
             "(0.9x of float measured at 32 pixels): set stem: small"
         )
+    networks = [section.network for section in (spec.teacher, spec.student) if section is not None]
+    hooks = [network for network in networks if isinstance(network, UserFunction)]
+    notes += [f"compress runs {hook.file}:{hook.function}: it needs --allow-code" for hook in hooks]
     low = min(quantize.weights.bits, quantize.activations.bits)
     if low < 8:
         notes.append(f"{low} bits are stored and computed as 8-bit codes: neither smaller nor faster")
