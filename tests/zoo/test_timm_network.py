@@ -6,8 +6,11 @@ from safetensors.torch import save_file
 
 from edgekd.data.dataset import DataInfo
 from edgekd.errors import DataError, SpecError
-from edgekd.zoo.network import given_weights
+from edgekd.zoo.network import build_body, given_weights
+from edgekd.zoo.pixels import ImageNetwork, NormalizePixels, PixelGrid
+from edgekd.zoo.student import start_from_weights
 from edgekd.zoo.timm_network import TimmSpec
+from edgekd.zoo.weights import WeightsSpec
 
 pytestmark = pytest.mark.usefixtures("torchvision")
 SHAPE = {"channels": 3, "classes": 10, "size": (32, 32)}
@@ -45,6 +48,21 @@ def test_pretrained_weights_come_with_their_normalization_and_a_fresh_head(publi
     for name, value in trained.state_dict().items():
         assert torch.equal(body.state_dict()[name], value) == (not name.startswith("fc."))
     assert body.fc.out_features == 10
+
+
+def test_given_weights_of_a_vision_transformer_fold_into_its_patches(tmp_path):
+    """Patches are not padded, so folding is exact."""
+    spec, info = TimmSpec(name="vit_tiny_patch16_224"), DataInfo(tuple("abc"), 32, 32, 3, "RGB", "none")
+    body = build_body(spec, info).eval()
+    save_file(body.state_dict(), tmp_path / "vit.safetensors")
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    weights = WeightsSpec(path=str(tmp_path / "vit.safetensors"), mean=mean, std=std)
+    student = ImageNetwork(PixelGrid.like(mean, std), build_body(spec, info)).eval()
+    start_from_weights(student, weights)
+    images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = ImageNetwork(NormalizePixels(mean, std), body)(images)
+        torch.testing.assert_close(student(images), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_grey_images_get_the_mean_of_the_normalization(published):
