@@ -45,6 +45,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 StoreRoot = Annotated[
     Path | None, typer.Option("--store", help="Store folder; default $EDGEKD_STORE or the cache.")
 ]
+AllowCode = Annotated[bool, typer.Option("--allow-code", help="Run the Python files that SPEC names.")]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that gets NAME/report.html and the engine.")]
 
 
@@ -98,14 +99,18 @@ def compress(
     overrides: Overrides = [],  # noqa: B006  typer copies it
     store: StoreRoot = None,
     runs: RunsFolder = Path("runs"),
+    allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a pipeline: teacher, student, quantization, engine, proof."""
     from edgekd.core.store import Store, default_store_root
+    from edgekd.core.user_code import allow_user_code
     from edgekd.pipeline import compress as run
     from edgekd.report.summary import print_summary
     from edgekd.spec import load_pipeline
 
+    if allow_code:
+        allow_user_code()
     pipeline = load_pipeline(spec, tuple(overrides))
     log = Console(stderr=True, highlight=False)
     place = Store(
