@@ -8,6 +8,7 @@ import yaml
 from edgekd.core.machine import machine
 from edgekd.core.plan import Planner
 from edgekd.core.store import Runner, Store
+from edgekd.data.dataset import SPLITS
 from edgekd.distill.distill_student import DistilledStudent, distill_student
 from edgekd.distill.quantize_student import PtqStudent, quantize_student
 from edgekd.export.export_marked import export_marked
@@ -140,6 +141,8 @@ def _fail_early(spec: Pipeline, store: Store) -> None:
     plan = Planner(store)
     build(spec, plan)
     if not all(record.cached for record in plan.records):
+        for name in SPLITS:
+            spec.data.split(name)
         spec.quantize.calibration.images(spec.data)
 
 

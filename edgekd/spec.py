@@ -7,9 +7,13 @@ from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_
 
 from edgekd.core.spec_base import Spec
 from edgekd.core.spec_file import load_spec
+from edgekd.data.arrays import ArraysSpec
 from edgekd.data.dataset import DataSpec
 from edgekd.data.digits import DigitsSpec
+from edgekd.data.hub import HubSpec
+from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.data.parquet import ParquetSpec
+from edgekd.data.python import PythonDataSpec
 from edgekd.device.local import LocalDevice
 from edgekd.distill.hinton import HintonSpec
 from edgekd.distill.none import NoneSpec
@@ -25,7 +29,10 @@ from edgekd.train.options import TrainSpec
 from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
 from edgekd.zoo.resnet_cifar import ResNetCifarSpec
 
-Data = Annotated[DigitsSpec | ParquetSpec, Field(discriminator="kind")]
+Data = Annotated[
+    DigitsSpec | ParquetSpec | ImageFolderSpec | ArraysSpec | PythonDataSpec | HubSpec,
+    Field(discriminator="kind"),
+]
 Network = Annotated[MobileNetV2Spec | ResNetCifarSpec, Field(discriminator="kind")]
 Quantizer = Annotated[LsqSpec | CalibratedSpec, Field(discriminator="kind")]
 Distill = Annotated[NoneSpec | HintonSpec, Field(discriminator="kind")]

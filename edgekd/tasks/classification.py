@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from edgekd.core.spec_base import Spec
+from edgekd.data.dataset import Labels
 from edgekd.errors import DataError
 
 
@@ -22,11 +23,11 @@ class TaskSpec(Spec, ABC):
     metric_name: ClassVar[str]
 
     @abstractmethod
-    def correct(self, outputs: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def correct(self, outputs: NDArray[np.floating], labels: Labels) -> NDArray[np.bool_]:
         """Say for each sample whether its output is right, shape (n,)."""
 
     @abstractmethod
-    def metric(self, outputs: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
+    def metric(self, outputs: NDArray[np.floating], labels: Labels) -> float:
         """Score the outputs, 0..1, higher is better.
 
         Raises:
@@ -46,7 +47,7 @@ class ClassificationSpec(TaskSpec):
     metric_name: ClassVar[str] = "top1"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
-    def correct(self, outputs: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def correct(self, outputs: NDArray[np.floating], labels: Labels) -> NDArray[np.bool_]:
         """Say for each sample whether its largest output is that of the label.
 
         Among equal outputs, which integer engines do produce, the lowest class index wins.
@@ -64,7 +65,7 @@ class ClassificationSpec(TaskSpec):
         """
         return np.asarray(outputs.argmax(axis=1) == labels)
 
-    def metric(self, outputs: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
+    def metric(self, outputs: NDArray[np.floating], labels: Labels) -> float:
         """Return top-1, the fraction of samples that are `correct`, 0..1.
 
         Raises:
