@@ -1,5 +1,6 @@
 """The pipeline is a function: from a spec to a report, top to bottom."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -175,7 +176,8 @@ def engine_metadata(spec: Pipeline) -> dict[str, str]:
         "input": f"uint8 (batch, {info.height}, {info.width}, {info.channels}), raw pixels",
         "color_order": info.color_order,
         "resize": info.resize,
-        "class_names": ", ".join(info.class_names),
+        "class_names": json.dumps(info.class_names, ensure_ascii=False),
+        "task": spec.task.kind,
         "pipeline": spec.name,
         "spec_digest": spec.digest,
     }

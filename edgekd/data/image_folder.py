@@ -86,6 +86,10 @@ class ImageFolderSpec(OwnDataSpec):
             for name, rows in found.rows.items()
         }
 
+    def files(self) -> tuple[Path, ...]:
+        """Return every image file, sorted by name."""
+        return tuple(file.path for file in self._found().files)
+
     def _found(self) -> "_Found":
         try:
             folder = expand_data_path(self.path)
