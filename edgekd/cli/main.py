@@ -224,6 +224,8 @@ def verify(
     data: Annotated[
         str, typer.Option(help="KIND, KIND:PATH or a pipeline file whose data section counts.")
     ] = "",
+    mean: Mean = "",
+    std: Std = "",
     threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -237,7 +239,13 @@ def verify(
 
         test = data_from_text(data).split("test")
     images_and_labels = (test.images, test.labels) if test else (None, None)
-    found = prove(model, *images_and_labels, target=OnnxRuntimeTarget(threads=threads))
+    found = prove(
+        model,
+        *images_and_labels,
+        mean=_fractions(mean) if mean else (),
+        std=_fractions(std) if std else (),
+        target=OnnxRuntimeTarget(threads=threads),
+    )
     _show_faithfulness(model, found.faithfulness, as_json=as_json, extra={"top1": found.top1, "n": found.n})
 
 

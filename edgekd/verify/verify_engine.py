@@ -14,7 +14,7 @@ from edgekd.device.latency import LatencySamples
 from edgekd.device.local import LocalDevice
 from edgekd.runtimes.coverage import Coverage
 from edgekd.runtimes.layer_reference import LayerResult, compare_layers
-from edgekd.runtimes.session import fitting
+from edgekd.runtimes.session import Tensors, fitting
 from edgekd.runtimes.target import BuiltModel
 from edgekd.tasks.classification import TaskSpec
 from edgekd.verify.oracle import OracleResult, check_against_oracle
@@ -119,6 +119,11 @@ def verify_graph(
     """
     with engine.open() as session:
         feeds = {session.inputs[0].name: fitting(probes, session.fixed_batch)}
+    return verify_feeds(engine, feeds, marked=marked)
+
+
+def verify_feeds(engine: BuiltModel, feeds: Tensors, *, marked: Path | None = None) -> Faithfulness:
+    """Look inside as `verify_graph` does, with a value for every input of the model."""
     inside = engine.target.look_inside(engine.path, feeds, marked=marked)
     graph = inside.optimized
     return Faithfulness(
