@@ -143,7 +143,7 @@ def _fail_early(spec: Pipeline, store: Store) -> None:
     build(spec, plan)
     if not all(record.cached for record in plan.records):
         for name in SPLITS:
-            spec.data.split(name)
+            spec.task.check_labels(spec.data.split(name).labels)
         spec.quantize.calibration.images(spec.data)
 
 

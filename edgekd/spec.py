@@ -24,6 +24,7 @@ from edgekd.quant.student import QuantizeSpec
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.search.search_student import FixedStudentSpec
 from edgekd.tasks.classification import ClassificationSpec
+from edgekd.tasks.python import PythonTaskSpec
 from edgekd.teacher.export_teacher import TeacherSpec
 from edgekd.train.options import TrainSpec
 from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
@@ -36,7 +37,7 @@ Data = Annotated[
 Network = Annotated[MobileNetV2Spec | ResNetCifarSpec, Field(discriminator="kind")]
 Quantizer = Annotated[LsqSpec | CalibratedSpec, Field(discriminator="kind")]
 Distill = Annotated[NoneSpec | HintonSpec, Field(discriminator="kind")]
-Task = ClassificationSpec
+Task = Annotated[ClassificationSpec | PythonTaskSpec, Field(discriminator="kind")]
 Device = LocalDevice
 
 
@@ -116,7 +117,8 @@ class Pipeline(Spec):
     @field_validator("distill")
     @classmethod
     def _has_its_teacher(cls, distill: Distill, info: ValidationInfo) -> Distill:
-        if "teacher" in info.data and info.data["teacher"] is None and distill.needs_teacher(Task()):
+        known = {"teacher", "task"} <= info.data.keys()  # neither is a mistake itself
+        if known and info.data["teacher"] is None and distill.needs_teacher(info.data["task"]):
             msg = f"distill.kind {distill.kind!r} needs a teacher: add a teacher section"
             raise ValueError(msg)
         return distill
