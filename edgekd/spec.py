@@ -114,6 +114,11 @@ class Pipeline(Spec):
     distill: Distill
     targets: tuple[Target, ...] = Field(default=(OnnxRuntime(),), min_length=1, validate_default=True)
 
+    @field_validator("task", mode="before")
+    @classmethod
+    def _classification_by_default(cls, task: Any) -> Any:
+        return {"kind": "classification", **task} if isinstance(task, dict) else task
+
     @field_validator("distill")
     @classmethod
     def _has_its_teacher(cls, distill: Distill, info: ValidationInfo) -> Distill:
