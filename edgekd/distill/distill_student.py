@@ -10,6 +10,7 @@ from edgekd.distill.method import DistillMethod
 from edgekd.quant.student import QuantizeSpec, QuantStudent, load_student, save_student
 from edgekd.tasks.classification import TaskSpec
 from edgekd.teacher.export_teacher import Teacher, TeacherSpec, load_teacher
+from edgekd.train.batchnorm import reestimate_batchnorm
 from edgekd.train.checkpoint import EpochRecord
 from edgekd.train.evaluate import validation_metric
 from edgekd.train.loop import Trainee, train
@@ -25,7 +26,7 @@ class DistilledStudent(QuantStudent):
         return [EpochRecord(**record) for record in self.read_json("history.json")]
 
 
-@stage(DistilledStudent, version=2)
+@stage(DistilledStudent, version=3)
 def distill_student(
     folder: Path,
     start: QuantStudent,
@@ -45,5 +46,8 @@ def distill_student(
     teaching = load_teacher(teacher, teacher_spec, data.info()) if teacher and teacher_spec else None
     trainee = Trainee(network, teaching, data.split("train"), validation_metric(data, task))
     history = train(trainee, distill.phases(task), training, seed=seed, scratch=folder / "scratch")
+    reestimate_batchnorm(
+        network, trainee.train, batch_size=training.batch_size, augment=training.augment, seed=seed
+    )
     save_student(folder, network)
     write_json(folder / "history.json", [asdict(record) for record in history])

@@ -7,6 +7,7 @@ layer by layer (:mod:`edgekd.runtimes.layer_reference`) against torch's own tens
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
@@ -14,7 +15,7 @@ from torch import Tensor, fx, nn
 from edgekd.core.artifact import stage
 from edgekd.data.dataset import DataSpec
 from edgekd.errors import ExportError
-from edgekd.export.onnx_file import INPUT_NAME, OUTPUT_NAME, export_onnx
+from edgekd.export.onnx_file import INPUT_NAME, export_onnx
 from edgekd.lower.marked import MARKED, PROBES, TEST_LOGITS, MarkedOnnx
 from edgekd.quant.placement import activation_quantizers
 from edgekd.quant.student import QuantizeSpec, QuantStudent, load_student
@@ -49,9 +50,10 @@ def write_marked(folder: Path, student: fx.GraphModule, probes: Tensor) -> None:
     """
     export_onnx(student, probes[:2], folder / MARKED)
     np.save(folder / PROBES, probes.numpy())
-    codes, logits = fake_quant_codes(student, probes)
-    inputs, outputs = {INPUT_NAME: probes.numpy()}, {OUTPUT_NAME: logits.numpy()}
-    layers = compare_layers(folder / MARKED, codes, inputs, outputs)
+    codes, results = fake_quant_codes(student, probes)
+    names = [str(value.name) for value in ir.load(folder / MARKED).graph.outputs]
+    outputs = {name: result.numpy() for name, result in zip(names, results, strict=True)}
+    layers = compare_layers(folder / MARKED, codes, {INPUT_NAME: probes.numpy()}, outputs)
     wrong = [layer for layer in layers if layer.off_by_more]
     if wrong:
         what = f"the exported layer {wrong[0].name} differs from torch in {wrong[0].off_by_more} numbers"
@@ -61,8 +63,10 @@ def write_marked(folder: Path, student: fx.GraphModule, probes: Tensor) -> None:
 
 
 @torch.no_grad()
-def fake_quant_codes(student: fx.GraphModule, inputs: Tensor) -> tuple[dict[str, NDArray[np.int32]], Tensor]:
-    """Run ``student``; return the codes of every activation quantizer by mark, and the first output."""
+def fake_quant_codes(
+    student: fx.GraphModule, inputs: Tensor
+) -> tuple[dict[str, NDArray[np.int32]], tuple[Tensor, ...]]:
+    """Run ``student``; return the codes of every activation quantizer by mark, and the outputs."""
     student.eval()
     codes: dict[str, NDArray[np.int32]] = {}
     hooks = []
@@ -78,4 +82,4 @@ def fake_quant_codes(student: fx.GraphModule, inputs: Tensor) -> tuple[dict[str,
     finally:
         for hook in hooks:
             hook.remove()
-    return codes, outputs if isinstance(outputs, Tensor) else outputs[0]
+    return codes, (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)

@@ -1,9 +1,9 @@
 """The marked graph as a float reference, cut at every activation quantizer.
 
-Each quantizer's result becomes an *input* of the reference and its codes become an *output*. Fed with the
-numbers that an engine holds at those places, the reference computes what the trained network would make of
-them, layer by
-layer: an error in one layer is seen there and nowhere else.
+Each quantizer's result becomes an *input* of the reference, and what it would round becomes an *output*. Fed
+with the numbers that an engine holds at those places, the reference computes what the trained network would
+make of them, layer by layer: an error in one layer is seen there and nowhere else. Nothing here is shared
+with the lowering passes, so that a mistake in those is seen.
 """
 
 from dataclasses import dataclass
@@ -39,6 +39,7 @@ class ActivationMark:
         qmin: Lowest centred code.
         qmax: Highest centred code.
         rank: Dimensions of the tensor; a lowered graph may hold it with trailing dimensions of 1.
+        result: Name of the snapped tensor in the marked graph.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ActivationMark:
     qmin: int
     qmax: int
     rank: int
+    result: str
 
     @property
     def codes_name(self) -> str:
@@ -89,21 +91,16 @@ class ExpandPixelsPass(LoweringPass):
 
 
 class CutAtQuantizersPass(LoweringPass):
-    """``y = FakeQuant(x)`` -> an output with the codes of ``x``, and an input that stands for ``y``."""
+    """``y = FakeQuant(x)`` -> an output ``x / scale``, unrounded, and an input that stands for ``y``."""
 
     def visit(self, node: ir.Node) -> bool:
         """Cut at one activation mark."""
         if not is_mark(node):
             return False
         graph, mark = graph_of(node), str(attribute(node, "mark"))
-        scaled = insert_before(node, "Div", [node.inputs[0], node.inputs[1]])
-        rounded = insert_before(node, "Round", [scaled])
-        bounds = [
-            constant(graph, np.float32(attribute(node, key)), f"{mark}/{key}") for key in ("qmin", "qmax")
-        ]
-        codes = insert_before(node, "Clip", [rounded, *bounds], output=mark + CODES_SUFFIX)
-        codes.type = ir.TensorType(ir.DataType.FLOAT)
-        graph.outputs.append(codes)
+        scaled = insert_before(node, "Div", [node.inputs[0], node.inputs[1]], output=mark + CODES_SUFFIX)
+        scaled.type = ir.TensorType(ir.DataType.FLOAT)
+        graph.outputs.append(scaled)
         stand_in = ir.Value(name=mark + SNAPPED_SUFFIX, type=ir.TensorType(ir.DataType.FLOAT))
         graph.inputs.append(stand_in)
         node.outputs[0].replace_all_uses_with(stand_in)
@@ -121,14 +118,15 @@ def activation_marks(marked: ir.Model) -> tuple[ActivationMark, ...]:
         shape = node.outputs[0].shape
         assert shape is not None
         name, qmin, qmax = (attribute(node, key) for key in ("mark", "qmin", "qmax"))
-        found.append(ActivationMark(str(name), float(scale), int(qmin), int(qmax), len(shape)))
+        result = str(node.outputs[0].name)
+        found.append(ActivationMark(str(name), float(scale), int(qmin), int(qmax), len(shape), result))
     return tuple(found)
 
 
 def float_reference(marked: ir.Model) -> ir.Model:
     """Turn a marked graph, in place, into its layer-by-layer float reference, and return it.
 
-    Float outputs of the network stay outputs; one that is a quantizer's result is there as codes.
+    Float outputs of the network stay outputs; one that is a quantizer's result is there before rounding.
     """
     outputs = [value for value in marked.graph.outputs if not is_mark(value.producer())]
     marked.graph.outputs.clear()

@@ -19,7 +19,10 @@ from edgekd.runtimes.onnx_runtime import open_session, run_all
 from edgekd.runtimes.session import Tensors
 
 OUTPUT_TOLERANCE = 0.005
-"""Of the largest float output: above the rounding of an int32 bias, even with two bits."""
+"""Of the largest float output: above the rounding of an int32 bias."""
+
+TIE_STEPS = 0.1
+"""How far from the middle between two codes float32 and an int32 bias may still choose the other one."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,10 @@ class LayerResult:
     Attributes:
         name: The quantizer's mark, or the name of the output.
         values: Numbers compared.
-        off_by_one: Codes that differ by exactly one step, as ties in float32 do.
-        off_by_more: Codes that differ by more, floats that differ by more than ``OUTPUT_TOLERANCE``; the
-            limit is 0.
+        off_by_one: Codes that differ by one step because the number that is rounded lies within ``TIE_STEPS``
+            of the middle between two codes.
+        off_by_more: Codes that differ without such a reason, floats that differ by more than
+            ``OUTPUT_TOLERANCE``; the limit is 0.
     """
 
     name: str
@@ -68,8 +72,9 @@ def compare_layers(
     feeds = {name: value for name, value in {**inputs, **stand_ins}.items() if name in known}
     expected = run_all(session, feeds)
     layers = [_compare_codes(mark, codes[mark.name], expected[mark.codes_name]) for mark in marks]
+    expected |= {mark.result: stand_ins[mark.name + SNAPPED_SUFFIX] for mark in marks}
     quantized = {mark.codes_name for mark in marks}
-    floats = [name for name in expected if name in outputs and name not in quantized]
+    floats = [name for name in outputs if name in expected and name not in quantized]
     return (*layers, *(_compare_floats(name, outputs[name], expected[name]) for name in floats))
 
 
@@ -79,9 +84,12 @@ def _ranked(codes: NDArray[Any], mark: ActivationMark) -> NDArray[np.float32]:
     return trimmed.astype(np.float32)
 
 
-def _compare_codes(mark: ActivationMark, engine: NDArray[Any], expected: NDArray[Any]) -> LayerResult:
-    distance = np.abs(engine.reshape(expected.shape).astype(np.int64) - expected.astype(np.int64))
-    return LayerResult(mark.name, distance.size, int((distance == 1).sum()), int((distance > 1).sum()))
+def _compare_codes(mark: ActivationMark, engine: NDArray[Any], unrounded: NDArray[Any]) -> LayerResult:
+    codes = engine.reshape(unrounded.shape).astype(np.float32)
+    clipped = np.clip(unrounded, mark.qmin, mark.qmax)
+    wrong = ~(np.abs(codes - clipped) <= 0.5 + TIE_STEPS)  # also if not a number
+    other = codes != np.round(clipped)
+    return LayerResult(mark.name, codes.size, int((other & ~wrong).sum()), int(wrong.sum()))
 
 
 def _compare_floats(name: str, engine: NDArray[Any], expected: NDArray[Any]) -> LayerResult:

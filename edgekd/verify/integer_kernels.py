@@ -78,10 +78,14 @@ def qlinear_add(inputs: list[Array | None], attributes: Attributes) -> Array:
 
 
 def qlinear_mul(inputs: list[Array | None], attributes: Attributes) -> Array:
-    """Return QLinearMul: (a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero) -> codes."""
+    """Return QLinearMul: (a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero) -> codes.
+
+    The zero point is added in float32 before rounding, where 39.499996 + 128 is 167.5.
+    """
     a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = inputs
-    product = _centred(a, a_zero) * _centred(b, b_zero)
-    return _requantize(product, (_f32(a_scale) * _f32(b_scale)) / _f32(y_scale), y_zero)
+    product = (_centred(a, a_zero) * _centred(b, b_zero)).astype(np.float32)
+    multiplier = (_f32(a_scale) * _f32(b_scale)) / _f32(y_scale)
+    return _clip_to(np.rint(product * multiplier + _f32(y_zero)), y_zero)
 
 
 def qlinear_global_average_pool(inputs: list[Array | None], attributes: Attributes) -> Array:

@@ -128,7 +128,7 @@ def test_fewer_bits_run_in_integers_too(export_integer, weight_bits, bits, resid
     run = export_integer(SharedLayer(), inputs(IMAGES), scheme=scheme)
     run.assert_integer()
     stored = {item.name: onnx.numpy_helper.to_array(item) for item in run.lowered.graph.initializer}
-    assert np.abs(stored["shared.w"]).max() == 2 ** (weight_bits - 1) - 1
+    assert len(np.unique(stored["shared.w"])) <= 2**weight_bits - 1
 
 
 def test_the_engine_predicts_what_the_student_predicts(residual):

@@ -30,20 +30,20 @@ def marked(graph):
 
 def test_activation_marks_are_listed_in_order(graph):
     assert activation_marks(marked(graph)) == (
-        ActivationMark("conv", 0.5, 0, 255, 4),
-        ActivationMark("last", 0.25, -8, 7, 4),
+        ActivationMark("conv", 0.5, 0, 255, 4, "a"),
+        ActivationMark("last", 0.25, -8, 7, 4, "b"),
     )
 
 
 def test_reference_computes_each_layer_from_what_stands_before_it(graph, evaluate):
     """Two places with the channels 2, 0 and 77.5, -5. The weights snap to 0.5, -0.5 and 0, -4.
 
-    2 * 0.5 = 1 -> code 2; 0; 77.5 * 0.5 + 5 * 0.5 = 41.25 -> 82.5 -> code 82, the even one; 5 * 4 = 20 -> 40.
+    In steps of 0.5: 2 * 0.5 = 1 -> 2; 0; 77.5 * 0.5 + 5 * 0.5 = 41.25 -> 82.5; 5 * 4 = 20 -> 40.
     """
     reference = float_reference(marked(graph))
     assert [value.name for value in reference.graph.inputs] == ["image", "conv.dq", "last.dq"]
     assert [value.name for value in reference.graph.outputs] == ["conv.q", "last.q"]
     stand_in = np.float32([[[[1, 2]], [[-3, 0.4]]]])
     found = evaluate(reference, image=IMAGE, **{"conv.dq": stand_in, "last.dq": stand_in})
-    assert found["conv.q"].tolist() == [[[[2, 82]], [[0, 40]]]]
-    assert np.array_equal(found["last.q"], np.clip(np.round(-stand_in / 0.25), -8, 7))
+    assert found["conv.q"].tolist() == [[[[2, 82.5]], [[0, 40]]]]
+    assert np.array_equal(found["last.q"], -stand_in / 0.25)

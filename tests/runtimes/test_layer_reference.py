@@ -68,22 +68,34 @@ def test_a_wrong_bias_is_found_in_its_layer_and_nowhere_else(edited, layer, foun
     assert wrong(edited(f"{layer}.b", lambda codes: codes + 3000)) == {found}
 
 
-def test_codes_off_by_one_are_counted_apart(residual):
-    feeds = {"image": residual.inputs}
-    codes = OnnxRuntimeTarget().look_inside(residual.model, feeds, marked=residual.marked).codes
-    clean = {layer.name: layer for layer in compare_layers(residual.marked, codes, feeds, {})}
-    nudged = codes["reducemean"].copy()
-    nudged[0, 0] += 1
-    nudged[0, 1] += 2
-    found = {
-        layer.name: layer
-        for layer in compare_layers(residual.marked, {**codes, "reducemean": nudged}, feeds, {})
-    }
-    assert found["reducemean"].off_by_more == 1
-    assert found["reducemean"].off_by_one - clean["reducemean"].off_by_one in (0, 1)
-    assert {name: found[name] for name in ("stem", "left", "add")} == {
-        name: clean[name] for name in ("stem", "left", "add")
-    }
+@pytest.fixture
+def snapped(onnx_model, tmp_path):
+    """Return a marked graph ``y = 2 * clip(round(x / 2), 0, 255)`` and what its quantizer reads."""
+    body = 'y = edgekd.FakeQuant<qmin=0, qmax=255, axis=-1, mark="last">(x, s)'
+    model = onnx_model("float[4] x", "float[4] y", body, {"s": np.float32(2)}, domain="edgekd")
+    onnx.save(model, tmp_path / "marked.onnx")
+    return tmp_path / "marked.onnx", np.float32([0.9, 1.1, 2.4, 600])
+
+
+@pytest.mark.parametrize(
+    ("codes", "off_by_one", "off_by_more"),
+    [([0, 1, 1, 255], 0, 0), ([1, 0, 1, 255], 2, 0), ([0, 1, 2, 255], 0, 1), ([0, 1, 1, 254], 0, 1)],
+)
+def test_a_code_is_off_by_one_only_at_a_tie(snapped, codes, off_by_one, off_by_more):
+    """x / 2 = 0.45, 0.55, 1.2, 300: the first two lie 0.05 from a tie, 1.2 does not, 300 is clipped."""
+    marked, x = snapped
+    (layer,) = compare_layers(marked, {"last": np.int32(codes)}, {"x": x}, outputs={})
+    assert (layer.values, layer.off_by_one, layer.off_by_more) == (4, off_by_one, off_by_more)
+
+
+@pytest.mark.parametrize(("scale", "wrong"), [(2, 0), (2.1, 1)])
+def test_an_output_that_is_a_quantizers_result_must_be_its_numbers(snapped, scale, wrong):
+    """Codes 0, 1, 1, 255 mean 0, 2, 2, 510; 2.1 per code is 0.1, 0.1 and 25.5 too much, allowed is 2.55."""
+    marked, x = snapped
+    codes = np.int32([0, 1, 1, 255])
+    outputs = {"y": np.float32(scale) * codes}
+    *_, layer = compare_layers(marked, {"last": codes}, {"x": x}, outputs)
+    assert (layer.name, layer.off_by_more) == ("y", wrong)
 
 
 def test_float_outputs_have_a_tolerance(residual):

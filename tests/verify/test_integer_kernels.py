@@ -291,3 +291,16 @@ def test_every_kernel_is_compared_with_onnxruntime():
         "QLinearGlobalAveragePool",
     }
     assert set(EXACT_KERNELS) == compared
+
+
+def test_qlinear_mul_rounds_with_the_zero_point_added(differs):
+    """(159 - 128) * 255 = 7905 times the largest multiplier below 39.5 / 7905: 39.499996 + 128 is 167.5.
+
+    In float32, that is; it rounds to 168, the even one; 39.499996 alone would have given 39 + 128 = 167.
+    """
+    multiplier = np.float32(39.5 / 7905)
+    while np.float32(7905) * multiplier >= np.float32(39.5):
+        multiplier = np.nextafter(multiplier, F(0))
+    x, rest = U([[159] * 64]), [multiplier, U(128), U(255), F(1), U(0), F(1), U(128)]
+    assert qlinear_mul([x, *rest], {})[0, 0] == 168
+    assert differs("QLinearMul", x, rest) == 0
