@@ -11,10 +11,11 @@ import yaml
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from edgekd.data.dataset import SPLITS, DataInfo, DataSpec
+from edgekd.data.dataset import SPLITS, DataSpec
 from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.errors import DataError, SpecError
 from edgekd.spec import SMALL_IMAGE, Data, Network, data_from_text, members
+from edgekd.zoo.network import NetworkSpec
 from edgekd.zoo.weights import weights_file
 
 SIZES = (32, 48, 64, 96, 128, 160, 192, 224)
@@ -49,13 +50,18 @@ def starter_file(
         DataError: If the data is missing, damaged or not what it has to be; every image is decoded.
         SpecError: If there is no such network or data.
     """
-    pretrained = network["kind"] not in ("mobilenet_v2", "resnet_cifar")
+    kind = type(_network(network))
+    pretrained = weights is None and "pretrained" in kind.model_fields
     largest = SIZES[-1] if weights or pretrained else LARGEST_FROM_SCRATCH
     section = _data_section(data, largest=largest)
     source: DataSpec = TypeAdapter(Data).validate_python(section)
     info = source.info()
     sizes = {split: len(source.split(split)) for split in SPLITS}
-    fields = _network_section(network, info)
+    fields = dict(network)
+    if pretrained:
+        fields["pretrained"] = True
+    if "stem" in kind.model_fields:
+        fields["stem"] = "small" if min(info.height, info.width) < SMALL_IMAGE else "imagenet"
     student = {"kind": "fixed", "network": fields}
     if weights:
         student["weights"] = dict(weights)
@@ -65,6 +71,8 @@ def starter_file(
         epochs = min(max(IMAGES_TO_TRAIN // sizes["train"], EPOCHS[0]), EPOCHS[1])
         student["training"] = {"epochs": epochs, "learning_rate": 0.01 if pretrained else 0.05}
         origin = f"No weights were given: the student is trained in float for {epochs} epochs first."
+        if pretrained:
+            origin = f"The pretrained student learns your classes first: {epochs} epochs in float."
     batch_size = min(LARGEST_BATCH, max(2, sizes["train"] // 8))
     samples = min(CALIBRATION_SAMPLES, sizes["train"])
     seen = (
@@ -149,18 +157,14 @@ def _look(folder: ImageFolderSpec, *, largest: int) -> dict[str, Any]:
     return {"height": size, "width": size, "resize": "crop", "color_order": color_order}
 
 
-def _network_section(network: Mapping[str, Any], info: DataInfo) -> dict[str, Any]:
-    """Check the network's fields, with the stem that fits the size of the images."""
-    fields = dict(network)
+def _network(fields: Mapping[str, Any]) -> NetworkSpec:
     try:
-        found = TypeAdapter(Network).validate_python(fields)
+        found: NetworkSpec = TypeAdapter(Network).validate_python(dict(fields))
     except ValidationError as e:
-        what = f"no such network: {fields}: {e.errors()[0]['msg']}"
+        what = f"no such network: {dict(fields)}: {e.errors()[0]['msg']}"
         fix = f"KIND or KIND:NAME, with KIND one of: {', '.join(members('network'))}"
         raise SpecError(what, where="--from", fix=fix) from e
-    if "stem" in type(found).model_fields:
-        fields["stem"] = "small" if min(info.height, info.width) < SMALL_IMAGE else "imagenet"
-    return fields
+    return found
 
 
 def _name(data: str) -> str:

@@ -236,8 +236,9 @@ def verify(
     test = None
     if data:
         from edgekd.spec import data_from_text
+        from edgekd.verify.verify import sized_for
 
-        test = data_from_text(data).split("test")
+        test = sized_for(model, data_from_text(data)).split("test")
     images_and_labels = (test.images, test.labels) if test else (None, None)
     found = prove(
         model,

@@ -9,10 +9,8 @@ What becomes of images that are not plain 8-bit RGB or grey:
 """
 
 import io
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -20,15 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from edgekd.core.machine import usable_cores
-from edgekd.core.progress import progress
+from edgekd.core.spec_base import json_digest
 from edgekd.data.dataset import ColorOrder, Images, StreamedImages
+from edgekd.data.fingerprint import remembered
+from edgekd.data.parallel import for_each_row, pool
 from edgekd.errors import DataError
 
 Resize = Literal["crop", "stretch", "none"]
-
-_CHUNK = 1024
-_NAMED = 3
 
 
 class Encoded(NamedTuple):
@@ -112,21 +108,36 @@ def _check_kind(image: Image.Image, where: str) -> None:
 
 
 def decode_images(
-    encoded: Callable[[int], Encoded], n: int, form: ImageFormat, *, stream: bool, description: str
+    encoded: Callable[[int], Encoded],
+    n: int,
+    form: ImageFormat,
+    *,
+    stream: bool,
+    identity: str,
+    description: str,
 ) -> Images:
     """Return ``n`` images: decoded now, or streamed, which means whenever they are indexed.
+
+    Streamed ones are decoded once all the same: else a damaged one would show hours later.
 
     Args:
         encoded: Returns the image of a row; may be called by several threads at once.
         n: Number of rows.
         form: What every image is brought to.
         stream: Whether to decode later.
+        identity: Digest of the images; those that went well once are not tried again.
         description: Shown with the progress.
 
     Raises:
         DataError: If an image is damaged or refused; it names the first one and counts the others.
     """
     if stream:
+
+        def attempt() -> str:
+            for_each_row(lambda row: form.decode(encoded(row)), n, description=f"{description} once")
+            return "well"
+
+        remembered(json_digest(["decodes", str(form), identity]), attempt)
         return StreamedImages(lambda rows: _decode_rows(encoded, rows, form), np.arange(n), form.shape)
     images = np.empty((n, *form.shape), np.uint8)
 
@@ -137,48 +148,10 @@ def decode_images(
     return images
 
 
-def for_each_row(work: Callable[[int], None], n: int, *, description: str) -> None:
-    """Call ``work`` for 0..n-1 on all cores, with progress.
-
-    Raises:
-        DataError: The first one that ``work`` raised, with the number of the others.
-    """
-    errors: list[DataError] = []
-
-    def attempt(row: int) -> DataError | None:
-        try:
-            work(row)
-        except DataError as e:
-            return e
-        return None
-
-    with progress(description, n) as advance:
-        for start in range(0, n, _CHUNK):
-            found = list(_pool().map(attempt, range(start, min(start + _CHUNK, n))))
-            errors += [error for error in found if error is not None]
-            advance(len(found))
-    if errors:
-        raise _first_of(errors)
-
-
-def _first_of(errors: Sequence[DataError]) -> DataError:
-    first, others = errors[0], errors[1:]
-    if not others:
-        return first
-    named = ", ".join(error.where for error in others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
-    return DataError(f"{first.what} ({len(others)} more: {named})", where=first.where, fix=first.fix)
-
-
 def _decode_rows(
     encoded: Callable[[int], Encoded], rows: NDArray[np.intp], form: ImageFormat
 ) -> NDArray[np.uint8]:
     images = np.empty((len(rows), *form.shape), np.uint8)
-    for index, image in enumerate(_pool().map(lambda row: form.decode(encoded(int(row))), rows)):
+    for index, image in enumerate(pool().map(lambda row: form.decode(encoded(int(row))), rows)):
         images[index] = image
     return images
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    """Pillow lets other threads run while it decodes and resizes."""
-    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from edgekd.core.atomic import file_sha256, write_text
 from edgekd.core.spec_base import json_digest
 from edgekd.core.store import default_store_root
-from edgekd.data.decode import for_each_row
+from edgekd.data.parallel import for_each_row
 from edgekd.errors import DataError
 
 _SETTLED_NS = (

@@ -94,7 +94,14 @@ class HubSpec(OwnDataSpec):
             stored = table[row][image] or {}
             return Encoded(stored.get("bytes") or _path(stored.get("path")), f"{where}: row {row}")
 
-        images = decode_images(encoded, len(table), form, stream=stream, description=f"decode {name}")
+        images = decode_images(
+            encoded,
+            len(table),
+            form,
+            stream=stream,
+            identity=_digest(table),
+            description=f"decode {name}",
+        )
         values = table.with_format("arrow")[label].to_numpy(zero_copy_only=False)
         return Split(
             images, checked_labels(np.nan_to_num(values, nan=-1).astype(np.int64), images, where=where)

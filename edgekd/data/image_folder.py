@@ -11,8 +11,8 @@ from pydantic import Field
 
 from edgekd.core.spec_base import json_digest
 from edgekd.data.dataset import SPLITS, ColorOrder, DataInfo, Images, Split, SplitName
-from edgekd.data.decode import Encoded, ImageFormat, Resize, decode_images, for_each_row
-from edgekd.data.fingerprint import DataFile, content_digest, remembered
+from edgekd.data.decode import Encoded, ImageFormat, Resize, decode_images
+from edgekd.data.fingerprint import DataFile, content_digest
 from edgekd.data.own_data import OwnDataSpec
 from edgekd.data.paths import expand_data_path
 from edgekd.errors import DataError
@@ -76,8 +76,6 @@ class ImageFolderSpec(OwnDataSpec):
         """
         found, form = self._found(), self._format
         stream = self.streams(len(found.files) * int(np.prod(form.shape)))
-        if stream:
-            remembered(json_digest(["every image decodes", self.digest]), lambda: _try_all(found.files, form))
         return {
             name: Split(
                 _images(tuple(found.files[row] for row in rows), form, stream, f"decode {name}"),
@@ -111,17 +109,8 @@ def _images(files: tuple[DataFile, ...], form: ImageFormat, stream: bool, descri
     def encoded(row: int) -> Encoded:
         return Encoded(files[row].path, str(files[row].path))
 
-    return decode_images(encoded, len(files), form, stream=stream, description=description)
-
-
-def _try_all(files: tuple[DataFile, ...], form: ImageFormat) -> str:
-    """Decode every image once before any long work: a streamed set would show a damaged one hours later."""
-
-    def attempt(row: int) -> None:
-        form.decode(Encoded(files[row].path, str(files[row].path)))
-
-    for_each_row(attempt, len(files), description="look at every image")
-    return "all of them"
+    identity = content_digest(files)
+    return decode_images(encoded, len(files), form, stream=stream, identity=identity, description=description)
 
 
 def _scan(folder: Path) -> list[DataFile]:

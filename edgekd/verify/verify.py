@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.data.dataset import Labels, StreamedImages
+from edgekd.data.dataset import DataSpec, Labels, StreamedImages
 from edgekd.errors import DataError
 from edgekd.lower.marked import MARKED, PROBES
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
@@ -83,6 +83,25 @@ def verify(
             probes = np.load(path / PROBES, allow_pickle=False)
             feeds = {session.inputs[0].name: fitting(probes, session.fixed_batch)}
     return Verified(verify_feeds(built, feeds, marked=marked), top1, n)
+
+
+def sized_for(model: Path, data: DataSpec) -> DataSpec:
+    """Return ``data`` with images of the size that a model takes, where nobody said another one.
+
+    Args:
+        model: An ONNX file, or a folder of :func:`edgekd.export`.
+        data: A source that can resize has the fields height and width; others are returned as they are.
+    """
+    if not {"height", "width"} <= type(data).model_fields.keys() - data.model_fields_set:
+        return data
+    with OnnxRuntimeTarget().open(model / MODEL if model.is_dir() else model) as session:
+        shape = session.inputs[0].shape if session.inputs else ()
+    if len(shape) != 4:
+        return data
+    height, width, channels = shape[1:] if shape[3] in (1, 3) else (*shape[2:], shape[1])
+    color_order = "L" if channels == 1 else "RGB"
+    fields = {"height": height, "width": width, "color_order": color_order}
+    return data.model_copy(update=fields) if height and width else data
 
 
 def _only_input(session: Session, *, where: str) -> Sequence[TensorInfo]:

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekd.data.decode import Encoded, ImageFormat, decode_images, for_each_row
-from edgekd.errors import DataError
+from edgekd.data.decode import Encoded, ImageFormat, decode_images
 
 RGB = ImageFormat(8, 8, "RGB", "crop")
 RED = (250, 20, 10)
@@ -72,17 +71,7 @@ def test_every_row_is_decoded_once_in_its_place(tmp_path):
         30,
         form,
         stream=False,
+        identity="",
         description="x",
     )
     assert images[:, 0, 0, 0].tolist() == list(range(30))
-
-
-def test_first_error_counts_the_others():
-    def fail(row: int) -> None:
-        if row % 2:
-            raise DataError(f"row {row} is bad", where=f"row {row}", fix="mend it")
-
-    with pytest.raises(DataError) as error:
-        for_each_row(fail, 12, description="x")
-    assert error.value.what == "row 1 is bad (5 more: row 3, row 5, row 7, ...)"
-    assert error.value.fix == "mend it"

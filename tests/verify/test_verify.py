@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
+from edgekd.data.digits import DigitsSpec
+from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.errors import BuildError, DataError
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-from edgekd.verify.verify import RANDOM_PROBES, random_inputs, verify
+from edgekd.verify.verify import RANDOM_PROBES, random_inputs, sized_for, verify
 
 
 def test_verify_checks_a_folder_layer_by_layer(residual):
@@ -131,3 +133,13 @@ def test_verify_looks_into_a_detector_with_several_inputs_and_outputs(onnx_model
     assert found.oracle.mismatches == 0
     with pytest.raises(DataError, match="images cannot be scored"):
         verify(tmp_path / "detector.onnx", np.zeros((2, 8, 8, 3), np.uint8))
+
+
+def test_data_without_a_size_get_that_of_the_model(foreign, residual, tmp_path):
+    photos = ImageFolderSpec(path=str(tmp_path))
+    for model, height, width in ((foreign, 8, 8), (residual.model, 10, 10), (residual.folder, 10, 10)):
+        sized = sized_for(model, photos)
+        assert (sized.height, sized.width, sized.color_order) == (height, width, "RGB")
+    chosen = ImageFolderSpec(path=str(tmp_path), height=12, width=9)
+    assert sized_for(foreign, chosen) is chosen
+    assert sized_for(foreign, DigitsSpec()) == DigitsSpec()
