@@ -1,5 +1,6 @@
 """The pipeline is a function: from a spec to a report, top to bottom."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import yaml
 from edgekd.core.machine import machine
 from edgekd.core.plan import Planner
 from edgekd.core.store import Runner, Store
+from edgekd.data.dataset import SPLITS
 from edgekd.distill.distill_student import DistilledStudent, distill_student
 from edgekd.distill.quantize_student import PtqStudent, quantize_student
 from edgekd.export.export_marked import export_marked
@@ -144,6 +146,8 @@ def _fail_early(spec: Pipeline, store: Store) -> None:
     plan = Planner(store)
     build(spec, plan)
     if not all(record.cached for record in plan.records):
+        for name in SPLITS:
+            spec.task.check_labels(spec.data.split(name).labels)
         spec.quantize.calibration.images(spec.data)
         _build_student(spec)
 
@@ -186,7 +190,8 @@ def engine_metadata(spec: Pipeline) -> dict[str, str]:
         "input": f"uint8 (batch, {info.height}, {info.width}, {info.channels}), raw pixels",
         "color_order": info.color_order,
         "resize": info.resize,
-        "class_names": ", ".join(info.class_names),
+        "class_names": json.dumps(info.class_names, ensure_ascii=False),
+        "task": spec.task.kind,
         "pipeline": spec.name,
         "spec_digest": spec.digest,
     }

@@ -8,12 +8,11 @@ from edgekd.core.machine import machine
 from edgekd.core.profile import PROFILES
 from edgekd.core.store import StageRecord
 from edgekd.distill.quantize_student import PtqStudent, PtqTrial
-from edgekd.export.float_network import FloatNetwork, FloatStudent
+from edgekd.export.float_network import FloatStudent
 from edgekd.lower.marked import MarkedOnnx
 from edgekd.report import measured, schema
 from edgekd.runtimes.stages import Engine, TargetOnnx
 from edgekd.spec import Pipeline, Target
-from edgekd.tasks.classification import TaskSpec
 from edgekd.teacher.export_teacher import Teacher
 from edgekd.train.checkpoint import EpochRecord
 from edgekd.verify.verify_engine import Verdict
@@ -64,7 +63,7 @@ def build_report(results: Results) -> schema.Report:
             test_n=len(data.split("test")),
             classes=len(data.info().class_names),
         ),
-        teacher=_teacher(teacher, spec.task) if teacher else None,
+        teacher=_teacher(teacher) if teacher else None,
         student=_student(results, history),
         targets=tuple(_target(spec, target) for target in results.targets),
         gates=(),
@@ -72,34 +71,28 @@ def build_report(results: Results) -> schema.Report:
     )
 
 
-def _float_metric(network: FloatNetwork, task: TaskSpec) -> schema.Metric:
-    facts = network.facts()
-    return measured.metric(task, facts.correct, facts.n)
-
-
-def _teacher(teacher: Teacher, task: TaskSpec) -> schema.TeacherReport:
+def _teacher(teacher: Teacher) -> schema.TeacherReport:
     facts = teacher.facts()
     return schema.TeacherReport(
         name=facts.name,
         params=facts.params,
         macs=facts.macs,
         size_bytes=teacher.onnx_path.stat().st_size,
-        metric=_float_metric(teacher, task),
+        metric=facts.metric,
     )
 
 
 def _student(results: Results, history: list[EpochRecord]) -> schema.StudentReport:
     spec, facts = results.spec, results.float_student.facts()
     quantize, test = spec.quantize, spec.data.split("test")
-    correct = int(spec.task.correct(results.marked.test_logits(), test.labels).sum())
     fallbacks = results.targets[0].verdict.faithfulness.coverage.fallbacks
     return schema.StudentReport(
         name=facts.name,
         params=facts.params,
         macs=facts.macs,
         size_bytes_float=results.float_student.onnx_path.stat().st_size,
-        metric_float=_float_metric(results.float_student, spec.task),
-        metric_fake_quant=measured.metric(spec.task, correct, len(test)),
+        metric_float=facts.metric,
+        metric_fake_quant=spec.task.score(results.marked.test_logits(), test.labels),
         method=spec.distill.kind,
         bits=schema.Bits(
             weights=quantize.weights.bits,
@@ -111,25 +104,20 @@ def _student(results: Results, history: list[EpochRecord]) -> schema.StudentRepo
         float_layers=tuple(schema.FloatLayer(name=item.node, reason=item.reason) for item in fallbacks),
         ptq=schema.Ptq(
             selected=results.ptq.selected,
-            methods=tuple(_ptq_method(trial, spec.task) for trial in results.ptq.trials()),
+            methods=tuple(_ptq_method(trial) for trial in results.ptq.trials()),
         ),
         history=tuple(schema.EpochRecord(**asdict(record)) for record in history),
     )
 
 
-def _ptq_method(trial: PtqTrial, task: TaskSpec) -> schema.PtqMethod:
-    return schema.PtqMethod(
-        method=trial.method,
-        metric_fake_quant=measured.metric(task, trial.correct, trial.n),
-        logit_mse=trial.logit_mse,
-    )
+def _ptq_method(trial: PtqTrial) -> schema.PtqMethod:
+    return schema.PtqMethod(method=trial.method, metric_fake_quant=trial.metric, logit_mse=trial.logit_mse)
 
 
 def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
     verdict, target = results.verdict, results.target
     engine = verdict.latency["engine"]
     profile = PROFILES[spec.quantize.profile]
-    ptq = verdict.ptq_score
     return schema.TargetReport(
         kind=target.kind,
         profile=profile.name,
@@ -140,12 +128,12 @@ def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
         payload_bytes=results.lowered.payload_bytes,
         float_weight_bytes=verdict.float_weight_bytes,
         download_bytes=verdict.download_bytes,
-        metric=measured.metric(spec.task, verdict.score.correct, verdict.score.n),
+        metric=verdict.metric,
         agreement_top1=verdict.agreement_top1,
         fidelity=measured.fidelity(verdict.faithfulness),
         coverage=measured.coverage(verdict.faithfulness),
         latency_ms=measured.latency(engine, target.threads),
-        ptq_metric=None if ptq is None else measured.metric(spec.task, ptq.correct, ptq.n),
+        ptq_metric=verdict.ptq_metric,
         baselines=tuple(
             measured.baseline(name, engine, samples, verdict.size_bytes[name], spec.seed)
             for name, samples in verdict.latency.items()

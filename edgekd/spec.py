@@ -9,9 +9,13 @@ from edgekd.core.spec_base import Spec
 from edgekd.core.spec_file import load_spec
 from edgekd.core.union import BY_KIND, members_by_kind
 from edgekd.core.user_code import UserFunction
+from edgekd.data.arrays import ArraysSpec
 from edgekd.data.dataset import DataSpec
 from edgekd.data.digits import DigitsSpec
+from edgekd.data.hub import HubSpec
+from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.data.parquet import ParquetSpec
+from edgekd.data.python import PythonDataSpec
 from edgekd.device.local import LocalDevice
 from edgekd.distill.hinton import HintonSpec
 from edgekd.distill.none import NoneSpec
@@ -22,6 +26,7 @@ from edgekd.quant.student import QuantizeSpec
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.search.search_student import FixedStudentSpec
 from edgekd.tasks.classification import ClassificationSpec
+from edgekd.tasks.python import PythonTaskSpec
 from edgekd.teacher.export_teacher import TeacherSpec
 from edgekd.teacher.onnx_teacher import OnnxTeacherSpec
 from edgekd.train.options import TrainSpec
@@ -33,7 +38,7 @@ from edgekd.zoo.resnet_cifar import ResNetCifarSpec
 from edgekd.zoo.timm_network import TimmSpec
 from edgekd.zoo.torchvision_network import TorchvisionSpec
 
-Data = Annotated[DigitsSpec | ParquetSpec, BY_KIND]
+Data = Annotated[DigitsSpec | ParquetSpec | ImageFolderSpec | ArraysSpec | PythonDataSpec | HubSpec, BY_KIND]
 Network = Annotated[
     MobileNetV2Spec
     | ResNetCifarSpec
@@ -47,7 +52,7 @@ Network = Annotated[
 TeacherNetwork = Annotated[Network | OnnxTeacherSpec, BY_KIND]
 Quantizer = Annotated[LsqSpec | CalibratedSpec, BY_KIND]
 Distill = Annotated[NoneSpec | HintonSpec, BY_KIND]
-Task = ClassificationSpec
+Task = Annotated[ClassificationSpec | PythonTaskSpec, BY_KIND]
 Device = LocalDevice
 
 
@@ -124,10 +129,16 @@ class Pipeline(Spec):
     distill: Distill
     targets: tuple[Target, ...] = Field(default=(OnnxRuntime(),), min_length=1, validate_default=True)
 
+    @field_validator("task", mode="before")
+    @classmethod
+    def _classification_by_default(cls, task: Any) -> Any:
+        return {"kind": "classification", **task} if isinstance(task, dict) else task
+
     @field_validator("distill")
     @classmethod
     def _has_its_teacher(cls, distill: Distill, info: ValidationInfo) -> Distill:
-        if "teacher" in info.data and info.data["teacher"] is None and distill.needs_teacher(Task()):
+        known = {"teacher", "task"} <= info.data.keys()  # neither is a mistake itself
+        if known and info.data["teacher"] is None and distill.needs_teacher(info.data["task"]):
             msg = f"distill.kind {distill.kind!r} needs a teacher: add a teacher section"
             raise ValueError(msg)
         return distill

@@ -19,7 +19,13 @@ NUMPY_HALVES = (
     "data.parquet",
     "data.manifest",
     "data.paths",
+    "data.decode",
+    "data.image_folder",
+    "data.arrays",
+    "data.python",
+    "data.hub",
     "tasks.classification",
+    "tasks.python",
 )
 
 

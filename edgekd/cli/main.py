@@ -40,6 +40,8 @@ ModelFile = Annotated[
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the file.")
 ]
+Mean = Annotated[str, typer.Option(help="Mean that the weights were trained with, as 0.485,0.456,0.406.")]
+Std = Annotated[str, typer.Option(help="Deviation that they were trained with, as 0.229,0.224,0.225.")]
 Threads = Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of one inference.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 StoreRoot = Annotated[
@@ -131,6 +133,63 @@ def compress(
         raise typer.Exit(NOT_FAITHFUL)
 
 
+@app.command(epilog="Example: edgekd init --from mobilenet_v2 --data photos --run")
+def init(
+    network: Annotated[str, typer.Option("--from", metavar="KIND[:NAME]", help="The network to compress.")],
+    data: Annotated[
+        str, typer.Option(help="A folder of class folders or of numpy files, an .npz file, or KIND:PATH.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="The file to write; default NAME.yaml.")] = None,
+    weights: Annotated[str, typer.Option(help="Trained weights of the network, .safetensors.")] = "",
+    mean: Mean = "",
+    std: Std = "",
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+    run: Annotated[bool, typer.Option("--run", help="Run it at once: a first report in minutes.")] = False,
+    store: StoreRoot = None,
+    runs: RunsFolder = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Write a first pipeline file from a network's name and a look at your data."""
+    from edgekd.core.atomic import write_text
+    from edgekd.spec import load_pipeline
+    from edgekd.starter import network_from_text, starter_file
+
+    if out is not None:
+        _check_new(out, force=force)
+    given = None
+    if weights:
+        given = {"path": str(Path(weights).absolute()), "mean": _fractions(mean), "std": _fractions(std)}
+    command = shlex.join(["edgekd", *sys.argv[1:]])
+    name, text, said = starter_file(network_from_text(network), data, weights=given, command=command)
+    path = out or Path(f"{name}.yaml")
+    _check_new(path, force=force)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text)
+    load_pipeline(path)
+    if run:
+        typer.echo(f"{path}: {said}", err=True)
+        compress(path, store=store, runs=runs, as_json=as_json)
+    elif as_json:
+        _print_json({"path": str(path), "name": name, "summary": said})
+    else:
+        typer.echo(f"{path}: {said}\nNext: edgekd compress {shlex.quote(str(path))}")
+
+
+def _check_new(path: Path, *, force: bool) -> None:
+    if path.exists() and not force:
+        what = f"{path} exists already"
+        raise SpecError(what, where="edgekd init", fix="choose another file with --out, or add --force")
+
+
+def _fractions(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as e:
+        what = f"{text!r} is not a list of numbers"
+        fix = "write one fraction of 255 per channel: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
+        raise SpecError(what, where="--mean, --std", fix=fix) from e
+
+
 @app.command(epilog="Example: edgekd check pipelines/mobilenet_int8.yaml")
 def check(
     spec: SpecFile,
@@ -170,6 +229,8 @@ def verify(
     data: Annotated[
         str, typer.Option(help="KIND, KIND:PATH or a pipeline file whose data section counts.")
     ] = "",
+    mean: Mean = "",
+    std: Std = "",
     threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -180,10 +241,17 @@ def verify(
     test = None
     if data:
         from edgekd.spec import data_from_text
+        from edgekd.verify.verify import sized_for
 
-        test = data_from_text(data).split("test")
+        test = sized_for(model, data_from_text(data)).split("test")
     images_and_labels = (test.images, test.labels) if test else (None, None)
-    found = prove(model, *images_and_labels, target=OnnxRuntimeTarget(threads=threads))
+    found = prove(
+        model,
+        *images_and_labels,
+        mean=_fractions(mean) if mean else (),
+        std=_fractions(std) if std else (),
+        target=OnnxRuntimeTarget(threads=threads),
+    )
     _show_faithfulness(model, found.faithfulness, as_json=as_json, extra={"top1": found.top1, "n": found.n})
 
 

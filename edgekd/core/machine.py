@@ -62,7 +62,7 @@ def machine() -> Machine:
     board = _read_text(Path("/proc/device-tree/model")).strip("\0\n ")
     return Machine(
         cpu=" / ".join(filter(None, (board, cpu))) or platform.processor() or platform.machine(),
-        cores=_usable_cores(),
+        cores=usable_cores(),
         isa=isa,
         os=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
@@ -108,10 +108,18 @@ def _read_text(path: Path) -> str:
         return ""
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Return how many logical cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """Return the memory of this machine, or of the container that this process is confined to."""
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _read_text(Path("/sys/fs/cgroup/memory.max")).strip()
+    return min(installed, int(limit)) if limit.isdecimal() else installed
 
 
 def _installed_versions(packages: tuple[str, ...]) -> dict[str, str]:

@@ -2,14 +2,21 @@
 
 import hashlib
 import json
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Spec(BaseModel):
-    """A frozen piece of a pipeline file. Unknown keys are errors; nobody repairs a spec."""
+    """A frozen piece of a pipeline file. Unknown keys are errors; nobody repairs a spec.
+
+    Attributes:
+        text_field: The field that is meant behind the colon of a plug-in's text form; empty if there is none.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    text_field: ClassVar[str] = ""
 
     @classmethod
     def from_text(cls, text: str) -> dict[str, str]:
@@ -18,6 +25,8 @@ class Spec(BaseModel):
         Raises:
             ValueError: If this kind has no field that a text could fill, or the text does not fit.
         """
+        if cls.text_field:
+            return {cls.text_field: text}
         msg = f"nothing can stand behind its kind, but {text!r} does: write it as {{kind: ..., key: value}}"
         raise ValueError(msg)
 

@@ -5,7 +5,6 @@ form, ``timm:resnet18``: a kind, and behind the colon what that kind's `Spec.fro
 """
 
 import re
-from collections.abc import Callable
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import Field, GetCoreSchemaHandler
@@ -37,7 +36,7 @@ class _ByKind:
         schema = handler.generate_schema(Annotated[options, Field(discriminator="kind")])
         text = core_schema.str_schema(pattern=f"^({'|'.join(map(re.escape, members))})(:.*)?$")
         return core_schema.no_info_before_validator_function(
-            _fields_from_text(members),
+            lambda value: fields_from_text(union, value) if isinstance(value, str) else value,
             schema,
             json_schema_input_schema=core_schema.union_schema([text, schema]),
         )
@@ -46,12 +45,12 @@ class _ByKind:
 BY_KIND = _ByKind()
 
 
-def _fields_from_text(members: dict[str, type[Spec]]) -> Callable[[Any], Any]:
-    def fields(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        kind, colon, text = value.partition(":")
-        given = members[kind].from_text(text) if colon and kind in members else {}
-        return {"kind": kind, **given}
+def fields_from_text(union: Any, text: str) -> dict[str, Any]:
+    """Return the fields of the plug-in that ``KIND`` or ``KIND:REST`` stands for.
 
-    return fields
+    Raises:
+        ValueError: If ``REST`` is not what the kind takes. A kind that is not known is left to validation.
+    """
+    kind, colon, rest = text.partition(":")
+    members = members_by_kind(union)
+    return {"kind": kind, **(members[kind].from_text(rest) if colon and kind in members else {})}

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from edgekd.core.spec_base import Spec
+from edgekd.core.user_code import UserFunction
 from edgekd.errors import DataError
 
 GREY = 128
@@ -23,11 +24,14 @@ class AugmentSpec(Spec):
         flip: Mirror half of the images left to right.
         erase_pixels: Side of the square that is erased from every image. A teacher that knows its training
             images by heart says more about such ones.
+        code: A function of yours, called last: ``augment(images, generator)`` returns uint8 images of that
+            shape; all its randomness has to come from the torch generator.
     """
 
     shift_pixels: int = Field(default=0, ge=0)
     flip: bool = False
     erase_pixels: int = Field(default=0, ge=0)
+    code: UserFunction | None = None
 
     def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return a batch with each image shifted, mirrored and erased on its own.
@@ -40,7 +44,7 @@ class AugmentSpec(Spec):
             Same shape and dtype.
 
         Raises:
-            DataError: If the shift is not smaller than the image.
+            DataError: If the shift is not smaller than the image, or ``code`` returns something else.
         """
         n, height, width, channels = images.shape
         if self.shift_pixels >= min(height, width):
@@ -59,6 +63,18 @@ class AugmentSpec(Spec):
                 self._erased(n, height, generator)[:, :, None] & self._erased(n, width, generator)[:, None]
             )
             varied.masked_fill_(square[..., None], GREY)
+        return varied if self.code is None else self._by_code(self.code, varied, generator)
+
+    def _by_code(self, code: UserFunction, images: Tensor, generator: torch.Generator) -> Tensor:
+        varied = code.call(images=images, generator=generator)
+        if not isinstance(varied, Tensor) or (varied.shape, varied.dtype) != (images.shape, torch.uint8):
+            found = (
+                f"{varied.dtype} {tuple(varied.shape)}"
+                if isinstance(varied, Tensor)
+                else type(varied).__name__
+            )
+            what = f"{code.function} returns {found}, not torch.uint8 {tuple(images.shape)}"
+            raise DataError(what, where=code.file, fix="return images like those that came in")
         return varied
 
     def _erased(self, n: int, size: int, generator: torch.Generator) -> Tensor:

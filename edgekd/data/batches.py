@@ -1,6 +1,7 @@
 """Batches for training: order and augmentation are a function of (seed, epoch) and of nothing else."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def epoch_batches(
         drop_last: Leave out the last batch if it is not full.
 
     Yields:
-        Images, uint8 (n, height, width, channels), and labels, int64 (n,), on the CPU.
+        Images, uint8 (n, height, width, channels), and labels, (n,) or (n, outputs), on the CPU.
 
     Raises:
         DataError: If there is not one batch.
@@ -53,7 +54,16 @@ def epoch_batches(
     epoch_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     generator = torch.Generator().manual_seed(epoch_seed)
     order = torch.randperm(len(split), generator=generator).numpy()
-    for batch in range(batches_per_epoch(len(split), batch_size=batch_size, drop_last=drop_last)):
+    batches = batches_per_epoch(len(split), batch_size=batch_size, drop_last=drop_last)
+
+    def read(batch: int) -> tuple[Tensor, Tensor]:
         rows = order[batch * batch_size : (batch + 1) * batch_size]
-        images = torch.from_numpy(split.images[rows])
-        yield augment.augment(images, generator), torch.from_numpy(split.labels[rows])
+        return torch.from_numpy(split.images[rows]), torch.from_numpy(split.labels[rows])
+
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as reader:
+        pending = reader.submit(read, 0)
+        for batch in range(batches):
+            images, labels = pending.result()
+            if batch + 1 < batches:
+                pending = reader.submit(read, batch + 1)  # while this one is trained on
+            yield augment.augment(images, generator), labels

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from edgekd.core.optional import require
 from edgekd.data.dataset import DataInfo, DataSpec, Split, SplitName
+from edgekd.data.own_data import held_out_rows
 
 TEST_FRACTION = 0.25
 VALIDATION_FRACTION = 0.1  # of the rows that are not test
@@ -50,22 +51,11 @@ def _digits(image_size: int) -> dict[SplitName, Split]:
     codes = np.rint(digits.images * 255 / 16).astype(np.uint8)
     images = np.stack([_upsample(image, image_size) for image in codes])[..., np.newaxis]
     everything = Split(images, digits.target.astype(np.int64))
-    rows = _stratified_rows(everything.labels)
+    rows = held_out_rows(
+        everything.labels, test_fraction=TEST_FRACTION, validation_fraction=VALIDATION_FRACTION
+    )
     return {name: everything.take(chosen) for name, chosen in rows.items()}
 
 
 def _upsample(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
-
-
-def _stratified_rows(labels: NDArray[np.int64]) -> dict[SplitName, NDArray[np.intp]]:
-    generator = np.random.default_rng(0)
-    parts: dict[SplitName, list[NDArray[np.intp]]] = {"train": [], "validation": [], "test": []}
-    for label in np.unique(labels):
-        rows = generator.permutation(np.flatnonzero(labels == label))
-        tests = round(TEST_FRACTION * len(rows))
-        validations = round(VALIDATION_FRACTION * (len(rows) - tests))
-        parts["test"].append(rows[:tests])
-        parts["validation"].append(rows[tests : tests + validations])
-        parts["train"].append(rows[tests + validations :])
-    return {name: np.sort(np.concatenate(chosen)) for name, chosen in parts.items()}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from edgekd.core.spec_base import Spec, json_digest
-from edgekd.data.dataset import DataSpec
+from edgekd.data.dataset import DataSpec, Images, Labels
 from edgekd.errors import DataError
 
 
@@ -118,7 +118,7 @@ def read_manifest(path: Path) -> CalibrationManifest:
     return manifest
 
 
-def _choose_balanced(labels: NDArray[np.int64], samples: int, seed: int) -> NDArray[np.intp]:
+def _choose_balanced(labels: Labels, samples: int, seed: int) -> NDArray[np.intp]:
     """Return rows, ascending: the first of every class in shuffled order, then the second of every class."""
     order = np.random.default_rng(seed).permutation(len(labels))
     rank = np.empty(len(labels), np.intp)
@@ -128,7 +128,7 @@ def _choose_balanced(labels: NDArray[np.int64], samples: int, seed: int) -> NDAr
     return np.sort(order[np.argsort(rank, kind="stable")[:samples]])
 
 
-def _image_shape(images: NDArray[np.uint8]) -> tuple[int, int, int]:
+def _image_shape(images: Images) -> tuple[int, int, int]:
     _, height, width, channels = images.shape
     return height, width, channels
 

@@ -37,16 +37,13 @@ class ParquetSpec(DataSpec):
         fetch: Command that fetches the data, shown when the folder is missing.
     """
 
+    text_field = "path"
+
     kind: Literal["parquet"] = "parquet"
     path: str
     color_order: ColorOrder = "RGB"
     validation_samples: int = Field(default=0, ge=0)
     fetch: str = ""
-
-    @classmethod
-    def from_text(cls, text: str) -> dict[str, str]:
-        """Return the fields that ``PATH`` stands for."""
-        return {"path": text}
 
     @property
     def digest(self) -> str:

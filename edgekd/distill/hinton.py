@@ -19,7 +19,8 @@ from torch import Tensor
 
 from edgekd.core.schedule import Schedule
 from edgekd.distill.method import DistillMethod
-from edgekd.tasks.classification import TaskSpec
+from edgekd.errors import SpecError
+from edgekd.tasks.classification import ClassificationSpec, TaskSpec
 from edgekd.tasks.loss import task_loss
 from edgekd.train.phase import KdLoss, Phase
 
@@ -70,6 +71,13 @@ class HintonSpec(DistillMethod):
     schedule: Schedule
 
     def phases(self, task: TaskSpec) -> tuple[Phase, ...]:
-        """Return the one phase."""
+        """Return the one phase.
+
+        Raises:
+            SpecError: If the task has no classes whose probabilities could be softened.
+        """
+        if not isinstance(task, ClassificationSpec):
+            what = f"hinton softens the probabilities of classes, which task {task.kind!r} does not have"
+            raise SpecError(what, where="distill.kind", fix="use distill: {kind: none}")
         loss = HintonLoss(task, temperature=self.temperature, alpha=self.alpha)
         return (Phase("distil", self.schedule, loss),)

@@ -1,6 +1,5 @@
 """The stage ``quantize_student``: post-training quantization, each report's baseline and training's start."""
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,33 +8,32 @@ import torch
 from edgekd.core.artifact import stage
 from edgekd.core.atomic import write_json
 from edgekd.core.progress import progress
+from edgekd.core.spec_base import Spec
 from edgekd.data.dataset import DataSpec, Split
 from edgekd.export.float_network import FloatStudent
 from edgekd.quant.calibrate import CalibrationMethod, calibrate
 from edgekd.quant.prepare import prepare
 from edgekd.quant.student import QuantizeSpec, QuantStudent, save_student
 from edgekd.tasks.classification import TaskSpec
+from edgekd.tasks.metric import Metric
 from edgekd.train.evaluate import predict
 from edgekd.zoo.student import StudentArch, StudentSpec, student_network
 
 CALIBRATION_BATCH = 64
 
 
-@dataclass(frozen=True)
-class PtqTrial:
+class PtqTrial(Spec):
     """One calibration method.
 
     Attributes:
         method: minmax, percentile or mse.
         logit_mse: Mean squared difference of its logits from the float student's on the calibration images.
-        correct: Right answers of the fake-quantized student on the test split; reported, never decided on.
-        n: Samples of the test split.
+        metric: Of the fake-quantized student on the test split; reported, never decided on.
     """
 
     method: CalibrationMethod
     logit_mse: float
-    correct: int
-    n: int
+    metric: Metric
 
 
 class PtqStudent(QuantStudent):
@@ -48,10 +46,10 @@ class PtqStudent(QuantStudent):
 
     def trials(self) -> list[PtqTrial]:
         """Return every method that was tried."""
-        return [PtqTrial(**trial) for trial in self.read_json("trials.json")]
+        return [PtqTrial.model_validate(trial) for trial in self.read_json("trials.json")]
 
 
-@stage(PtqStudent, version=2)
+@stage(PtqStudent, version=3)
 def quantize_student(
     folder: Path,
     float_student: FloatStudent,
@@ -74,9 +72,9 @@ def quantize_student(
             prepared = prepare(network, images[:2], quantize.profile, scheme=quantize.scheme)
             calibrate(prepared, batches, method)
             logit_mse = float(np.mean((predict(prepared, seen) - float_logits) ** 2))
-            correct = int(np.sum(task.correct(predict(prepared, test), test.labels)))
+            metric = task.score(predict(prepared, test), test.labels)
             if all(logit_mse < trial.logit_mse for trial in trials):
                 save_student(folder, prepared)
-            trials.append(PtqTrial(method, logit_mse, correct, len(test)))
+            trials.append(PtqTrial(method=method, logit_mse=logit_mse, metric=metric))
             advance(method=method)
-    write_json(folder / "trials.json", [asdict(trial) for trial in trials])
+    write_json(folder / "trials.json", [trial.model_dump(mode="json") for trial in trials])

@@ -1,18 +1,19 @@
 """A float network as an artifact: weights, float ONNX for the latency baseline, and its facts."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from edgekd.core.artifact import Artifact
 from edgekd.core.atomic import write_json
+from edgekd.core.spec_base import Spec
 from edgekd.data.dataset import DataSpec
 from edgekd.export.onnx_file import export_onnx
 from edgekd.tasks.classification import TaskSpec
+from edgekd.tasks.metric import Metric
 from edgekd.train.checkpoint import EpochRecord
 from edgekd.train.evaluate import predict
 from edgekd.zoo.cost import count_macs, count_params
@@ -21,23 +22,20 @@ from edgekd.zoo.pixels import ImageNetwork
 WEIGHTS, ONNX, FACTS, HISTORY = "weights.safetensors", "model.onnx", "facts.json", "history.json"
 
 
-@dataclass(frozen=True)
-class NetworkFacts:
+class NetworkFacts(Spec):
     """What a report says of a float network.
 
     Attributes:
         name: Its architecture.
         params: Number of weights.
         macs: Multiply-accumulates of one inference.
-        correct: Right answers on the test split.
-        n: Samples of the test split.
+        metric: On the test split.
     """
 
     name: str
     params: int
     macs: int
-    correct: int
-    n: int
+    metric: Metric
 
 
 class FloatNetwork(Artifact):
@@ -50,7 +48,7 @@ class FloatNetwork(Artifact):
 
     def facts(self) -> NetworkFacts:
         """Return what the report says of it."""
-        return NetworkFacts(**self.read_json(FACTS))
+        return NetworkFacts.model_validate(self.read_json(FACTS))
 
     def history(self) -> list[EpochRecord]:
         """Return one record per epoch of its training."""
@@ -81,8 +79,8 @@ def write_float_network(
     info, test = data.info(), data.split("test")
     save_file({key: value.contiguous() for key, value in network.state_dict().items()}, folder / WEIGHTS)
     export_onnx(network, torch.tensor(test.images[:2]), folder / ONNX)
-    correct = int(np.sum(task.correct(predict(network, test), test.labels)))
     macs = count_macs(network.body, channels=info.channels, height=info.height, width=info.width)
-    facts = NetworkFacts(name, count_params(network.body), macs, correct, len(test))
-    write_json(folder / FACTS, asdict(facts))
+    metric = task.score(predict(network, test), test.labels)
+    facts = NetworkFacts(name=name, params=count_params(network.body), macs=macs, metric=metric)
+    write_json(folder / FACTS, facts.model_dump(mode="json"))
     write_json(folder / HISTORY, [asdict(record) for record in history])

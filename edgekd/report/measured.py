@@ -1,15 +1,8 @@
 """From measurements to the words of report.json."""
 
-from edgekd.core.statistics import wilson_interval
 from edgekd.device.latency import LatencySamples, speedup
 from edgekd.report import schema
-from edgekd.tasks.classification import TaskSpec
 from edgekd.verify.verify_engine import Faithfulness
-
-
-def metric(task: TaskSpec, correct: int, n: int) -> schema.Metric:
-    """Return a metric with its Wilson interval."""
-    return schema.Metric(name=task.metric_name, value=correct / n, ci95=wilson_interval(correct, n), n=n)
 
 
 def fidelity(found: Faithfulness) -> schema.Fidelity:

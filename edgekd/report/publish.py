@@ -8,12 +8,14 @@ from edgekd.core.atomic import write_bytes, write_text
 from edgekd.errors import StoreError
 from edgekd.report.html import render_html
 from edgekd.report.schema import Report
+from edgekd.report.templates import render
 
 
 def publish(report: Report, *, engines: Mapping[str, Path], spec_yaml: str, folder: Path) -> None:
     """Write the run's folder; each file appears whole or not at all.
 
-    It holds the engines, ``report.json``, ``report.html``, ``history.jsonl`` and ``spec.resolved.yaml``.
+    It holds the engines, ``infer.py`` (how to run the first of them without edgekd), ``report.json``,
+    ``report.html``, ``history.jsonl`` and ``spec.resolved.yaml``.
 
     Args:
         report: What the run claims.
@@ -28,6 +30,7 @@ def publish(report: Report, *, engines: Mapping[str, Path], spec_yaml: str, fold
         folder.mkdir(parents=True, exist_ok=True)
         for name, path in engines.items():
             write_bytes(folder / name, path.read_bytes())
+        write_text(folder / "infer.py", render("infer.py.jinja", engine=next(iter(engines))))
         records = (json.dumps(record.model_dump()) for record in report.student.history)
         write_text(folder / "history.jsonl", "".join(f"{line}\n" for line in records))
         write_text(folder / "spec.resolved.yaml", spec_yaml)

@@ -13,24 +13,9 @@ from edgekd.core.machine import Machine
 from edgekd.core.spec_base import Spec
 from edgekd.device.latency import Speedup
 from edgekd.errors import StoreError
+from edgekd.tasks.metric import Metric
 
 SCHEMA_VERSION: Final = 1
-
-
-class Metric(Spec):
-    """A number that says how right a model is.
-
-    Attributes:
-        name: Metric of the task, such as ``top1``.
-        value: Its value; fractions are 0..1.
-        ci95: 95 % interval of ``value``.
-        n: Samples that it was computed on.
-    """
-
-    name: str
-    value: float
-    ci95: tuple[float, float]
-    n: int
 
 
 class DataReport(Spec):
@@ -266,7 +251,8 @@ class TargetReport(Spec):
         float_weight_bytes: Bytes of the float student's weights, for comparison.
         download_bytes: Size of the file when compressed for download.
         metric: Engine on the test split.
-        agreement_top1: Fraction of test samples on which engine and fake-quantized student agree.
+        agreement_top1: Fraction of test samples on which engine and fake-quantized student agree; null where
+            the task knows no such thing.
         fidelity: Engine against what was trained.
         coverage: Integer and float nodes.
         latency_ms: Of the engine.
@@ -285,7 +271,7 @@ class TargetReport(Spec):
     float_weight_bytes: int
     download_bytes: int
     metric: Metric
-    agreement_top1: float
+    agreement_top1: float | None
     fidelity: Fidelity
     coverage: Coverage
     latency_ms: Latency

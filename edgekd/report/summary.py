@@ -87,11 +87,11 @@ def _bits_line(report: Report) -> str:
 
 
 def _fidelity_line(target: TargetReport) -> str:
-    found = target.fidelity
+    found, agreement = target.fidelity, target.agreement_top1
     return (
         f"Fidelity: oracle {found.oracle_mismatches} of {count(found.oracle_values)} values differ; layers "
-        f"{percent(found.layer_off_by_one, digits=2)} off by one, {found.layer_off_by_more} by more; "
-        f"agreement {percent(target.agreement_top1)}"
+        f"{percent(found.layer_off_by_one, digits=2)} off by one, {found.layer_off_by_more} by more"
+        + ("" if agreement is None else f"; agreement {percent(agreement)}")
     )
 
 

@@ -107,12 +107,13 @@ def _speed(speedup: Speedup, reference: str, teacher: Speedup | None) -> Finding
 
 def _accurate(report: Report, target: TargetReport) -> Finding:
     metric, reference = target.metric, report.student.metric_float
-    within = metric.value >= reference.value or metric.ci95[1] >= reference.value
     text = (
         f"{metric.name} {metric_value(metric)} ({metric_interval(metric)}) "
-        f"against {metric_value(reference)} float; {percent(target.agreement_top1)} of answers as in training"
+        f"against {metric_value(reference)} float"
     )
-    return Finding("Accurate", "good" if within else "warn", metric_value(metric), text)
+    if target.agreement_top1 is not None:
+        text += f"; {percent(target.agreement_top1)} of answers as in training"
+    return Finding("Accurate", "good" if metric.reaches(reference) else "warn", metric_value(metric), text)
 
 
 def _small(report: Report, target: TargetReport) -> Finding:

@@ -1,7 +1,7 @@
 """Numbers as people read them."""
 
 from edgekd.device.latency import Speedup
-from edgekd.report.schema import Metric
+from edgekd.tasks.metric import Metric
 
 FRACTIONS = frozenset(
     {"accuracy", "auc", "auroc", "balanced_accuracy", "f1", "macro_f1", "map", "miou", "top1", "top5"}

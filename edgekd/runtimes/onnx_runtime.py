@@ -12,6 +12,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edgekd.errors import BuildError
+from edgekd.runtimes.external_data import check_external_data
 from edgekd.runtimes.session import Session, TensorInfo, Tensors
 
 _FATAL_ONLY = 4
@@ -85,8 +86,11 @@ def open_session(
         optimized_path: Where to write the graph that runs.
 
     Raises:
-        BuildError: If ONNX Runtime refuses the model; its own words are kept.
+        BuildError: If the model keeps weights outside of its folder, or ONNX Runtime refuses it; its own
+            words are kept.
     """
+    if isinstance(model, Path):
+        check_external_data(model)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -107,6 +111,8 @@ def open_session(
 
 def optimized_graph(model: Path | bytes, *, threads: int = 1) -> onnx.ModelProto:
     """Return the graph that ONNX Runtime runs after its optimisations on this machine."""
+    if isinstance(model, Path) and check_external_data(model):
+        model = onnx.load(model).SerializeToString()  # what is saved must not refer to files beside the model
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
         path = Path(folder) / "optimized.onnx"
         open_session(model, threads=threads, optimized_path=path)

@@ -8,6 +8,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.data.dataset import StreamedImages
+
 Tensors = Mapping[str, NDArray[Any]]
 
 DEFAULT_BATCH = 64
@@ -63,7 +65,7 @@ class Session(ABC):
         shape = self.inputs[0].shape
         return shape[0] if shape else None
 
-    def predict(self, images: NDArray[Any]) -> NDArray[np.float32]:
+    def predict(self, images: NDArray[Any] | StreamedImages) -> NDArray[np.float32]:
         """Return the first output for every image, batch by batch.
 
         Args:
@@ -81,6 +83,8 @@ class Session(ABC):
         return np.concatenate(chunks)
 
 
-def fitting(images: NDArray[Any], batch: int | None) -> NDArray[Any]:
+def fitting(images: NDArray[Any] | StreamedImages, batch: int | None) -> NDArray[Any]:
     """Return exactly ``batch`` images, repeated or cut as need be; all of them if ``batch`` is None."""
-    return images if batch is None else np.resize(images, (batch, *images.shape[1:]))
+    if batch is None:
+        return images[:]
+    return np.resize(images[:batch], (batch, *images.shape[1:]))

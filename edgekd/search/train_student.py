@@ -23,7 +23,7 @@ from edgekd.zoo.student import (
 )
 
 
-@stage(FloatStudent, version=1)
+@stage(FloatStudent, version=2)
 def train_student(
     folder: Path,
     student: StudentSpec,

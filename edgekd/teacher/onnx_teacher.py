@@ -7,7 +7,6 @@ that is distilled from is the file whose latency the report compares with.
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, Self
 
@@ -44,15 +43,12 @@ class OnnxTeacherSpec(Spec):
         std: Per channel, as a fraction of 255; for a file that takes floats.
     """
 
+    text_field = "file"
+
     kind: Literal["onnx"] = "onnx"
     file: str
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-
-    @classmethod
-    def from_text(cls, text: str) -> dict[str, str]:
-        """Return the fields that ``FILE`` stands for."""
-        return {"file": text}
 
     @field_validator("file")
     @classmethod
@@ -134,10 +130,13 @@ def write_onnx_teacher(folder: Path, spec: OnnxTeacherSpec, data: DataSpec, task
     if logits.shape != (len(test), len(info.class_names)):
         what = f"it makes {logits.shape[1:]} of an image, not the logits of {len(info.class_names)} classes"
         raise DataError(what, where=spec.file, fix="export the classifier that knows these classes")
-    correct = int(np.sum(task.correct(logits, test.labels)))
-    macs = _count_macs(folder / ONNX, image)
-    facts = NetworkFacts(spec.title, _count_params(model), macs, correct, len(test))
-    write_json(folder / FACTS, asdict(facts))
+    facts = NetworkFacts(
+        name=spec.title,
+        params=_count_params(model),
+        macs=_count_macs(folder / ONNX, image),
+        metric=task.score(logits, test.labels),
+    )
+    write_json(folder / FACTS, facts.model_dump(mode="json"))
     write_json(folder / HISTORY, [])
 
 

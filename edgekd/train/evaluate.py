@@ -15,7 +15,7 @@ BATCH_SIZE = 256
 
 @torch.no_grad()
 def predict(network: nn.Module, split: Split) -> NDArray[np.float32]:
-    """Return the outputs of ``network``, in eval mode, for a whole split: (n, classes), float32."""
+    """Return the outputs of ``network``, in eval mode, for a whole split: (n, outputs), float32."""
     was_training = network.training
     network.eval()
     device = next(network.parameters()).device
@@ -32,6 +32,6 @@ def validation_metric(data: DataSpec, task: TaskSpec) -> Callable[[nn.Module], f
     validation = data.split("validation")
 
     def metric(network: nn.Module) -> float | None:
-        return task.metric(predict(network, validation), validation.labels) if len(validation) else None
+        return task.measure(predict(network, validation), validation.labels) if len(validation) else None
 
     return metric

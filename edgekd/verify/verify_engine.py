@@ -14,18 +14,11 @@ from edgekd.device.latency import LatencySamples
 from edgekd.device.local import LocalDevice
 from edgekd.runtimes.coverage import Coverage
 from edgekd.runtimes.layer_reference import LayerResult, compare_layers
-from edgekd.runtimes.session import fitting
+from edgekd.runtimes.session import Tensors, fitting
 from edgekd.runtimes.target import BuiltModel
 from edgekd.tasks.classification import TaskSpec
+from edgekd.tasks.metric import Metric
 from edgekd.verify.oracle import OracleResult, check_against_oracle
-
-
-@dataclass(frozen=True)
-class Score:
-    """Right answers among ``n`` samples."""
-
-    correct: int
-    n: int
 
 
 @dataclass(frozen=True)
@@ -48,9 +41,10 @@ class Verdict:
     """Everything that was measured on one engine.
 
     Attributes:
-        score: Of the engine on the test split.
-        ptq_score: Of the engine from post-training quantization; None without one.
-        agreement_top1: Fraction of test samples on which engine and trained student agree.
+        metric: Of the engine on the test split.
+        ptq_metric: Of the engine from post-training quantization; None without one.
+        agreement_top1: Fraction of test samples on which engine and trained student agree; None where the
+            task knows no such thing.
         faithfulness: Coverage and fidelity.
         latency: By name: ``engine`` and the baselines, from one interleaved run.
         size_bytes: By the same names.
@@ -58,9 +52,9 @@ class Verdict:
         float_weight_bytes: Weights of the float student's file.
     """
 
-    score: Score
-    ptq_score: Score | None
-    agreement_top1: float
+    metric: Metric
+    ptq_metric: Metric | None
+    agreement_top1: float | None
     faithfulness: Faithfulness
     latency: dict[str, LatencySamples]
     size_bytes: dict[str, int]
@@ -98,9 +92,9 @@ def verify_engine(
         example = fitting(test.images, session.fixed_batch or 1)
     models = {"engine": engine, **baselines}
     return Verdict(
-        score=_score(task, logits, test),
-        ptq_score=_score(task, _logits(baselines["ptq"], test), test) if "ptq" in baselines else None,
-        agreement_top1=float(np.mean(np.argmax(logits, 1) == np.argmax(student_logits, 1))),
+        metric=task.score(logits, test.labels),
+        ptq_metric=task.score(_logits(baselines["ptq"], test), test.labels) if "ptq" in baselines else None,
+        agreement_top1=task.agreement(logits, student_logits),
         faithfulness=verify_graph(engine, probes, marked=marked),
         latency=device.measure(models, example, seed=seed),
         size_bytes={name: model.path.stat().st_size for name, model in models.items()},
@@ -119,6 +113,11 @@ def verify_graph(
     """
     with engine.open() as session:
         feeds = {session.inputs[0].name: fitting(probes, session.fixed_batch)}
+    return verify_feeds(engine, feeds, marked=marked)
+
+
+def verify_feeds(engine: BuiltModel, feeds: Tensors, *, marked: Path | None = None) -> Faithfulness:
+    """Look inside as `verify_graph` does, with a value for every input of the model."""
     inside = engine.target.look_inside(engine.path, feeds, marked=marked)
     graph = inside.optimized
     return Faithfulness(
@@ -134,10 +133,6 @@ def float_weight_bytes(model: Path) -> int:
     return sum(
         4 * int(np.prod(init.dims)) for init in initializers if init.data_type == onnx.TensorProto.FLOAT
     )
-
-
-def _score(task: TaskSpec, logits: NDArray[np.float32], test: Split) -> Score:
-    return Score(int(np.sum(task.correct(logits, test.labels))), len(test))
 
 
 def _logits(model: BuiltModel, test: Split) -> NDArray[np.float32]:

@@ -34,6 +34,8 @@ class TimmSpec(NetworkSpec):
         options: Further keyword arguments of ``timm.create_model``.
     """
 
+    text_field = "name"
+
     kind: Literal["timm"] = "timm"
     name: str = Field(pattern=r"^[A-Za-z0-9_.]+$")
     pretrained: bool = False
@@ -47,11 +49,6 @@ class TimmSpec(NetworkSpec):
                 msg = f"options.{key} is not an option: the data and the key pretrained say it"
                 raise ValueError(msg)
         return options
-
-    @classmethod
-    def from_text(cls, text: str) -> dict[str, str]:
-        """Return the fields that ``NAME`` stands for."""
-        return {"name": text}
 
     @property
     def title(self) -> str:

@@ -24,6 +24,8 @@ class TorchvisionSpec(NetworkSpec):
         options: Further keyword arguments of ``torchvision.models.get_model``.
     """
 
+    text_field = "name"
+
     kind: Literal["torchvision"] = "torchvision"
     name: str = Field(pattern=r"^[A-Za-z0-9_]+$")
     weights: str | None = Field(default=None, pattern=r"^[A-Z0-9_]+$")
@@ -37,11 +39,6 @@ class TorchvisionSpec(NetworkSpec):
                 msg = f"options.{key} is not an option: the data and the key weights say it"
                 raise ValueError(msg)
         return options
-
-    @classmethod
-    def from_text(cls, text: str) -> dict[str, str]:
-        """Return the fields that ``NAME`` stands for."""
-        return {"name": text}
 
     @property
     def title(self) -> str:

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import yaml
@@ -334,3 +335,44 @@ def test_exit_code_says_what_happened(
     assert (done.code, done.out) == (code, "")
     assert says in done.err.replace(" \n", " ")
     assert ("Traceback" in done.err) == (code == 1)
+
+
+@pytest.fixture
+def arrays(tmp_path: Path) -> Path:
+    path = tmp_path / "arrays.npz"
+    np.savez(path, x_train=np.zeros((40, 8, 8), np.uint8), y_train=np.arange(40) % 4)
+    return path
+
+
+def test_init_writes_a_file_that_check_takes_and_no_second_one(cli, arrays: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "mine.yaml"
+    words = ("init", "--from", "resnet_cifar", "--data", arrays, "--out", out)
+    done = cli(*words)
+    assert done.code == 0
+    assert f"Next: edgekd compress {out}" in done.out
+    assert cli("check", out).code == 0
+    again = cli(*words)
+    assert (again.code, again.out) == (2, "")
+    assert "--force" in again.err
+    assert json.loads(cli(*words, "--force", "--json").out)["path"] == str(out)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--from", "resnett"), "resnet_cifar"),
+        (("--from", "resnet_cifar", "--weights", "w.safetensors", "--mean", "a", "--std", "1"), "--mean"),
+        (
+            ("--from", "resnet_cifar", "--weights", "none.safetensors", "--mean", "0.5", "--std", "1"),
+            "no such file",
+        ),
+    ],
+)
+def test_init_explains_what_it_cannot_use(
+    cli, arrays: Path, tmp_path: Path, words: tuple[str, ...], says: str
+) -> None:
+    done = cli("init", *words, "--data", arrays, "--out", tmp_path / "x.yaml")
+    assert (done.code, done.out) == (2, "")
+    assert says in done.err
+    assert "fix:" in done.err
+    assert not (tmp_path / "x.yaml").exists()

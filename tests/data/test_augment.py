@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgekd.core import user_code
 from edgekd.data.augment import GREY, AugmentSpec
 from edgekd.errors import DataError
 
@@ -70,3 +71,34 @@ def test_augment_erases_one_square_of_every_image():
     assert torch.equal(erased.sum((1, 2)), rows * columns)
     assert set(rows.tolist()) == set(columns.tolist()) == {2, 3}
     assert bool(erased.any(0).all())  # every pixel goes at some time
+
+
+@pytest.fixture
+def by_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(user_code, "_ALLOWED", True)
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "def dim(images, generator, by=2):\n"
+        "    noise = torch.randint(0, 3, images.shape, dtype=torch.uint8, generator=generator)\n"
+        "    return images // by + noise\n"
+        "def floats(images, generator):\n"
+        "    return images / 2\n"
+    )
+
+    def build(function, **options):
+        code = {"file": "mine.py", "function": function, "options": options}
+        return AugmentSpec.model_validate({"code": code}, context={"folder": tmp_path})
+
+    return build
+
+
+def test_code_has_the_last_word_and_repeats_itself(by_code):
+    varied = augmented(by_code("dim", by=4))
+    assert torch.equal(varied, augmented(by_code("dim", by=4)))
+    difference = varied.int() - IMAGES.int() // 4
+    assert difference.unique().tolist() == [0, 1, 2]
+
+
+def test_code_that_changes_type_is_refused(by_code):
+    with pytest.raises(DataError, match=r"floats returns torch.float32"):
+        augmented(by_code("floats"))

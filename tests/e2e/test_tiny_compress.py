@@ -53,8 +53,8 @@ def test_report_is_complete_and_says_that_the_engine_is_integer_and_right(first_
 
 
 def test_run_folder_holds_what_a_person_opens(first_run) -> None:
-    names = {"model.onnxruntime.onnx", "report.html", "report.json", "history.jsonl", "spec.resolved.yaml"}
-    assert {path.name for path in first_run.folder.iterdir()} == names
+    names = {"model.onnxruntime.onnx", "infer.py", "report.html", "report.json", "history.jsonl"}
+    assert {path.name for path in first_run.folder.iterdir()} == {*names, "spec.resolved.yaml"}
     assert load_pipeline(first_run.folder / "spec.resolved.yaml") == first_run.spec
     lines = (first_run.folder / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["phase"] for line in lines] == ["train teacher", "train student", "distil"]
@@ -70,7 +70,7 @@ def test_engine_takes_raw_pixels_and_says_how_to_feed_it(first_run) -> None:
     assert (image.type, image.shape[1:]) == ("tensor(uint8)", [8, 8, 1])
     metadata = {item.key: item.value for item in onnx.load(path).metadata_props}
     assert metadata["spec_digest"] == first_run.spec.digest
-    assert metadata["class_names"] == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert json.loads(metadata["class_names"]) == [str(digit) for digit in range(10)]
     assert set(metadata) >= {"input", "color_order", "resize", "pipeline"}
     test = first_run.spec.data.split("test")
     (logits,) = session.run(None, {image.name: test.images})

@@ -25,11 +25,18 @@ def test_task_loss_refuses_a_task_that_it_does_not_know():
     class Other(TaskSpec):
         kind: str = "other"
 
-        def correct(self, outputs, labels):
-            return labels == labels
+        @property
+        def metric_name(self):
+            return "other"
 
-        def metric(self, outputs, labels):
+        def measure(self, outputs, labels):
             return 1.0
+
+        def score(self, outputs, labels):
+            raise NotImplementedError
+
+        def agreement(self, outputs, others):
+            return None
 
     with pytest.raises(TrainError, match="'other' has no training loss"):
         task_loss(Other(), LOGITS, torch.tensor([0]))

@@ -33,7 +33,7 @@ def test_validation_metric_is_the_metric_of_the_validation_split() -> None:
     data, task = DigitsSpec(image_size=8), ClassificationSpec()
     network = _network(64, 10)
     validation = data.split("validation")
-    expected = task.metric(predict(network, validation), validation.labels)
+    expected = task.measure(predict(network, validation), validation.labels)
     assert validation_metric(data, task)(network) == expected
 
 

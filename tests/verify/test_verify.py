@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
+from edgekd.data.digits import DigitsSpec
+from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.errors import BuildError, DataError
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-from edgekd.verify.verify import RANDOM_PROBES, random_inputs, verify
+from edgekd.verify.verify import RANDOM_PROBES, random_inputs, sized_for, verify
 
 
 def test_verify_checks_a_folder_layer_by_layer(residual):
@@ -54,7 +56,8 @@ def test_verify_refuses_what_is_no_model(tmp_path):
     ("declared", "shape", "kind"),
     [
         ("uint8[N,10,10,3]", (RANDOM_PROBES, 10, 10, 3), np.uint8),
-        ("float[2,3,H,8]", (2, 3, 1, 8), np.float32),
+        ("float[2,3,H,8]", (2, 3, 64, 8), np.float32),
+        ("float16[2,32,S]", (2, 32, 1), np.float16),
     ],
 )
 def test_random_inputs_fit_the_model(onnx_model, tmp_path, declared, shape, kind):
@@ -65,3 +68,78 @@ def test_random_inputs_fit_the_model(onnx_model, tmp_path, declared, shape, kind
     assert (found.shape, found.dtype) == (shape, kind)
     assert len(np.unique(found)) > 20
     assert np.array_equal(found, random_inputs(wanted))
+
+
+FLOAT_QDQ = """
+    q = QuantizeLinear(image, scale, zero)
+    x = DequantizeLinear(q, scale, zero)
+    w = DequantizeLinear(codes, scale, signed)
+    y = Conv(x, w)
+    yq = QuantizeLinear(y, scale, zero)
+    yd = DequantizeLinear(yq, scale, zero)
+    pooled = GlobalAveragePool(yd)
+    scores = Flatten(pooled)
+"""
+
+
+@pytest.fixture
+def foreign(onnx_model, tmp_path):
+    """A classifier by another tool: normalized float NCHW in; class 0 is dark, class 1 is bright."""
+    codes = np.concatenate([np.full((1, 3, 1, 1), -40), np.full((1, 3, 1, 1), 40)]).astype(np.int8)
+    constants = {"scale": np.float32(0.02), "zero": np.uint8(128), "signed": np.int8(0), "codes": codes}
+    model = onnx_model("float[N,3,8,8] image", "float[N,2] scores", FLOAT_QDQ, constants)
+    (tmp_path / "foreign.onnx").write_bytes(model.SerializeToString())
+    return tmp_path / "foreign.onnx"
+
+
+def test_verify_scores_a_foreign_float_model_on_raw_pixels(foreign):
+    bright = np.arange(6) % 2
+    images = np.broadcast_to((bright * 150 + 50)[:, None, None, None], (6, 8, 8, 3)).astype(np.uint8)
+    labels = bright.astype(np.int64)
+    labels[0] = 1
+    found = verify(foreign, images, labels, mean=(0.5,) * 3, std=(0.25,) * 3)
+    assert (found.top1, found.n) == (5 / 6, 6)
+    assert found.faithfulness.oracle.nodes >= 1
+    assert found.faithfulness.oracle.mismatches == 0
+    with pytest.raises(DataError, match="takes float images"):
+        verify(foreign, images, labels)
+
+
+def test_verify_refuses_labels_of_more_classes_than_scores(foreign):
+    images = np.zeros((3, 8, 8, 3), np.uint8)
+    with pytest.raises(DataError, match="no score per class"):
+        verify(foreign, images, np.array([0, 1, 2]), mean=(0.5,) * 3, std=(0.25,) * 3)
+
+
+def test_verify_looks_into_a_detector_with_several_inputs_and_outputs(onnx_model, tmp_path):
+    body = (
+        FLOAT_QDQ
+        + """
+        boxes = MaxPool<kernel_shape = [2, 2]>(yd)
+        sizes = Identity(original_size)
+    """
+    )
+    codes = np.full((2, 3, 1, 1), 40, np.int8)
+    constants = {"scale": np.float32(0.02), "zero": np.uint8(128), "signed": np.int8(0), "codes": codes}
+    model = onnx_model(
+        "float[N,3,H,W] image, int64[N,2] original_size",
+        "float[N,2] scores, float boxes, int64[N,2] sizes",
+        body,
+        constants,
+    )
+    (tmp_path / "detector.onnx").write_bytes(model.SerializeToString())
+    found = verify(tmp_path / "detector.onnx").faithfulness
+    assert found.oracle.nodes >= 1
+    assert found.oracle.mismatches == 0
+    with pytest.raises(DataError, match="images cannot be scored"):
+        verify(tmp_path / "detector.onnx", np.zeros((2, 8, 8, 3), np.uint8))
+
+
+def test_data_without_a_size_get_that_of_the_model(foreign, residual, tmp_path):
+    photos = ImageFolderSpec(path=str(tmp_path))
+    for model, height, width in ((foreign, 8, 8), (residual.model, 10, 10), (residual.folder, 10, 10)):
+        sized = sized_for(model, photos)
+        assert (sized.height, sized.width, sized.color_order) == (height, width, "RGB")
+    chosen = ImageFolderSpec(path=str(tmp_path), height=12, width=9)
+    assert sized_for(foreign, chosen) is chosen
+    assert sized_for(foreign, DigitsSpec()) == DigitsSpec()

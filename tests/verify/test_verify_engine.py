@@ -13,7 +13,7 @@ from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.target import BuiltModel
 from edgekd.tasks.classification import ClassificationSpec
 from edgekd.verify.oracle import OracleResult
-from edgekd.verify.verify_engine import Score, float_weight_bytes, verify_engine, verify_graph
+from edgekd.verify.verify_engine import float_weight_bytes, verify_engine, verify_graph
 
 
 class HastyDevice(LocalDevice):
@@ -94,7 +94,8 @@ def test_verify_engine_measures_everything(residual):
         device=HastyDevice(),
         seed=0,
     )
-    assert verdict.score == verdict.ptq_score == Score(6, 8)
+    assert verdict.metric == verdict.ptq_metric
+    assert (verdict.metric.name, verdict.metric.value, verdict.metric.n) == ("top1", 6 / 8, 8)
     assert verdict.agreement_top1 == 7 / 8
     assert verdict.faithfulness == residual.faithfulness
     assert set(verdict.latency) == set(verdict.size_bytes) == {"engine", "student_float", "ptq"}

@@ -1,0 +1,191 @@
+"""The verb ``init``: a first pipeline file from a network's name and a look at the data."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+
+from edgekd.core.union import fields_from_text
+from edgekd.data.dataset import SPLITS, DataSpec
+from edgekd.data.image_folder import ImageFolderSpec
+from edgekd.errors import DataError, SpecError
+from edgekd.spec import SMALL_IMAGE, Data, Network, data_from_text, members
+from edgekd.zoo.network import NetworkSpec
+from edgekd.zoo.weights import weights_file
+
+SIZES = (32, 48, 64, 96, 128, 160, 192, 224)
+LARGEST_FROM_SCRATCH = 64  # pixels: a network without weights has to be trained before a first report
+LOOKED_AT = 100
+LARGEST_BATCH, CALIBRATION_SAMPLES = 32, 256
+IMAGES_TO_TRAIN = 4000  # in all epochs: about a minute on two cores at 64 pixels
+EPOCHS = (2, 20)
+
+
+def network_from_text(text: str) -> dict[str, Any]:
+    """Return the fields of the network that ``KIND`` or ``KIND:NAME`` stands for.
+
+    Raises:
+        SpecError: If there is no such network.
+    """
+    try:
+        return fields_from_text(Network, text)
+    except ValueError as e:
+        raise SpecError(str(e), where="--from", fix="KIND or KIND:NAME, such as timm:resnet18") from e
+
+
+def starter_file(
+    network: Mapping[str, Any], data: str, *, weights: Mapping[str, Any] | None, command: str
+) -> tuple[str, str, str]:
+    """Write a pipeline file for a network and some data.
+
+    Args:
+        network: Its fields, as a pipeline file has them.
+        data: A folder of images or numpy arrays, an .npz file, or what ``--data`` takes elsewhere.
+        weights: Fields of the student's weights; None trains it.
+        command: What a person types to do this again.
+
+    Returns:
+        The name of the pipeline, the text of the file, and what it will do, in a sentence or two.
+
+    Raises:
+        DataError: If the data is missing, damaged or not what it has to be; every image is decoded.
+        SpecError: If there is no such network or data.
+    """
+    kind = type(_network(network))
+    pretrained = weights is None and "pretrained" in kind.model_fields
+    largest = SIZES[-1] if weights or pretrained else LARGEST_FROM_SCRATCH
+    section = _data_section(data, largest=largest)
+    source: DataSpec = TypeAdapter(Data).validate_python(section)
+    info = source.info()
+    sizes = {split: len(source.split(split)) for split in SPLITS}
+    fields = dict(network)
+    if pretrained:
+        fields["pretrained"] = True
+    if "stem" in kind.model_fields:
+        fields["stem"] = "small" if min(info.height, info.width) < SMALL_IMAGE else "imagenet"
+    student = {"kind": "fixed", "network": fields}
+    if weights:
+        student["weights"] = dict(weights)
+        weights_file(weights["path"])
+        origin = "The student starts from the given weights and is not trained."
+    else:
+        epochs = min(max(IMAGES_TO_TRAIN // sizes["train"], EPOCHS[0]), EPOCHS[1])
+        student["training"] = {"epochs": epochs, "learning_rate": 0.01 if pretrained else 0.05}
+        origin = f"No weights were given: the student is trained in float for {epochs} epochs first."
+        if pretrained:
+            origin = f"The pretrained student learns your classes first: {epochs} epochs in float."
+    batch_size = min(LARGEST_BATCH, max(2, sizes["train"] // 8))
+    samples = min(CALIBRATION_SAMPLES, sizes["train"])
+    seen = (
+        f"{len(info.class_names)} classes, "
+        + ", ".join(f"{n} {split}" for split, n in sizes.items())
+        + " images"
+    )
+    text = _TEMPLATE.format(
+        name=_name(data),
+        command=_comment(command),
+        seen=f"{seen}: {_comment(', '.join(info.class_names))}",
+        origin=origin,
+        data=_yaml({"data": section}),
+        student=_yaml({"student": student}),
+        batch_size=batch_size,
+        samples=samples,
+    )
+    said = f"{seen}, {info.height}x{info.width} pixels. {origin}"
+    return _name(data), text, said
+
+
+_TEMPLATE = """\
+# {command}
+# Run it: edgekd compress FILE. See what would run: edgekd check FILE. Every key: edgekd schema spec.
+version: 1
+name: {name}
+seed: 0
+
+# {seen}
+{data}
+# {origin}
+# Given weights: {{path: model.safetensors, mean: [...], std: [...]}}, both as fractions of 255 per channel.
+{student}
+training:
+  batch_size: {batch_size}
+  # augment: {{shift_pixels: 4, flip: true}}  # flip only what may be seen in a mirror
+
+# Scales are calibrated on this many train images; no labels are read.
+quantize:
+  calibration: {{samples: {samples}}}
+
+# Quantization after training: no teacher, done in a minute. To win back what it costs, add a teacher and
+#   distill: {{kind: hinton, schedule: {{epochs: 5, learning_rate: 0.001}}}}
+distill: {{kind: none}}
+
+targets:
+  - {{kind: onnxruntime, threads: 1}}
+"""
+
+
+def _data_section(text: str, *, largest: int) -> dict[str, Any]:
+    path = Path(text).expanduser()
+    if not path.exists():
+        return data_from_text(text).model_dump(mode="json", exclude_unset=True) | {
+            "kind": text.partition(":")[0]
+        }
+    place = str(path.absolute())
+    if path.suffix == ".npz" or any(path.glob("x_train.npy")):
+        return {"kind": "arrays", "path": place}
+    if any(path.glob("**/train-*.parquet")):
+        return {"kind": "parquet", "path": place}
+    folder = ImageFolderSpec(path=place)
+    folder.info()
+    return {"kind": "image_folder", "path": place, **_look(folder, largest=largest)}
+
+
+def _look(folder: ImageFolderSpec, *, largest: int) -> dict[str, Any]:
+    """Choose size and colours from the headers of some images."""
+    files = folder.files()
+    sides, modes = [], set()
+    for path in files[:: max(1, len(files) // LOOKED_AT)]:
+        try:
+            with Image.open(path) as image:
+                sides.append(min(image.size))
+                modes.add(image.mode)
+        except OSError as e:
+            what = f"image cannot be decoded: {e}"
+            raise DataError(what, where=str(path), fix="replace the file or take it out") from e
+    fitting = [size for size in SIZES if size <= min(median(sides), largest)]
+    size = fitting[-1] if fitting else SIZES[0]
+    color_order = "L" if modes <= {"1", "L", "LA"} else "RGB"
+    return {"height": size, "width": size, "resize": "crop", "color_order": color_order}
+
+
+def _network(fields: Mapping[str, Any]) -> NetworkSpec:
+    try:
+        found: NetworkSpec = TypeAdapter(Network).validate_python(dict(fields))
+    except ValidationError as e:
+        what = f"no such network: {dict(fields)}: {e.errors()[0]['msg']}"
+        fix = f"KIND or KIND:NAME, with KIND one of: {', '.join(members('network'))}"
+        raise SpecError(what, where="--from", fix=fix) from e
+    return found
+
+
+def _name(data: str) -> str:
+    path = Path(data.rpartition(":")[2])
+    stem = path.stem if path.suffix == ".npz" else path.absolute().name
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-") or "mine"
+
+
+def _comment(text: str) -> str:
+    """Return ``text`` on one line, in printable characters, not too long."""
+    plain = json.dumps(text, ensure_ascii=False)[1:-1]
+    plain = "".join(sign if sign.isprintable() else "?" for sign in plain)
+    return plain if len(plain) <= 90 else f"{plain[:87]}..."
+
+
+def _yaml(section: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(section), sort_keys=False, allow_unicode=True)
