@@ -15,9 +15,10 @@ from filelock import Timeout
 
 from edgekd.core.artifact import A, P, Stage
 from edgekd.core.entry import SCRATCH, DamagedEntryError, Entry, FileHashes, commit_entry, read_entry
+from edgekd.core.faults import fault_point
 from edgekd.core.garbage import EntryInfo, GarbageReport, collect_garbage, folder_size_bytes, list_entries
 from edgekd.core.history import PipelineHistory
-from edgekd.core.layout import FULL_DISK, StoreLayout
+from edgekd.core.layout import FULL_DISK, StoreLayout, lock_holder, sign_lock
 from edgekd.core.stage_call import StageCall, bind_call, explain_change
 from edgekd.errors import StoreError
 
@@ -118,6 +119,7 @@ class Store:
                 self._set_aside(call)
             entry = found.entry or self._execute(call, lambda work: stage.function(work, *inputs, **named))
             with self.layout.storage_errors():
+                _remove_work(self.layout.work(call.key))
                 self._history.record(call, position)
             seconds = time.perf_counter() - start
         cached = found.entry is not None
@@ -199,8 +201,10 @@ class Store:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                self._announce(f"{call.stage}: waiting for another process that runs the same stage")
+                holder = lock_holder(lock) or "another process"
+                self._announce(f"{call.stage}: waiting for {holder}, which runs the same stage")
                 lock.acquire()
+            sign_lock(lock, pipeline=self.pipeline)
         try:
             yield
         finally:
@@ -209,9 +213,11 @@ class Store:
     def _set_aside(self, call: StageCall) -> None:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         target = self.layout.corrupt / f"{now}-{call.key}"
+        fault_point("aside.begin")
         with self.layout.storage_errors():
             target.parent.mkdir(exist_ok=True)
             self.layout.entry(call.stage, call.key).rename(target)
+        fault_point("aside.renamed")
         self._announce(f"{call.stage}: the damaged entry is now in {target}")
 
     def _execute(self, call: StageCall, function: Callable[[Path], None]) -> Entry:
@@ -227,9 +233,7 @@ class Store:
             raise self.layout.storage_error(e) from e
         seconds = time.perf_counter() - start
         with self.layout.storage_errors():
-            entry = commit_entry(work, self.layout.entry(call.stage, call.key), call, seconds=seconds)
-            shutil.rmtree(work)
-        return entry
+            return commit_entry(work, self.layout.entry(call.stage, call.key), call, seconds=seconds)
 
 
 def default_store_root() -> Path:
@@ -240,10 +244,17 @@ def default_store_root() -> Path:
     return (cache if cache.is_absolute() else Path.home() / ".cache") / "edgekd"
 
 
+def _remove_work(work: Path) -> None:
+    """Remove what a stage leaves once its entry is there, also one that was killed just then."""
+    for folder in work.parent.glob(f"{work.name}*"):
+        shutil.rmtree(folder)
+
+
 def _clear(work: Path) -> None:
     """Make ``work`` empty but for the checkpoints of an interrupted run."""
     work.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(work.with_name(f"{work.name}.commit"), ignore_errors=True)
+    for folder in work.parent.glob(f"{work.name}.*"):  # of an interrupted commit, or removal
+        shutil.rmtree(folder)
     for item in work.iterdir():
         if item.is_symlink() or not item.is_dir():
             item.unlink()

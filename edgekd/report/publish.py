@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgekd.core.atomic import write_bytes, write_text
+from edgekd.core.atomic import write_files
 from edgekd.errors import StoreError
 from edgekd.report.html import render_html
 from edgekd.report.schema import Report
 
 
 def publish(report: Report, *, engines: Mapping[str, Path], spec_yaml: str, folder: Path) -> None:
-    """Write the run's folder; each file appears whole or not at all.
+    """Write the run's folder: the whole new set, ``report.json`` last, or nothing of it.
 
     It holds the engines, ``report.json``, ``report.html``, ``history.jsonl`` and ``spec.resolved.yaml``.
 
@@ -24,15 +24,18 @@ def publish(report: Report, *, engines: Mapping[str, Path], spec_yaml: str, fold
     Raises:
         StoreError: If the folder cannot be written.
     """
+    history = (json.dumps(record.model_dump()) for record in report.student.history)
+    texts = {
+        "history.jsonl": "".join(f"{line}\n" for line in history),
+        "spec.resolved.yaml": spec_yaml,
+        "report.html": render_html(report),
+        "report.json": report.text(),
+    }
+    contents = {name: path.read_bytes() for name, path in engines.items()}
+    contents |= {name: text.encode() for name, text in texts.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, path in engines.items():
-            write_bytes(folder / name, path.read_bytes())
-        records = (json.dumps(record.model_dump()) for record in report.student.history)
-        write_text(folder / "history.jsonl", "".join(f"{line}\n" for line in records))
-        write_text(folder / "spec.resolved.yaml", spec_yaml)
-        write_text(folder / "report.html", render_html(report))
-        report.save(folder / "report.json")
+        write_files({folder / name: content for name, content in contents.items()})
     except OSError as e:
         what = f"cannot write the run's folder: {e.strerror or e}"
         raise StoreError(

@@ -374,7 +374,11 @@ class Report(Spec):
 
     def save(self, path: Path) -> None:
         """Write the report in one step. Its folder exists."""
-        write_text(path, self.model_dump_json(indent=2) + "\n")
+        write_text(path, self.text())
+
+    def text(self) -> str:
+        """Return the content of report.json."""
+        return self.model_dump_json(indent=2) + "\n"
 
 
 def report_json_schema() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from edgekd.core.atomic import write_bytes
+from edgekd.core.faults import fault_point
 
 _FILE = "checkpoint.safetensors"
 
@@ -59,8 +60,10 @@ class Progress:
 def save_checkpoint(folder: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
     """Write tensors and progress as one file; the previous checkpoint stays until the new one is complete."""
     folder.mkdir(exist_ok=True)
+    fault_point("checkpoint.begin")
     body = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_bytes(folder / _FILE, save(body, metadata={"progress": json.dumps(asdict(progress))}))
+    fault_point("checkpoint.done")
 
 
 def load_checkpoint(folder: Path) -> tuple[Progress, dict[str, Tensor]] | None:
