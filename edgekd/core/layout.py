@@ -5,7 +5,7 @@
 entries/<stage>/<key>/entry.json, files/...   committed artifacts, read-only
 work/<key>/                                   the folder of a running or interrupted stage
 work/<key>/scratch/                           its checkpoints
-locks/<key>.lock                              held while a stage runs; names its last holder, and stays
+locks/<key>.lock                              held while a stage runs, and names its holder; files that stay
 corrupt/<time>-<key>/                         damaged entries, set aside
 pipelines/<pipeline>.json                     the calls of each pipeline's last run
 """
@@ -78,10 +78,15 @@ class StoreLayout:
         return StoreError(what, where=str(error.filename or self.root), fix=fix)
 
 
-def sign_lock(lock: FileLock, *, pipeline: str) -> None:
+def sign_lock(lock: FileLock, *, holder: str) -> None:
     """Write into a lock that this process has acquired who holds it."""
-    what = f"pipeline {pipeline}" if pipeline else "a program"
-    Path(lock.lock_file).write_text(f"{what} (process {os.getpid()} on {platform.node()})", encoding="utf-8")
+    text = f"{holder} (process {os.getpid()} on {platform.node()})"
+    Path(lock.lock_file).write_text(text, encoding="utf-8")
+
+
+def clear_lock(lock: FileLock) -> None:
+    """Forget who holds a lock, before it is released."""
+    os.truncate(lock.lock_file, 0)
 
 
 def lock_holder(lock: FileLock) -> str:

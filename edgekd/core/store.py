@@ -5,7 +5,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from edgekd.core.entry import SCRATCH, DamagedEntryError, Entry, FileHashes, com
 from edgekd.core.faults import fault_point
 from edgekd.core.garbage import EntryInfo, GarbageReport, collect_garbage, folder_size_bytes, list_entries
 from edgekd.core.history import PipelineHistory
-from edgekd.core.layout import FULL_DISK, StoreLayout, lock_holder, sign_lock
+from edgekd.core.layout import FULL_DISK, StoreLayout, clear_lock, lock_holder, sign_lock
 from edgekd.core.stage_call import StageCall, bind_call, explain_change
 from edgekd.errors import StoreError
 
@@ -204,10 +204,12 @@ class Store:
                 holder = lock_holder(lock) or "another process"
                 self._announce(f"{call.stage}: waiting for {holder}, which runs the same stage")
                 lock.acquire()
-            sign_lock(lock, pipeline=self.pipeline)
+            sign_lock(lock, holder=f"pipeline {self.pipeline}" if self.pipeline else "a program")
         try:
             yield
         finally:
+            with suppress(OSError):
+                clear_lock(lock)
             lock.release()
 
     def _set_aside(self, call: StageCall) -> None:
