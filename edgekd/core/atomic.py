@@ -30,9 +30,7 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
         OSError: If the disk is full or a folder cannot be written. All files are then what they were before.
     """
     with ExitStack() as stack:
-        written = {
-            path: stack.enter_context(_temporary(path, contents[path])) for path in sorted(contents)
-        }
+        written = {path: stack.enter_context(_temporary(path, contents[path])) for path in sorted(contents)}
         fault_point("write.synced")
         for path in contents:
             written[path].replace(path)
