@@ -14,7 +14,7 @@ from edgekd.export.export_marked import export_marked
 from edgekd.export.float_network import FloatStudent
 from edgekd.lower.marked import MarkedOnnx
 from edgekd.quant.student import QuantStudent
-from edgekd.report.publish import publish
+from edgekd.report.publish import check_run_folder, publish
 from edgekd.report.schema import Report
 from edgekd.results import Results, TargetResults, build_report, engine_name
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
@@ -110,7 +110,7 @@ def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Repor
     Returns:
         The report, as it was written.
     """
-    _fail_early(spec, store)
+    _fail_early(spec, store, runs / spec.name)
     built = build(spec, store)
     targets = tuple(_verify(spec, built, index) for index in range(len(spec.targets)))
     store.finish()
@@ -135,8 +135,10 @@ def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Repor
     return report
 
 
-def _fail_early(spec: Pipeline, store: Store) -> None:
+def _fail_early(spec: Pipeline, store: Store, folder: Path) -> None:
     """Say what is missing or does not fit before the long work starts."""
+    check_run_folder(folder)
+    store.check_writable()
     plan = Planner(store)
     build(spec, plan)
     if not all(record.cached for record in plan.records):

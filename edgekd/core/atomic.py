@@ -1,5 +1,6 @@
 """Files that are either the old one or the whole new one, also after a power cut."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -87,6 +88,19 @@ def write_json(path: Path, value: object) -> None:
         OSError: As in `write_bytes`.
     """
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def check_writable(folder: Path) -> None:
+    """Find out, without writing, whether ``folder`` can be made or files be written into it.
+
+    Raises:
+        OSError: If not; it names the folder, or the nearest one above that exists.
+    """
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "it is read-only for this user", str(nearest))
 
 
 def fsync_path(path: Path) -> None:

@@ -78,6 +78,16 @@ class StoreLayout:
         return StoreError(what, where=str(error.filename or self.root), fix=fix)
 
 
+def full_disk(error: Exception) -> OSError | None:
+    """Return the OSError of a full disk behind an error; libraries that write files tell it in their text."""
+    for number in FULL_DISK:
+        if isinstance(error, OSError) and error.errno == number:
+            return error
+        if os.strerror(number) in str(error):
+            return OSError(number, os.strerror(number))
+    return None
+
+
 def sign_lock(lock: FileLock, *, holder: str) -> None:
     """Write into a lock that this process has acquired who holds it."""
     text = f"{holder} (process {os.getpid()} on {platform.node()})"

@@ -14,11 +14,12 @@ from typing import Protocol
 from filelock import Timeout
 
 from edgekd.core.artifact import A, P, Stage
+from edgekd.core.atomic import check_writable
 from edgekd.core.entry import SCRATCH, DamagedEntryError, Entry, FileHashes, commit_entry, read_entry
 from edgekd.core.faults import fault_point
 from edgekd.core.garbage import EntryInfo, GarbageReport, collect_garbage, folder_size_bytes, list_entries
 from edgekd.core.history import PipelineHistory
-from edgekd.core.layout import FULL_DISK, StoreLayout, clear_lock, lock_holder, sign_lock
+from edgekd.core.layout import StoreLayout, clear_lock, full_disk, lock_holder, sign_lock
 from edgekd.core.stage_call import StageCall, bind_call, explain_change
 from edgekd.errors import StoreError
 
@@ -93,6 +94,15 @@ class Store:
         self._announce = announce
         self._history = PipelineHistory(self.layout, pipeline)
         self._hashes = FileHashes()
+
+    def check_writable(self) -> None:
+        """Say before the long work starts that the store cannot be written.
+
+        Raises:
+            StoreError: If so.
+        """
+        with self.layout.storage_errors():
+            check_writable(self.layout.root)
 
     def run(self, stage: Stage[P, A], /, *inputs: P.args, **named: P.kwargs) -> A:
         """Return the artifact of ``stage`` for these inputs, running it if the store does not have it.
@@ -229,10 +239,10 @@ class Store:
         start = time.perf_counter()
         try:
             function(work)
-        except OSError as e:
-            if e.errno not in FULL_DISK:
-                raise
-            raise self.layout.storage_error(e) from e
+        except Exception as e:
+            if error := full_disk(e):
+                raise self.layout.storage_error(error) from e
+            raise
         seconds = time.perf_counter() - start
         with self.layout.storage_errors():
             return commit_entry(work, self.layout.entry(call.stage, call.key), call, seconds=seconds)

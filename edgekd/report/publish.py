@@ -1,13 +1,24 @@
 """What a person opens: the folder of a run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from edgekd.core.atomic import write_files
+from edgekd.core.atomic import check_writable, write_files
 from edgekd.errors import StoreError
 from edgekd.report.html import render_html
 from edgekd.report.schema import Report
+
+
+def check_run_folder(folder: Path) -> None:
+    """Say before the long work starts that `publish` could not write into ``folder``.
+
+    Raises:
+        StoreError: If the folder, or the one that it would be made in, is no folder or cannot be written.
+    """
+    with _storage_errors(folder):
+        check_writable(folder)
 
 
 def publish(report: Report, *, engines: Mapping[str, Path], spec_yaml: str, folder: Path) -> None:
@@ -33,11 +44,16 @@ def publish(report: Report, *, engines: Mapping[str, Path], spec_yaml: str, fold
     }
     contents = {name: path.read_bytes() for name, path in engines.items()}
     contents |= {name: text.encode() for name, text in texts.items()}
-    try:
+    with _storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_files({folder / name: content for name, content in contents.items()})
+
+
+@contextmanager
+def _storage_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as e:
         what = f"cannot write the run's folder: {e.strerror or e}"
-        raise StoreError(
-            what, where=str(folder), fix="free space, or choose another folder with --runs"
-        ) from e
+        fix = "free space, or choose another folder with --runs"
+        raise StoreError(what, where=str(e.filename or folder), fix=fix) from e
