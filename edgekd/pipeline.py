@@ -24,6 +24,7 @@ from edgekd.search.search_student import search_student
 from edgekd.search.train_student import train_student
 from edgekd.spec import Pipeline, Target
 from edgekd.teacher.export_teacher import Teacher, export_teacher
+from edgekd.train.ranks import check_devices
 from edgekd.verify.verify_engine import verify_engine
 
 
@@ -139,6 +140,7 @@ def _fail_early(spec: Pipeline, store: Store, folder: Path) -> None:
     """Say what is missing or does not fit before the long work starts."""
     check_run_folder(folder)
     store.check_writable()
+    check_devices(store.devices, batch_size=spec.training.batch_size)
     plan = Planner(store)
     build(spec, plan)
     if not all(record.cached for record in plan.records):

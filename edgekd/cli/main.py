@@ -48,6 +48,10 @@ StoreRoot = Annotated[
 ]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that gets NAME/report.html and the engine.")]
 
+Devices = Annotated[
+    int, typer.Option(min=1, max=64, help="Processes that share each training: GPUs, or on the CPU.")
+]
+
 
 class _Interrupted(BaseException):
     """Ctrl-C or SIGTERM; no KeyboardInterrupt, which typer turns into an exit without a word."""
@@ -104,6 +108,7 @@ def compress(
     overrides: Overrides = [],  # noqa: B006  typer copies it
     store: StoreRoot = None,
     runs: RunsFolder = Path("runs"),
+    devices: Devices = 1,
     as_json: AsJson = False,
 ) -> None:
     """Run a pipeline: teacher, student, quantization, engine, proof."""
@@ -118,6 +123,7 @@ def compress(
         store or default_store_root(),
         pipeline=pipeline.name,
         announce=lambda text: log.print(text, markup=False),
+        devices=devices,
     )
     command = shlex.join(["edgekd", *sys.argv[1:]])
     report = run(pipeline, place, runs=runs, command=command)

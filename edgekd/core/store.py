@@ -4,12 +4,12 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from filelock import Timeout
 
@@ -20,6 +20,7 @@ from edgekd.core.faults import fault_point
 from edgekd.core.garbage import EntryInfo, GarbageReport, collect_garbage, folder_size_bytes, list_entries
 from edgekd.core.history import PipelineHistory
 from edgekd.core.layout import StoreLayout, clear_lock, full_disk, lock_holder, sign_lock
+from edgekd.core.running import RunningStage, running
 from edgekd.core.stage_call import StageCall, bind_call, explain_change
 from edgekd.errors import StoreError
 
@@ -74,6 +75,7 @@ class Store:
         pipeline: Name of the pipeline, for ``why`` and for garbage collection: entries that were only used
             without a name are not kept by `collect_garbage`.
         announce: Gets one line of text for every stage, and when it waits or sets a damaged entry aside.
+        devices: Processes that may share the training of a stage; no part of the key.
 
     Attributes:
         records: What happened so far, in the order of the run.
@@ -83,13 +85,19 @@ class Store:
     """
 
     def __init__(
-        self, root: Path, *, pipeline: str = "", announce: Callable[[str], None] = lambda message: None
+        self,
+        root: Path,
+        *,
+        pipeline: str = "",
+        announce: Callable[[str], None] = lambda message: None,
+        devices: int = 1,
     ) -> None:
         if re.fullmatch(r"[A-Za-z0-9_.-]*", pipeline) is None:
             what = f"{pipeline!r} cannot be the name of a pipeline"
             raise StoreError(what, fix="use letters, digits and _ . - only")
         self.layout = StoreLayout(root.absolute())
         self.pipeline = pipeline
+        self.devices = devices
         self.records: list[StageRecord] = []
         self._announce = announce
         self._history = PipelineHistory(self.layout, pipeline)
@@ -127,7 +135,7 @@ class Store:
             self._announce(f"{stage.name}: {found.why}")
             if found.damaged:
                 self._set_aside(call)
-            entry = found.entry or self._execute(call, lambda work: stage.function(work, *inputs, **named))
+            entry = found.entry or self._execute(call, stage, inputs, named)
             with self.layout.storage_errors():
                 _remove_work(self.layout.work(call.key))
                 self._history.record(call, position)
@@ -232,13 +240,17 @@ class Store:
         fault_point("aside.renamed")
         self._announce(f"{call.stage}: the damaged entry is now in {target}")
 
-    def _execute(self, call: StageCall, function: Callable[[Path], None]) -> Entry:
+    def _execute(
+        self, call: StageCall, stage: Stage[..., A], inputs: tuple[Any, ...], named: Mapping[str, Any]
+    ) -> Entry:
         work = self.layout.work(call.key)
+        this = RunningStage(stage.function.__module__, stage.name, work, inputs, named, self.devices)
         with self.layout.storage_errors():
             _clear(work)
         start = time.perf_counter()
         try:
-            function(work)
+            with running(this):
+                stage.function(work, *inputs, **named)
         except Exception as e:
             if error := full_disk(e):
                 raise self.layout.storage_error(error) from e

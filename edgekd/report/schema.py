@@ -110,6 +110,7 @@ class EpochRecord(Spec):
         lr: Learning rate at the end of the epoch.
         seconds: Wall time.
         compiled: Whether its steps were compiled.
+        note: Why its bits may differ from those of an uninterrupted run; empty where nothing changed.
     """
 
     phase: str
@@ -119,6 +120,7 @@ class EpochRecord(Spec):
     lr: float
     seconds: float
     compiled: bool = False
+    note: str = ""
 
 
 class StudentReport(Spec):
