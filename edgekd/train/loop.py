@@ -91,14 +91,17 @@ def train(
     Raises:
         TrainError: If the loss is no longer finite, or a loss needs a teacher and there is none.
     """
-    if not _is_complete(load_checkpoint(scratch), phases):
-        share_training()
-    fabric = make_fabric(_PRECISIONS[options.precision])
     found = load_checkpoint(scratch)
-    fabric.barrier()  # all have read it before the first process writes the next one
+    if not _is_complete(found, phases) and share_training():
+        found = load_checkpoint(scratch)
     state, tensors = found if found is not None else (Progress(phase=-1), {})
-    _note_surroundings(state, fabric)
     _load_module("student", trainee.student, tensors)
+    if _is_complete(found, phases):
+        trainee.student.cpu().eval()
+        return state.history
+    fabric = make_fabric(_PRECISIONS[options.precision])
+    fabric.barrier()  # all have read the checkpoint before the first process writes the next one
+    _note_surroundings(state, fabric)
     for index, phase in enumerate(phases):
         if index < state.phase:
             continue
@@ -111,7 +114,7 @@ def train(
             state = Progress(index, compiled=compiled, surroundings=state.surroundings, history=state.history)
             tensors = {}
         run.run(state, tensors)
-    end_of_training()
+    end_of_training(fabric)
     trainee.student.cpu().eval()
     return state.history
 

@@ -6,10 +6,12 @@ statistics are those of the first process. The first process alone evaluates, sh
 """
 
 import hashlib
+import logging
 import os
 import socket
+import sys
 from multiprocessing.connection import Connection
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -81,9 +83,8 @@ def assert_same_weights(fabric: Fabric, network: nn.Module) -> None:
         return
     weights = {name: weight.detach().cpu().contiguous() for name, weight in network.named_parameters()}
     sha256 = hashlib.sha256(save(weights)).digest()
-    digest = fabric.to_device(torch.tensor(list(sha256), dtype=torch.uint8))
-    digests = cast(Tensor, fabric.all_gather(digest))
-    if not torch.equal(digests, digests[:1].expand_as(digests)):
+    digests = _gather(fabric, torch.tensor(list(sha256), dtype=torch.uint8))
+    if any(not torch.equal(digest, digests[0]) for digest in digests):
         what = "the processes no longer have the same weights"
         raise TrainError(what, fix="report it; --devices 1 trains in one process")
 
@@ -92,8 +93,16 @@ def mean(fabric: Fabric, value: float) -> float:
     """Return the mean of all processes' values; the same bits in one process."""
     if fabric.world_size == 1:
         return value
-    values = cast(Tensor, fabric.all_gather(fabric.to_device(torch.tensor(value, dtype=torch.float64))))
-    return float(values.mean())
+    values = _gather(fabric, torch.tensor(value, dtype=torch.float64))
+    return sum(float(each) for each in values) / fabric.world_size
+
+
+def _gather(fabric: Fabric, value: Tensor) -> list[Tensor]:
+    """Return the tensors of all processes, in their order."""
+    mine = fabric.to_device(value)
+    found = [torch.empty_like(mine) for _ in range(fabric.world_size)]
+    torch.distributed.all_gather(found, mine)
+    return found
 
 
 def share_training() -> bool:
@@ -134,14 +143,15 @@ def share_training() -> bool:
     return True
 
 
-def end_of_training() -> None:
-    """End a process of `share_training`: the rest of the stage is for the process that started it."""
+def end_of_training(fabric: Fabric) -> None:
+    """End a process of `share_training`: the rest of the stage is for the process that started it.
+
+    It ends at once. Taking down the connections between the processes can wait for each other for ever.
+    """
     if _is_worker():
-        raise _Trained
-
-
-class _Trained(BaseException):
-    """The training of a worker is over."""
+        fabric.barrier()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _is_worker() -> bool:
@@ -157,13 +167,12 @@ def _work(rank: int, stage: RunningStage, port: int, user_code: bool, sender: Co
     )  # fmt: skip
     if rank:
         os.environ["EDGEKD_PROGRESS"] = "off"
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     if user_code:
         allow_user_code()
     try:
         with running(stage):
             stage.function()(stage.folder, *stage.inputs, **stage.named)
-    except _Trained:
-        torch.distributed.destroy_process_group()
     except EdgeKdError as e:
         sender.send((type(e), e.what, e.where, e.fix))
         raise
