@@ -18,7 +18,7 @@ from edgekd.export.float_network import FloatStudent
 from edgekd.lower.marked import MarkedOnnx
 from edgekd.quant.prepare import prepare
 from edgekd.quant.student import QuantStudent
-from edgekd.report.publish import publish
+from edgekd.report.publish import check_run_folder, publish
 from edgekd.report.schema import Report
 from edgekd.results import Results, TargetResults, build_report, engine_name
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
@@ -28,6 +28,7 @@ from edgekd.search.search_student import search_student
 from edgekd.search.train_student import train_student
 from edgekd.spec import Pipeline, Target
 from edgekd.teacher.export_teacher import Teacher, export_teacher
+from edgekd.train.ranks import check_devices
 from edgekd.verify.verify_engine import verify_engine
 from edgekd.zoo.network import build_body
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
@@ -116,7 +117,7 @@ def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Repor
     Returns:
         The report, as it was written.
     """
-    _fail_early(spec, store)
+    _fail_early(spec, store, runs / spec.name)
     built = build(spec, store)
     targets = tuple(_verify(spec, built, index) for index in range(len(spec.targets)))
     store.finish()
@@ -141,8 +142,11 @@ def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Repor
     return report
 
 
-def _fail_early(spec: Pipeline, store: Store) -> None:
+def _fail_early(spec: Pipeline, store: Store, folder: Path) -> None:
     """Say what is missing or does not fit before the long work starts."""
+    check_run_folder(folder)
+    store.check_writable()
+    check_devices(store.devices, batch_size=spec.training.batch_size)
     plan = Planner(store)
     build(spec, plan)
     if not all(record.cached for record in plan.records):

@@ -19,7 +19,8 @@ import edgekd
 from edgekd.core.machine import MAX_THREADS
 from edgekd.errors import EdgeKdError, SpecError
 
-OK, BUG, USER_ERROR, NOT_FAITHFUL, INTERRUPTED = 0, 1, 2, 3, 130
+OK, BUG, USER_ERROR, NOT_FAITHFUL = 0, 1, 2, 3
+STOPPED = 128  # and the number of the signal: 130 after Ctrl-C, 143 after SIGTERM
 LOG_WIDTH = 110  # columns of the summary in a log; a terminal says its own
 
 app = typer.Typer(
@@ -50,9 +51,16 @@ StoreRoot = Annotated[
 AllowCode = Annotated[bool, typer.Option("--allow-code", help="Run the Python files that SPEC names.")]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that gets NAME/report.html and the engine.")]
 
+Devices = Annotated[
+    int, typer.Option(min=1, max=64, help="Processes that share each training: GPUs, or on the CPU.")
+]
+
 
 class _Interrupted(BaseException):
     """Ctrl-C or SIGTERM; no KeyboardInterrupt, which typer turns into an exit without a word."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 def main() -> None:
@@ -74,18 +82,20 @@ def main() -> None:
             f"RuntimeMissing: {e.name} is not installed\n  fix:   pip install 'edgekd[train]'", err=True
         )
         sys.exit(USER_ERROR)
-    except _Interrupted:
+    except _Interrupted as stop:
         Console(stderr=True).print(
             "Interrupted. Finished stages and epochs are kept; run the command again to go on."
         )
-        sys.exit(INTERRUPTED)
+        sys.exit(STOPPED + stop.number)
     except Exception:
         traceback.print_exc()
         sys.exit(BUG)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise _Interrupted
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # who asks twice does not want to wait
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise _Interrupted(number)
 
 
 @app.callback(invoke_without_command=True)
@@ -102,6 +112,7 @@ def compress(
     store: StoreRoot = None,
     runs: RunsFolder = Path("runs"),
     allow_code: AllowCode = False,
+    devices: Devices = 1,
     as_json: AsJson = False,
 ) -> None:
     """Run a pipeline: teacher, student, quantization, engine, proof."""
@@ -119,6 +130,7 @@ def compress(
         store or default_store_root(),
         pipeline=pipeline.name,
         announce=lambda text: log.print(text, markup=False),
+        devices=devices,
     )
     command = shlex.join(["edgekd", *sys.argv[1:]])
     report = run(pipeline, place, runs=runs, command=command)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 import edgekd
 from edgekd.core.atomic import file_sha256, fsync_path, write_json
+from edgekd.core.faults import fault_point
 from edgekd.core.spec_base import json_digest
 from edgekd.core.stage_call import StageCall
 from edgekd.errors import StoreError
@@ -117,8 +118,10 @@ def commit_entry(work: Path, folder: Path, call: StageCall, *, seconds: float) -
     outputs = [item for item in work.iterdir() if item.name != SCRATCH]
     staged = work.with_name(f"{work.name}.commit")
     (staged / "files").mkdir(parents=True)
+    fault_point("commit.begin")
     for item in outputs:
         item.rename(staged / "files" / item.name)
+        fault_point("commit.moved")
     files = {name: _seal(path) for name, path in plain_files(staged / "files").items()}
     entry = Entry(
         stage=call.stage,
@@ -133,12 +136,16 @@ def commit_entry(work: Path, folder: Path, call: StageCall, *, seconds: float) -
     )
     write_json(staged / "entry.json", entry.model_dump(mode="json"))
     _seal(staged / "entry.json")
+    fault_point("commit.recorded")
     for path, _, _ in os.walk(staged):
         fsync_path(Path(path))
+    fault_point("commit.synced")
     folder.parent.mkdir(parents=True, exist_ok=True)
     staged.rename(folder)
-    fsync_path(folder.parent)
-    fsync_path(folder.parent.parent)
+    fault_point("commit.renamed")
+    for parent in folder.parents[:3]:  # the stage, entries, the root
+        fsync_path(parent)
+    fault_point("commit.done")
     return entry
 
 
@@ -186,4 +193,5 @@ def _damage(folder: Path, entry: Entry, hashes: FileHashes) -> str:
 def _seal(path: Path) -> FileRecord:
     path.chmod(_READ_ONLY)
     fsync_path(path)
+    fault_point("commit.sealed")
     return FileRecord(sha256=file_sha256(path), size_bytes=path.stat().st_size)

@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from edgekd.core.entry import Entry
+from edgekd.core.faults import fault_point
 from edgekd.core.history import pipelines_by_key
 from edgekd.core.layout import StoreLayout
 
@@ -109,9 +110,11 @@ def _in_use(layout: StoreLayout, folder: Path) -> bool:
 
 def _remove(layout: StoreLayout, folder: Path, key: str) -> None:
     removed = layout.work(f"{key}.removed")
+    fault_point("collect.begin")
     if folder.is_relative_to(layout.entries):
         removed.parent.mkdir(exist_ok=True)
         folder = folder.rename(removed)  # in one step: there is never half an entry
+        fault_point("collect.renamed")
     shutil.rmtree(folder)
 
 

@@ -5,12 +5,14 @@
 entries/<stage>/<key>/entry.json, files/...   committed artifacts, read-only
 work/<key>/                                   the folder of a running or interrupted stage
 work/<key>/scratch/                           its checkpoints
-locks/<key>.lock                              held while a stage runs; empty files that stay
+locks/<key>.lock                              held while a stage runs, and names its holder; files that stay
 corrupt/<time>-<key>/                         damaged entries, set aside
 pipelines/<pipeline>.json                     the calls of each pipeline's last run
 """
 
 import errno
+import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from filelock import FileLock
 
 from edgekd.errors import StoreError
 
+_HOLDER_CHARACTERS = 200
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -73,3 +76,32 @@ class StoreLayout:
             fix = "free some space, then run again: it resumes"
         what = f"the artifact store cannot be used: {error.strerror or error}"
         return StoreError(what, where=str(error.filename or self.root), fix=fix)
+
+
+def full_disk(error: Exception) -> OSError | None:
+    """Return the OSError of a full disk behind an error; libraries that write files tell it in their text."""
+    for number in FULL_DISK:
+        if isinstance(error, OSError) and error.errno == number:
+            return error
+        if os.strerror(number) in str(error):
+            return OSError(number, os.strerror(number))
+    return None
+
+
+def sign_lock(lock: FileLock, *, holder: str) -> None:
+    """Write into a lock that this process has acquired who holds it."""
+    text = f"{holder} (process {os.getpid()} on {platform.node()})"
+    Path(lock.lock_file).write_text(text, encoding="utf-8")
+
+
+def clear_lock(lock: FileLock) -> None:
+    """Forget who holds a lock, before it is released."""
+    os.truncate(lock.lock_file, 0)
+
+
+def lock_holder(lock: FileLock) -> str:
+    """Return who holds a lock, for people; empty if it does not say.
+
+    The lock itself is the kernel's: it ends with its process, whatever is written in the file.
+    """
+    return Path(lock.lock_file).read_text(encoding="utf-8", errors="replace")[:_HOLDER_CHARACTERS]

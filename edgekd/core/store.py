@@ -4,20 +4,23 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from filelock import Timeout
 
 from edgekd.core.artifact import A, P, Stage
+from edgekd.core.atomic import check_writable
 from edgekd.core.entry import SCRATCH, DamagedEntryError, Entry, FileHashes, commit_entry, read_entry
+from edgekd.core.faults import fault_point
 from edgekd.core.garbage import EntryInfo, GarbageReport, collect_garbage, folder_size_bytes, list_entries
 from edgekd.core.history import PipelineHistory
-from edgekd.core.layout import FULL_DISK, StoreLayout
+from edgekd.core.layout import StoreLayout, clear_lock, full_disk, lock_holder, sign_lock
+from edgekd.core.running import RunningStage, running
 from edgekd.core.stage_call import StageCall, bind_call, explain_change
 from edgekd.errors import StoreError
 
@@ -72,6 +75,7 @@ class Store:
         pipeline: Name of the pipeline, for ``why`` and for garbage collection: entries that were only used
             without a name are not kept by `collect_garbage`.
         announce: Gets one line of text for every stage, and when it waits or sets a damaged entry aside.
+        devices: Processes that may share the training of a stage; no part of the key.
 
     Attributes:
         records: What happened so far, in the order of the run.
@@ -81,17 +85,32 @@ class Store:
     """
 
     def __init__(
-        self, root: Path, *, pipeline: str = "", announce: Callable[[str], None] = lambda message: None
+        self,
+        root: Path,
+        *,
+        pipeline: str = "",
+        announce: Callable[[str], None] = lambda message: None,
+        devices: int = 1,
     ) -> None:
         if re.fullmatch(r"[A-Za-z0-9_.-]*", pipeline) is None:
             what = f"{pipeline!r} cannot be the name of a pipeline"
             raise StoreError(what, fix="use letters, digits and _ . - only")
         self.layout = StoreLayout(root.absolute())
         self.pipeline = pipeline
+        self.devices = devices
         self.records: list[StageRecord] = []
         self._announce = announce
         self._history = PipelineHistory(self.layout, pipeline)
         self._hashes = FileHashes()
+
+    def check_writable(self) -> None:
+        """Say before the long work starts that the store cannot be written.
+
+        Raises:
+            StoreError: If so.
+        """
+        with self.layout.storage_errors():
+            check_writable(self.layout.root)
 
     def run(self, stage: Stage[P, A], /, *inputs: P.args, **named: P.kwargs) -> A:
         """Return the artifact of ``stage`` for these inputs, running it if the store does not have it.
@@ -116,8 +135,9 @@ class Store:
             self._announce(f"{stage.name}: {found.why}")
             if found.damaged:
                 self._set_aside(call)
-            entry = found.entry or self._execute(call, lambda work: stage.function(work, *inputs, **named))
+            entry = found.entry or self._execute(call, stage, inputs, named)
             with self.layout.storage_errors():
+                _remove_work(self.layout.work(call.key))
                 self._history.record(call, position)
             seconds = time.perf_counter() - start
         cached = found.entry is not None
@@ -199,37 +219,45 @@ class Store:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                self._announce(f"{call.stage}: waiting for another process that runs the same stage")
+                holder = lock_holder(lock) or "another process"
+                self._announce(f"{call.stage}: waiting for {holder}, which runs the same stage")
                 lock.acquire()
+            sign_lock(lock, holder=f"pipeline {self.pipeline}" if self.pipeline else "a program")
         try:
             yield
         finally:
+            with suppress(OSError):
+                clear_lock(lock)
             lock.release()
 
     def _set_aside(self, call: StageCall) -> None:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         target = self.layout.corrupt / f"{now}-{call.key}"
+        fault_point("aside.begin")
         with self.layout.storage_errors():
             target.parent.mkdir(exist_ok=True)
             self.layout.entry(call.stage, call.key).rename(target)
+        fault_point("aside.renamed")
         self._announce(f"{call.stage}: the damaged entry is now in {target}")
 
-    def _execute(self, call: StageCall, function: Callable[[Path], None]) -> Entry:
+    def _execute(
+        self, call: StageCall, stage: Stage[..., A], inputs: tuple[Any, ...], named: Mapping[str, Any]
+    ) -> Entry:
         work = self.layout.work(call.key)
+        this = RunningStage(stage.function.__module__, stage.name, work, inputs, named, self.devices)
         with self.layout.storage_errors():
             _clear(work)
         start = time.perf_counter()
         try:
-            function(work)
-        except OSError as e:
-            if e.errno not in FULL_DISK:
-                raise
-            raise self.layout.storage_error(e) from e
+            with running(this):
+                stage.function(work, *inputs, **named)
+        except Exception as e:
+            if error := full_disk(e):
+                raise self.layout.storage_error(error) from e
+            raise
         seconds = time.perf_counter() - start
         with self.layout.storage_errors():
-            entry = commit_entry(work, self.layout.entry(call.stage, call.key), call, seconds=seconds)
-            shutil.rmtree(work)
-        return entry
+            return commit_entry(work, self.layout.entry(call.stage, call.key), call, seconds=seconds)
 
 
 def default_store_root() -> Path:
@@ -240,10 +268,17 @@ def default_store_root() -> Path:
     return (cache if cache.is_absolute() else Path.home() / ".cache") / "edgekd"
 
 
+def _remove_work(work: Path) -> None:
+    """Remove what a stage leaves once its entry is there, also one that was killed just then."""
+    for folder in work.parent.glob(f"{work.name}*"):
+        shutil.rmtree(folder)
+
+
 def _clear(work: Path) -> None:
     """Make ``work`` empty but for the checkpoints of an interrupted run."""
     work.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(work.with_name(f"{work.name}.commit"), ignore_errors=True)
+    for folder in work.parent.glob(f"{work.name}.*"):  # of an interrupted commit, or removal
+        shutil.rmtree(folder)
     for item in work.iterdir():
         if item.is_symlink() or not item.is_dir():
             item.unlink()

@@ -27,6 +27,11 @@ def allow_user_code() -> None:
     _ALLOWED = True
 
 
+def user_code_is_allowed() -> bool:
+    """Whether `allow_user_code` was called in this process."""
+    return _ALLOWED
+
+
 class UserFunction(Spec):
     """A function in a file of the user's.
 

@@ -1,18 +1,29 @@
 """What a person opens: the folder of a run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from edgekd.core.atomic import write_bytes, write_text
+from edgekd.core.atomic import check_writable, write_files
 from edgekd.errors import StoreError
 from edgekd.report.html import render_html
 from edgekd.report.schema import Report
 from edgekd.report.templates import render
 
 
+def check_run_folder(folder: Path) -> None:
+    """Say before the long work starts that `publish` could not write into ``folder``.
+
+    Raises:
+        StoreError: If the folder, or the one that it would be made in, is no folder or cannot be written.
+    """
+    with _storage_errors(folder):
+        check_writable(folder)
+
+
 def publish(report: Report, *, engines: Mapping[str, Path], spec_yaml: str, folder: Path) -> None:
-    """Write the run's folder; each file appears whole or not at all.
+    """Write the run's folder: the whole new set, ``report.json`` last, or nothing of it.
 
     It holds the engines, ``infer.py`` (how to run the first of them without edgekd), ``report.json``,
     ``report.html``, ``history.jsonl`` and ``spec.resolved.yaml``.
@@ -26,18 +37,26 @@ def publish(report: Report, *, engines: Mapping[str, Path], spec_yaml: str, fold
     Raises:
         StoreError: If the folder cannot be written.
     """
-    try:
+    history = (json.dumps(record.model_dump()) for record in report.student.history)
+    texts = {
+        "infer.py": render("infer.py.jinja", engine=next(iter(engines))),
+        "history.jsonl": "".join(f"{line}\n" for line in history),
+        "spec.resolved.yaml": spec_yaml,
+        "report.html": render_html(report),
+        "report.json": report.text(),
+    }
+    contents = {name: path.read_bytes() for name, path in engines.items()}
+    contents |= {name: text.encode() for name, text in texts.items()}
+    with _storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for name, path in engines.items():
-            write_bytes(folder / name, path.read_bytes())
-        write_text(folder / "infer.py", render("infer.py.jinja", engine=next(iter(engines))))
-        records = (json.dumps(record.model_dump()) for record in report.student.history)
-        write_text(folder / "history.jsonl", "".join(f"{line}\n" for line in records))
-        write_text(folder / "spec.resolved.yaml", spec_yaml)
-        write_text(folder / "report.html", render_html(report))
-        report.save(folder / "report.json")
+        write_files({folder / name: content for name, content in contents.items()})
+
+
+@contextmanager
+def _storage_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as e:
         what = f"cannot write the run's folder: {e.strerror or e}"
-        raise StoreError(
-            what, where=str(folder), fix="free space, or choose another folder with --runs"
-        ) from e
+        fix = "free space, or choose another folder with --runs"
+        raise StoreError(what, where=str(e.filename or folder), fix=fix) from e

@@ -95,6 +95,7 @@ class EpochRecord(Spec):
         lr: Learning rate at the end of the epoch.
         seconds: Wall time.
         compiled: Whether its steps were compiled.
+        note: Why its bits may differ from those of an uninterrupted run; empty where nothing changed.
     """
 
     phase: str
@@ -104,6 +105,7 @@ class EpochRecord(Spec):
     lr: float
     seconds: float
     compiled: bool = False
+    note: str = ""
 
 
 class StudentReport(Spec):
@@ -360,7 +362,11 @@ class Report(Spec):
 
     def save(self, path: Path) -> None:
         """Write the report in one step. Its folder exists."""
-        write_text(path, self.model_dump_json(indent=2) + "\n")
+        write_text(path, self.text())
+
+    def text(self) -> str:
+        """Return the content of report.json."""
+        return self.model_dump_json(indent=2) + "\n"
 
 
 def report_json_schema() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Checkpoints of a training run: one safetensors file, written atomically, nothing to unpickle."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from edgekd.core.atomic import write_bytes
+from edgekd.core.faults import fault_point
 
 _FILE = "checkpoint.safetensors"
 
@@ -27,6 +29,7 @@ class EpochRecord:
         lr: Learning rate of the last step.
         seconds: Duration.
         compiled: Whether its steps were compiled.
+        note: What may keep it from repeating bit by bit; empty in a run that never changed its machine.
     """
 
     phase: str
@@ -36,6 +39,7 @@ class EpochRecord:
     lr: float
     seconds: float
     compiled: bool
+    note: str = ""
 
 
 @dataclass
@@ -45,34 +49,58 @@ class Progress:
     Attributes:
         phase: Index of the phase that runs.
         epoch: Epochs of it that are done.
+        step: Steps of the next epoch that are done.
+        loss_sum: Sum of their losses.
+        seconds: Their duration.
         compiled: Whether the phase was compiled; a resumed run keeps the decision, since compiled and eager
             steps are not bit-identical.
+        surroundings: What bits depend on besides the seed: threads, torch, hardware, processes.
+        note: For the record of the next epoch.
         history: One record per epoch of all phases.
     """
 
     phase: int = 0
     epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
     compiled: bool = False
+    surroundings: dict[str, str | int] = field(default_factory=dict)
+    note: str = ""
     history: list[EpochRecord] = field(default_factory=list)
+
+    def begin_epoch(self, done: int) -> None:
+        """Stand at the start of an epoch, with ``done`` of the phase behind it."""
+        self.epoch, self.step, self.loss_sum, self.seconds, self.note = done, 0, 0.0, 0.0, ""
 
 
 def save_checkpoint(folder: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
     """Write tensors and progress as one file; the previous checkpoint stays until the new one is complete."""
     folder.mkdir(exist_ok=True)
+    fault_point("checkpoint.begin")
     body = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(folder / _FILE, save(body, metadata={"progress": json.dumps(asdict(progress))}))
+    told = json.dumps(asdict(progress))
+    write_bytes(folder / _FILE, save(body, metadata={"progress": told, "sha256": _sha256(told, body)}))
+    fault_point("checkpoint.done")
 
 
 def load_checkpoint(folder: Path) -> tuple[Progress, dict[str, Tensor]] | None:
-    """Return what :func:`save_checkpoint` wrote, or None if there is nothing, or nothing readable."""
+    """Return what :func:`save_checkpoint` wrote, or None if there is nothing, or nothing whole."""
     try:
         with safe_open(folder / _FILE, framework="pt") as file:
-            stored: dict[str, Any] = json.loads(file.metadata()["progress"])
+            metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        stored: dict[str, Any] = json.loads(metadata["progress"])
+        if metadata["sha256"] != _sha256(metadata["progress"], tensors):
+            return None
         history = [EpochRecord(**record) for record in stored.pop("history")]
         return Progress(**stored, history=history), tensors
     except (FileNotFoundError, SafetensorError, TypeError, KeyError, ValueError):
         return None
+
+
+def _sha256(told: str, tensors: dict[str, Tensor]) -> str:
+    return hashlib.sha256(told.encode() + save(tensors)).hexdigest()
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -328,7 +328,7 @@ def test_run_works_once_when_two_processes_ask_at_the_same_time(tmp_path: Path, 
     first = start()
     _read_until(first, "training")
     second = start()
-    _read_until(second, "waiting for another process")
+    assert f"process {first.pid} on" in _read_until(second, "waiting for pipeline toy")
     (tmp_path / "go").touch()
     digests = {_read_until(program, "digest") for program in (first, second)}
     assert first.wait() == second.wait() == 0

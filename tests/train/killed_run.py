@@ -25,11 +25,13 @@ from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 
 
 def network() -> ImageNetwork:
-    """Return a tiny network with batch statistics, whose start is always the same."""
+    """Return a tiny network with batch statistics and dropout, whose start is always the same."""
     torch.manual_seed(7)
     return ImageNetwork(
         PixelGrid.like(),
-        nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2)),
+        nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.2), nn.Linear(16, 2)
+        ),
     )
 
 

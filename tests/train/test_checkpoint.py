@@ -54,6 +54,15 @@ def test_load_checkpoint_ignores_a_cut_file(tmp_path: Path, keep: int) -> None:
     assert load_checkpoint(tmp_path) is None
 
 
+@pytest.mark.parametrize("place", [-1, -20], ids=["last weight", "another weight"])
+def test_load_checkpoint_ignores_a_flipped_bit(tmp_path: Path, place: int) -> None:
+    save_checkpoint(tmp_path, PROGRESS, {"w": torch.ones(8)})
+    content = bytearray((tmp_path / FILE).read_bytes())
+    content[place] ^= 1
+    (tmp_path / FILE).write_bytes(content)
+    assert load_checkpoint(tmp_path) is None
+
+
 def test_load_checkpoint_ignores_random_bytes(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(bytes(range(256)) * 8)
     assert load_checkpoint(tmp_path) is None

@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,8 @@ from edgekd.data.dataset import Split
 from edgekd.distill.hinton import HintonLoss
 from edgekd.errors import DataError, TrainError
 from edgekd.tasks.classification import ClassificationSpec
+from edgekd.train import loop
+from edgekd.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from edgekd.train.label_loss import LabelLoss
 from edgekd.train.loop import Trainee, _optimizer, compile_pays, rate_at, train
 from edgekd.train.options import TrainSpec
@@ -249,6 +252,46 @@ def test_train_resumes_a_killed_run_with_the_same_bits(
     assert [record.loss for record in history] == [record.loss for record in expected]
     for key, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[key]), key
+
+
+def test_train_resumes_within_a_long_epoch_with_the_same_bits(
+    killed_run: ModuleType, tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, expected = killed_run.run(tmp_path / "whole", kill_in_epoch=None)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    steps: list[int] = []
+
+    def stop_at_step_20(scratch: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
+        steps.append(progress.step)
+        save_checkpoint(scratch, progress, tensors)
+        if len(steps) == 20:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_checkpoint", stop_at_step_20)
+    with pytest.raises(KeyboardInterrupt):
+        killed_run.run(tmp_path / "stopped", kill_in_epoch=None)
+    assert steps[:9] == [1, 2, 3, 4, 5, 6, 7, 0, 1]  # eight batches; the eighth ends the epoch
+    assert steps[-1] == 4
+    resumed, history = killed_run.run(tmp_path / "stopped", kill_in_epoch=None)
+    assert steps[20] == 5
+    assert [record.loss for record in history] == [record.loss for record in expected]
+    assert all(torch.equal(value, resumed.state_dict()[key]) for key, value in whole.state_dict().items())
+
+
+def test_train_notes_that_it_was_resumed_elsewhere(
+    killed_run: ModuleType, tmp_path: Path, one_thread: None
+) -> None:
+    killed_run.run(tmp_path, kill_in_epoch=None)
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    progress, tensors = found
+    before = {**progress.surroundings, "threads": 8, "torch": "1.0"}
+    save_checkpoint(
+        tmp_path, replace(progress, epoch=1, history=progress.history[:4], surroundings=before), tensors
+    )
+    _, history = killed_run.run(tmp_path, kill_in_epoch=None)
+    note = f"resumed with torch {torch.__version__} instead of 1.0, threads 1 instead of 8"
+    assert [record.note for record in history] == ["", "", "", "", note, ""]
 
 
 def test_train_does_nothing_again_when_it_was_complete(killed_run: ModuleType, tmp_path: Path) -> None:

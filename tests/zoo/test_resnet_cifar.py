@@ -44,4 +44,4 @@ def test_resnet20_weights_reach_their_accuracy():
     test = ParquetSpec(path="$EDGEKD_DATA/cifar10").split("test").take(np.arange(1000))
     with torch.no_grad():
         outputs = network(torch.tensor(test.images)).numpy()
-    assert ClassificationSpec().metric(outputs, test.labels) == pytest.approx(0.8886, abs=0.03)
+    assert ClassificationSpec().score(outputs, test.labels).value == pytest.approx(0.8886, abs=0.03)
