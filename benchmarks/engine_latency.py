@@ -117,7 +117,8 @@ def _measure(case: Case, folder: Path, *, rounds: int, threads: int) -> None:
 
 def _files(case: Case, images: Tensor, folder: Path) -> dict[str, Path]:
     torch.manual_seed(0)
-    network = ImageNetwork(PixelGrid.like(), case.spec.build(channels=case.shape[0], classes=10))
+    body = case.spec.build(channels=case.shape[0], classes=10, size=case.shape[1:])
+    network = ImageNetwork(PixelGrid.like(), body)
     with torch.no_grad():
         for batch in torch.split(images, 16):
             network.train()(batch)

@@ -84,7 +84,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _network(spec: NetworkSpec, kind: str, images: Tensor) -> nn.Module:
-    network = ImageNetwork(PixelGrid.like(), spec.build(channels=3, classes=10))
+    network = ImageNetwork(PixelGrid.like(), spec.build(channels=3, classes=10, size=(32, 32)))
     if kind == "float":
         return network.train()
     student = edgekd.prepare(network, images[:2])

@@ -1,12 +1,15 @@
 """What a pipeline file can say. The unions are the registry: a new plug-in is one file and one line here."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from edgekd.core.spec_base import Spec
 from edgekd.core.spec_file import load_spec
+from edgekd.core.union import BY_KIND, members_by_kind
+from edgekd.core.user_code import UserFunction
 from edgekd.data.arrays import ArraysSpec
 from edgekd.data.dataset import DataSpec
 from edgekd.data.digits import DigitsSpec
@@ -26,18 +29,31 @@ from edgekd.search.search_student import FixedStudentSpec
 from edgekd.tasks.classification import ClassificationSpec
 from edgekd.tasks.python import PythonTaskSpec
 from edgekd.teacher.export_teacher import TeacherSpec
+from edgekd.teacher.onnx_teacher import OnnxTeacherSpec
 from edgekd.train.options import TrainSpec
+from edgekd.zoo.ds_cnn import DsCnnSpec
 from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
+from edgekd.zoo.python_network import PythonNetworkSpec
+from edgekd.zoo.resnet import ResNetSpec
 from edgekd.zoo.resnet_cifar import ResNetCifarSpec
+from edgekd.zoo.timm_network import TimmSpec
+from edgekd.zoo.torchvision_network import TorchvisionSpec
 
-Data = Annotated[
-    DigitsSpec | ParquetSpec | ImageFolderSpec | ArraysSpec | PythonDataSpec | HubSpec,
-    Field(discriminator="kind"),
+Data = Annotated[DigitsSpec | ParquetSpec | ImageFolderSpec | ArraysSpec | PythonDataSpec | HubSpec, BY_KIND]
+Network = Annotated[
+    MobileNetV2Spec
+    | ResNetCifarSpec
+    | ResNetSpec
+    | DsCnnSpec
+    | TimmSpec
+    | TorchvisionSpec
+    | PythonNetworkSpec,
+    BY_KIND,
 ]
-Network = Annotated[MobileNetV2Spec | ResNetCifarSpec, Field(discriminator="kind")]
-Quantizer = Annotated[LsqSpec | CalibratedSpec, Field(discriminator="kind")]
-Distill = Annotated[NoneSpec | HintonSpec, Field(discriminator="kind")]
-Task = Annotated[ClassificationSpec | PythonTaskSpec, Field(discriminator="kind")]
+TeacherNetwork = Annotated[Network | OnnxTeacherSpec, BY_KIND]
+Quantizer = Annotated[LsqSpec | CalibratedSpec, BY_KIND]
+Distill = Annotated[NoneSpec | HintonSpec, BY_KIND]
+Task = Annotated[ClassificationSpec | PythonTaskSpec, BY_KIND]
 Device = LocalDevice
 
 
@@ -48,7 +64,7 @@ SMALL_IMAGE = 64
 class Teacher(TeacherSpec):
     """The ``teacher`` section."""
 
-    network: Network
+    network: TeacherNetwork
 
 
 class Student(FixedStudentSpec):
@@ -75,7 +91,7 @@ Target = OnnxRuntime
 KINDS: dict[str, Any] = {
     "data": Data,
     "task": Task,
-    "network": Network,
+    "network": TeacherNetwork,
     "student": Student,
     "quantizer": Quantizer,
     "distill": Distill,
@@ -159,12 +175,10 @@ def data_from_text(text: str) -> DataSpec:
     """
     if text.endswith((".yaml", ".yml")):
         return load_pipeline(Path(text)).data
-    kind, _, path = text.partition(":")
-    given = {"kind": kind, **({"path": path} if path else {})}
     try:
-        found: DataSpec = TypeAdapter(Data).validate_python(given)
+        found: DataSpec = TypeAdapter(Data).validate_python(text)
     except ValidationError as e:
-        what = f"--data {text!r}: {e.errors()[0]['msg']}"
+        what = f"--data {text!r}: {e.errors()[0]['msg'].removeprefix('Value error, ')}"
         fix = f"KIND or KIND:PATH, with KIND one of: {', '.join(members('data'))}"
         raise SpecError(what, where="--data", fix=fix) from e
     return found
@@ -172,11 +186,9 @@ def data_from_text(text: str) -> DataSpec:
 
 def members(kind: str) -> dict[str, str]:
     """Return the plug-ins of a kind: the word in the pipeline file -> the first line of its docstring."""
-    union = KINDS[kind]
-    options = get_args(get_args(union)[0]) if get_origin(union) is Annotated else (union,)
     return {
-        option.model_fields["kind"].default: (option.__doc__ or "").strip().splitlines()[0].replace("``", "")
-        for option in options
+        word: (member.__doc__ or "").strip().splitlines()[0].replace("``", "")
+        for word, member in members_by_kind(KINDS[kind]).items()
     }
 
 
@@ -190,6 +202,7 @@ def advice(spec: Pipeline) -> list[str]:
             f"student.network.stem 'imagenet' at {height} pixels leaves layers too small for integers to pay "
             "(0.9x of float measured at 32 pixels): set stem: small"
         )
+    notes += [f"compress runs {code.file}:{code.function}: it needs --allow-code" for code in _code(spec)]
     low = min(quantize.weights.bits, quantize.activations.bits)
     if low < 8:
         notes.append(f"{low} bits are stored and computed as 8-bit codes: neither smaller nor faster")
@@ -198,3 +211,13 @@ def advice(spec: Pipeline) -> list[str]:
             "profile portable gives ReLU tensors 128 levels instead of 256, so that TensorRT fits too"
         )
     return notes
+
+
+def _code(spec: Spec) -> Iterator[UserFunction]:
+    """Find the functions of the user's that a spec names."""
+    for name in type(spec).model_fields:
+        value = getattr(spec, name)
+        if isinstance(value, UserFunction):
+            yield value
+        elif isinstance(value, Spec):
+            yield from _code(value)

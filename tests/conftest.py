@@ -152,6 +152,25 @@ def onnx_model() -> Callable[..., onnx.ModelProto]:
 
 
 @pytest.fixture(scope="session")
+def torchvision() -> Any:
+    """Import torchvision, also a build for CUDA beside a torch for the CPU.
+
+    Its compiled operators, for detection, cannot be loaded there; importing it only asks that two of them
+    have been declared. timm imports torchvision too.
+    """
+    import torch
+
+    try:
+        import torchvision
+    except RuntimeError:
+        for name in ("nms", "qnms"):
+            arguments = "Tensor dets, Tensor scores, float iou_threshold"
+            torch.library.define(f"torchvision::{name}", f"({arguments}) -> Tensor")
+        import torchvision
+    return torchvision
+
+
+@pytest.fixture(scope="session")
 def qemu() -> list[str]:
     """Return the command that runs this Python on an x86-64 CPU with AVX2 but without VNNI."""
     if platform.machine() != "x86_64" or sys.platform != "linux":

@@ -1,6 +1,7 @@
 """What a wrong pipeline file is told, and that nothing else than an `EdgeKdError` can come of any file."""
 
 import random
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from edgekd.data.digits import DigitsSpec
 from edgekd.data.parquet import ParquetSpec
 from edgekd.errors import DataError, EdgeKdError, SpecError
 from edgekd.spec import KINDS, Pipeline, advice, data_from_text, load_pipeline, members
+from edgekd.teacher.onnx_teacher import OnnxTeacherSpec
+from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
+from edgekd.zoo.timm_network import TimmSpec
 
 SPECS = Path(__file__).parent / "specs"
 TINY = (SPECS / "tiny.yaml").read_text()
@@ -281,9 +285,34 @@ def test_data_from_text_says_what_it_takes(text: str) -> None:
     assert caught.value.fix
 
 
+def test_a_union_takes_its_text_form(tiny: Path) -> None:
+    spec = load_pipeline(
+        tiny, ("data=parquet:$EDGEKD_DATA/x", "student.network=mobilenet_v2", "distill=none")
+    )
+    assert spec.data == ParquetSpec(path="$EDGEKD_DATA/x")
+    assert spec.student.network == MobileNetV2Spec()
+    assert spec.distill.kind == "none"
+
+
+def test_a_teacher_is_named_by_text_too(tiny: Path) -> None:
+    teacher = load_pipeline(tiny, ("teacher={network: 'onnx:teacher.onnx'}",)).teacher
+    assert teacher is not None
+    assert teacher.network == OnnxTeacherSpec(file=str(tiny.parent / "teacher.onnx"))
+    teacher = load_pipeline(tiny, ("teacher.network=timm:resnet18",)).teacher
+    assert teacher is not None
+    assert teacher.network == TimmSpec(name="resnet18")
+
+
+def test_json_schema_shows_the_text_form() -> None:
+    text, mapping = Pipeline.model_json_schema()["properties"]["data"]["anyOf"]
+    assert text["type"] == "string"
+    assert [bool(re.match(text["pattern"], given)) for given in ("parquet:x", "digits", "digit")] == [1, 1, 0]
+    assert set(mapping["discriminator"]["mapping"]) == set(members("data"))
+
+
 def test_members_name_every_plug_in_with_one_line() -> None:
     assert set(members("distill")) == {"none", "hinton"}
-    assert set(members("network")) == {"mobilenet_v2", "resnet_cifar"}
+    assert set(members("network")) >= {"mobilenet_v2", "timm", "python", "onnx"}
     for kind in KINDS:
         assert members(kind)
         assert all(text.strip() and "\n" not in text for text in members(kind).values())
@@ -309,8 +338,9 @@ def test_pipeline_is_frozen(tiny: Path) -> None:
         (("student.network={kind: mobilenet_v2, stem: imagenet}",), "set stem: small"),
         (("quantize.weights.bits=4",), "4 bits are"),
         (("quantize.profile=portable",), "128 levels"),
+        ((f"student.network=python:{__file__}:build",), "it needs --allow-code"),
     ],
-    ids=["stem", "bits", "portable"],
+    ids=["stem", "bits", "portable", "code"],
 )
 def test_advice_says_what_will_not_pay(tiny: Path, overrides: tuple[str, ...], says: str) -> None:
     assert advice(load_pipeline(tiny)) == []

@@ -10,7 +10,7 @@ from edgekd.data.digits import DigitsSpec
 from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.errors import DataError, SpecError
 from edgekd.spec import Pipeline, load_pipeline
-from edgekd.starter import network_from_text, starter_file
+from edgekd.starter import starter_file
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def _start(
     data: str | Path, tmp_path: Path, *, network: str = "mobilenet_v2", **options
 ) -> tuple[Pipeline, str]:
     given = {"weights": None, "command": "edgekd init", **options}
-    _, text, said = starter_file(network_from_text(network), str(data), **given)
+    _, text, said = starter_file(network, str(data), **given)
     (tmp_path / "made.yaml").write_text(text)
     return load_pipeline(tmp_path / "made.yaml"), said
 

@@ -47,6 +47,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 StoreRoot = Annotated[
     Path | None, typer.Option("--store", help="Store folder; default $EDGEKD_STORE or the cache.")
 ]
+AllowCode = Annotated[bool, typer.Option("--allow-code", help="Run the Python files that SPEC names.")]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that gets NAME/report.html and the engine.")]
 
 
@@ -100,14 +101,18 @@ def compress(
     overrides: Overrides = [],  # noqa: B006  typer copies it
     store: StoreRoot = None,
     runs: RunsFolder = Path("runs"),
+    allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a pipeline: teacher, student, quantization, engine, proof."""
     from edgekd.core.store import Store, default_store_root
+    from edgekd.core.user_code import allow_user_code
     from edgekd.pipeline import compress as run
     from edgekd.report.summary import print_summary
     from edgekd.spec import load_pipeline
 
+    if allow_code:
+        allow_user_code()
     pipeline = load_pipeline(spec, tuple(overrides))
     log = Console(stderr=True, highlight=False)
     place = Store(
@@ -142,12 +147,13 @@ def init(
     run: Annotated[bool, typer.Option("--run", help="Run it at once: a first report in minutes.")] = False,
     store: StoreRoot = None,
     runs: RunsFolder = Path("runs"),
+    allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a first pipeline file from a network's name and a look at your data."""
     from edgekd.core.atomic import write_text
     from edgekd.spec import load_pipeline
-    from edgekd.starter import network_from_text, starter_file
+    from edgekd.starter import starter_file
 
     if out is not None:
         _check_new(out, force=force)
@@ -155,7 +161,7 @@ def init(
     if weights:
         given = {"path": str(Path(weights).absolute()), "mean": _fractions(mean), "std": _fractions(std)}
     command = shlex.join(["edgekd", *sys.argv[1:]])
-    name, text, said = starter_file(network_from_text(network), data, weights=given, command=command)
+    name, text, said = starter_file(network, data, weights=given, command=command)
     path = out or Path(f"{name}.yaml")
     _check_new(path, force=force)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +169,7 @@ def init(
     load_pipeline(path)
     if run:
         typer.echo(f"{path}: {said}", err=True)
-        compress(path, store=store, runs=runs, as_json=as_json)
+        compress(path, store=store, runs=runs, allow_code=allow_code, as_json=as_json)
     elif as_json:
         _print_json({"path": str(path), "name": name, "summary": said})
     else:

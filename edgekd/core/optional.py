@@ -18,7 +18,8 @@ def require(module: str, *, package: str, extra: str) -> ModuleType:
         The imported module.
 
     Raises:
-        RuntimeMissing: If it cannot be imported; the message holds the pip line.
+        RuntimeMissing: If it is not installed, the message holds the pip line; or if it was built for another
+            version of what it stands on.
 
     Example:
         >>> require("json", package="json", extra="train").dumps([1])
@@ -29,3 +30,7 @@ def require(module: str, *, package: str, extra: str) -> ModuleType:
     except ImportError as e:
         what = f"{package} cannot be imported: {e}"
         raise RuntimeMissing(what, where=module, fix=f"pip install 'edgekd[{extra}]'") from e
+    except RuntimeError as e:
+        what = f"{package} fails when it is imported: {e}"
+        fix = "install builds that belong together: all for the CPU, or all for one version of CUDA"
+        raise RuntimeMissing(what, where=module, fix=fix) from e

@@ -11,6 +11,16 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @classmethod
+    def from_text(cls, text: str) -> dict[str, str]:
+        """Return the fields that ``text`` stands for in the text form ``KIND:text`` of a plug-in.
+
+        Raises:
+            ValueError: If this kind has no field that a text could fill, or the text does not fit.
+        """
+        msg = f"nothing can stand behind its kind, but {text!r} does: write it as {{kind: ..., key: value}}"
+        raise ValueError(msg)
+
     @property
     def digest(self) -> str:
         """Hex sha256: what the store uses as this spec's identity.

@@ -224,23 +224,25 @@ def _known_keys(kind: type[BaseModel], location: Location) -> list[str]:
 
 
 def _resolve(schema: Any, node: Any) -> Any:
+    """Follow references, and of alternatives the only one that has keys: not null, not the text form."""
     while True:
+        with_keys = [
+            option for option in node.get("anyOf", []) if option.get("type") not in ("null", "string")
+        ]
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rpartition("/")[2]]
-        elif (
-            "anyOf" in node and len([option for option in node["anyOf"] if option.get("type") != "null"]) == 1
-        ):
-            node = next(option for option in node["anyOf"] if option.get("type") != "null")
+        elif len(with_keys) == 1:
+            node = with_keys[0]
         else:
             return node
 
 
 def _written_keys(tree: Any, location: Location) -> Location:
-    """Drop the parts of a pydantic location that stand for a union's tag: nobody wrote them."""
+    """Drop the parts of a pydantic location that stand for a union's tag: nobody wrote them as keys."""
     kept: list[str | int] = []
     for index, part in enumerate(location):
         last = index == len(location) - 1
-        if isinstance(tree, dict) and part not in tree and not last:
+        if not last and (isinstance(tree, str) or (isinstance(tree, dict) and part not in tree)):
             continue
         kept.append(part)
         tree = _child_or_none(tree, part)

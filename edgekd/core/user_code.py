@@ -53,7 +53,10 @@ class UserFunction(Spec):
     @classmethod
     def from_text(cls, text: str) -> dict[str, str]:
         """Return the fields that ``FILE:FUNCTION`` stands for."""
-        file, _, function = text.rpartition(":")
+        file, colon, function = text.rpartition(":")
+        if not colon:
+            msg = f"{text!r} names no function: write FILE:FUNCTION, such as nets/mine.py:build"
+            raise ValueError(msg)
         return {"file": file, "function": function}
 
     @property

@@ -43,6 +43,11 @@ class ParquetSpec(DataSpec):
     validation_samples: int = Field(default=0, ge=0)
     fetch: str = ""
 
+    @classmethod
+    def from_text(cls, text: str) -> dict[str, str]:
+        """Return the fields that ``PATH`` stands for."""
+        return {"path": text}
+
     @property
     def digest(self) -> str:
         """Hex sha256 of the files' contents and of what is done with them; not of where they lie."""

@@ -17,4 +17,4 @@ class FixedStudentSpec(StudentSpec):
 @stage(StudentArch, version=1)
 def search_student(folder: Path, student: StudentSpec) -> None:
     """Write the chosen architecture."""
-    write_json(folder / "network.json", student.network.model_dump(mode="json"))
+    write_json(folder / "network.json", student.network.architecture)

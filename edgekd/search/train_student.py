@@ -14,7 +14,13 @@ from edgekd.train.label_loss import LabelLoss
 from edgekd.train.loop import Trainee, train
 from edgekd.train.options import TrainSpec
 from edgekd.train.phase import Phase
-from edgekd.zoo.student import StudentArch, StudentSpec, start_from_weights, student_network
+from edgekd.zoo.student import (
+    StudentArch,
+    StudentSpec,
+    start_from_weights,
+    starting_weights,
+    student_network,
+)
 
 
 @stage(FloatStudent, version=2)
@@ -31,11 +37,12 @@ def train_student(
     torch.manual_seed(seed)
     network = student_network(student, arch, data.info())
     history: list[EpochRecord] = []
-    if student.weights is not None:
-        start_from_weights(network, student.weights)
+    weights = starting_weights(student, arch, data.info())
+    if weights is not None:
+        start_from_weights(network, weights)
     if student.training is not None and training is not None:
         phase = Phase("train student", student.training, LabelLoss(task))
         trainee = Trainee(network, None, data.split("train"), validation_metric(data, task))
         history = train(trainee, (phase,), training, seed=seed, scratch=folder / "scratch")
-    name = arch.network(student).name
+    name = arch.network(student).title
     write_float_network(folder, network, name=name, data=data, task=task, history=history)

@@ -5,6 +5,7 @@ from typing import Self
 
 import torch
 from pydantic import model_validator
+from torch import nn
 
 from edgekd.core.artifact import stage
 from edgekd.core.schedule import Schedule
@@ -12,15 +13,16 @@ from edgekd.core.spec_base import Spec
 from edgekd.data.dataset import DataInfo, DataSpec
 from edgekd.export.float_network import FloatNetwork, write_float_network
 from edgekd.tasks.classification import TaskSpec
+from edgekd.teacher.onnx_teacher import OnnxTeacher, OnnxTeacherSpec, write_onnx_teacher
 from edgekd.train.checkpoint import EpochRecord
 from edgekd.train.evaluate import validation_metric
 from edgekd.train.label_loss import LabelLoss
 from edgekd.train.loop import Trainee, train
 from edgekd.train.options import TrainSpec
 from edgekd.train.phase import Phase
-from edgekd.zoo.network import NetworkSpec
+from edgekd.zoo.network import NetworkSpec, build_body, given_weights
 from edgekd.zoo.pixels import ImageNetwork, NormalizePixels
-from edgekd.zoo.weights import WeightsSpec, load_weights
+from edgekd.zoo.weights import GivenWeights, WeightsSpec
 
 _MEAN, _STD = 0.5, 0.25
 
@@ -31,16 +33,28 @@ class TeacherSpec(Spec):
     Attributes:
         network: Its architecture.
         weights: Trained weights, or
-        training: how to train it on the labels.
+        training: how to train it on the labels. A network that brings its own weights needs neither; training
+            then fine-tunes it. An ONNX file is frozen.
     """
 
-    network: NetworkSpec
+    network: NetworkSpec | OnnxTeacherSpec
     weights: WeightsSpec | None = None
     training: Schedule | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if (self.weights is None) == (self.training is None):
+        weights, training = self.weights is not None, self.training is not None
+        if isinstance(self.network, OnnxTeacherSpec):
+            if weights or training:
+                msg = (
+                    "an ONNX file is frozen, nothing in it can be loaded or trained: remove weights, training"
+                )
+                raise ValueError(msg)
+        elif self.network.brings_weights:
+            if weights:
+                msg = "the network brings its own weights: remove weights"
+                raise ValueError(msg)
+        elif weights == training:
             msg = "the teacher needs one origin: give either weights or training"
             raise ValueError(msg)
         return self
@@ -50,13 +64,11 @@ class Teacher(FloatNetwork):
     """A trained float network that is distilled from."""
 
 
-def teacher_network(spec: TeacherSpec, info: DataInfo) -> ImageNetwork:
-    """Build the teacher with fresh weights: uint8 NHWC images in, its own normalization inside."""
-    weights = spec.weights
+def teacher_network(network: NetworkSpec, weights: GivenWeights | None, info: DataInfo) -> ImageNetwork:
+    """Build a teacher with fresh weights: uint8 NHWC images in, the normalization of ``weights`` inside."""
     mean = weights.mean if weights is not None else (_MEAN,) * info.channels
     std = weights.std if weights is not None else (_STD,) * info.channels
-    body = spec.network.build(channels=info.channels, classes=len(info.class_names))
-    return ImageNetwork(NormalizePixels(mean, std), body)
+    return ImageNetwork(NormalizePixels(mean, std), build_body(network, info))
 
 
 @stage(Teacher, version=2)
@@ -64,20 +76,31 @@ def export_teacher(
     folder: Path, teacher: TeacherSpec, data: DataSpec, task: TaskSpec, training: TrainSpec | None, seed: int
 ) -> None:
     """Load or train the teacher (``training``: None if it is given); write weights, float ONNX and facts."""
+    if isinstance(teacher.network, OnnxTeacherSpec):
+        write_onnx_teacher(folder, teacher.network, data, task)
+        return
     torch.manual_seed(seed + 1)  # not the student's start
-    network = teacher_network(teacher, data.info())
+    weights = _weights(teacher, teacher.network, data.info())
+    network = teacher_network(teacher.network, weights, data.info())
     history: list[EpochRecord] = []
-    if teacher.weights is not None:
-        load_weights(network.body, teacher.weights.path)
+    if weights is not None:
+        weights.load_into(network.body)
     if teacher.training is not None and training is not None:
         phase = Phase("train teacher", teacher.training, LabelLoss(task))
         trainee = Trainee(network, None, data.split("train"), validation_metric(data, task))
         history = train(trainee, (phase,), training, seed=seed, scratch=folder / "scratch")
-    write_float_network(folder, network, name=teacher.network.name, data=data, task=task, history=history)
+    title = teacher.network.title
+    write_float_network(folder, network, name=title, data=data, task=task, history=history)
 
 
-def load_teacher(teacher: Teacher, spec: TeacherSpec, info: DataInfo) -> ImageNetwork:
-    """Rebuild a trained teacher."""
-    network = teacher_network(spec, info)
+def load_teacher(teacher: Teacher, spec: TeacherSpec, info: DataInfo) -> nn.Module:
+    """Rebuild a trained teacher: uint8 NHWC images in, logits out."""
+    if isinstance(spec.network, OnnxTeacherSpec):
+        return OnnxTeacher(teacher.onnx_path)
+    network = teacher_network(spec.network, _weights(spec, spec.network, info), info)
     teacher.load_into(network)
     return network
+
+
+def _weights(spec: TeacherSpec, network: NetworkSpec, info: DataInfo) -> GivenWeights | None:
+    return given_weights(network, spec.weights, info, trained=spec.training is not None)

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from edgekd.zoo.network import NetworkSpec, init_convolutions
+from edgekd.zoo.network import NetworkSpec, init_convolutions, round_channels
 
 # Table 2: expansion, channels, blocks, stride of the first block.
 STAGES = (
@@ -41,11 +41,11 @@ class MobileNetV2Spec(NetworkSpec):
     stem: Literal["small", "imagenet"] = "small"
 
     @property
-    def name(self) -> str:
+    def title(self) -> str:
         """Name for people, e.g. ``"mobilenet_v2 x0.5"``."""
         return f"mobilenet_v2 x{self.width:g}"
 
-    def build(self, *, channels: int, classes: int) -> nn.Module:
+    def build(self, *, channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
         """Build the body: float images (n, channels, height, width) to logits (n, classes)."""
         return MobileNetV2(channels, classes, width=self.width, small=self.stem == "small")
 
@@ -93,19 +93,6 @@ class InvertedResidual(nn.Module):
         hidden = x if self.expand is None else self.expand(x)
         y: Tensor = self.project(self.depthwise(hidden))
         return x + y if self.residual else y
-
-
-def round_channels(channels: float) -> int:
-    """Round to a multiple of 8, at least 8 and never down by more than 10 %.
-
-    The rule of the paper's reference implementation.
-
-    Example:
-        >>> [round_channels(24 * width) for width in (0.35, 0.5, 0.75, 1.0)]
-        [8, 16, 24, 24]
-    """
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * channels else rounded + 8
 
 
 def _conv_bn(

@@ -1,33 +1,87 @@
-"""What a network of the zoo is: a spec that builds a body, float NCHW images in, logits out."""
+"""What a network is: a spec that builds a body, float NCHW images in, logits out."""
 
 from abc import ABC, abstractmethod
 
-from torch import nn
+import torch
+from pydantic import JsonValue
+from torch import Tensor, nn
 
 from edgekd.core.spec_base import Spec
+from edgekd.data.dataset import DataInfo
+from edgekd.errors import ExportError, SpecError
+from edgekd.zoo.weights import FetchedWeights, GivenWeights, WeightsSpec
 
 
 class NetworkSpec(Spec, ABC):
-    """An architecture, as a pipeline file names it."""
+    """An architecture, as a pipeline file names it.
+
+    Attributes:
+        kind: Where it comes from.
+    """
 
     kind: str
 
     @property
     @abstractmethod
-    def name(self) -> str:
+    def title(self) -> str:
         """Name for people, e.g. ``"mobilenet_v2 x0.5"``."""
 
+    @property
+    def brings_weights(self) -> bool:
+        """Whether it comes with trained weights; see `given_weights`."""
+        return False
+
+    @property
+    def architecture(self) -> dict[str, JsonValue]:
+        """The fields that make it what it is, as JSON: all but where its files lie on this machine."""
+        return self.model_dump(mode="json")
+
     @abstractmethod
-    def build(self, *, channels: int, classes: int) -> nn.Module:
+    def build(self, *, channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
         """Build the body with fresh weights from torch's global random state.
 
         Args:
             channels: Channels of the image.
             classes: Number of logits.
+            size: Height and width of the image in pixels.
 
         Returns:
             A module that maps float images (n, channels, height, width) to logits (n, classes).
         """
+
+    def given_weights(self, *, channels: int, classes: int, size: tuple[int, int]) -> FetchedWeights | None:
+        """Return the weights that it comes with, for `build` of the same arguments; None if it has none."""
+        return None
+
+
+def build_body(network: NetworkSpec, info: DataInfo) -> nn.Module:
+    """Build a network's body with fresh weights, for images and classes like ``info``."""
+    size = (info.height, info.width)
+    return network.build(channels=info.channels, classes=len(info.class_names), size=size)
+
+
+def given_weights(
+    network: NetworkSpec, weights: WeightsSpec | None, info: DataInfo, *, trained: bool
+) -> GivenWeights | None:
+    """Return the weights that a network starts from, of its section or its own; None if they are fresh.
+
+    Args:
+        network: The architecture.
+        weights: Those of its section.
+        info: Images and classes.
+        trained: Whether it is then trained on the labels.
+
+    Raises:
+        SpecError: If its own weights are for other classes and nothing trains it.
+    """
+    if weights is not None:
+        return weights
+    classes = len(info.class_names)
+    own = network.given_weights(channels=info.channels, classes=classes, size=(info.height, info.width))
+    if own is not None and own.classes != classes and not trained:
+        what = f"{network.title} knows {own.classes} classes, the data have {classes}, and nothing trains it"
+        raise SpecError(what, where="network", fix="add training: {epochs: ..., learning_rate: ...}")
+    return own
 
 
 def init_convolutions(module: nn.Module) -> None:
@@ -35,3 +89,46 @@ def init_convolutions(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+
+def round_channels(channels: float) -> int:
+    """Round to a multiple of 8, at least 8 and never down by more than 10 %.
+
+    The rule of MobileNet's reference implementation.
+
+    Example:
+        >>> [round_channels(24 * width) for width in (0.35, 0.5, 0.75, 1.0)]
+        [8, 16, 24, 24]
+    """
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels else rounded + 8
+
+
+@torch.no_grad()
+def must_classify(
+    body: nn.Module, *, where: str, channels: int, classes: int, size: tuple[int, int]
+) -> nn.Module:
+    """Return ``body`` if it maps float images (n, channels, *size) to logits (n, classes), by trying it once.
+
+    Args:
+        body: A network that edgekd has not written.
+        where: What the error names.
+        channels: As for `NetworkSpec.build`.
+        classes: As for `NetworkSpec.build`.
+        size: As for `NetworkSpec.build`.
+
+    Raises:
+        ExportError: If it raises, or returns anything else.
+    """
+    images = torch.zeros(2, channels, *size)
+    fix = "give a network that maps (n, channels, height, width) to (n, classes)"
+    try:
+        logits = body.eval()(images)
+    except Exception as e:  # whatever a foreign forward does
+        what = f"the network cannot take images {tuple(images.shape)}: {type(e).__name__}: {e}"
+        raise ExportError(what, where=where, fix=fix) from e
+    if not isinstance(logits, Tensor) or logits.shape != (2, classes):
+        found = f"a tensor {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        what = f"the network makes {found} of images {tuple(images.shape)}, not a tensor {(2, classes)}"
+        raise ExportError(what, where=where, fix=fix)
+    return body.train()

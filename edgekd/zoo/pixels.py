@@ -134,7 +134,7 @@ def _first_convolution(body: nn.Module) -> tuple[nn.Conv2d, nn.BatchNorm2d | Non
         what = f"torch.fx cannot trace {type(body).__name__}: {e}"
         raise ExportError(what, fix="take data-dependent control flow out of its forward") from e
     image = next(node for node in graph.nodes if node.op == "placeholder")
-    users = list(image.users)
+    users = [user for user in image.users if not _reads_shape(user)]
     conv = _only_call(graph, users[0], body) if len(users) == 1 else None
     if not isinstance(conv, nn.Conv2d):
         names = ", ".join(str(user.target) for user in users)
@@ -145,6 +145,10 @@ def _first_convolution(body: nn.Module) -> tuple[nn.Conv2d, nn.BatchNorm2d | Non
     followers = list(users[0].users)
     norm = _only_call(graph, followers[0], body) if len(followers) == 1 else None
     return conv, norm if isinstance(norm, nn.BatchNorm2d) else None
+
+
+def _reads_shape(node: fx.Node) -> bool:
+    return node.target == "size" or (node.target is getattr and node.args[1] in ("shape", "ndim"))
 
 
 def _only_call(graph: fx.Graph, node: fx.Node, body: nn.Module) -> nn.Module | None:

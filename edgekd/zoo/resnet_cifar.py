@@ -33,11 +33,11 @@ class ResNetCifarSpec(NetworkSpec):
         return depth
 
     @property
-    def name(self) -> str:
+    def title(self) -> str:
         """Name for people, e.g. ``"resnet20"``."""
         return f"resnet{self.depth}"
 
-    def build(self, *, channels: int, classes: int) -> nn.Module:
+    def build(self, *, channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
         """Build the body: float images (n, channels, height, width) to logits (n, classes)."""
         return ResNetCifar(channels, classes, blocks=(self.depth - 2) // 6)
 

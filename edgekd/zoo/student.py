@@ -9,9 +9,9 @@ from edgekd.core.artifact import Artifact
 from edgekd.core.schedule import Schedule
 from edgekd.core.spec_base import Spec
 from edgekd.data.dataset import DataInfo
-from edgekd.zoo.network import NetworkSpec
+from edgekd.zoo.network import NetworkSpec, build_body, given_weights
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid, fold_normalization
-from edgekd.zoo.weights import WeightsSpec, load_weights
+from edgekd.zoo.weights import GivenWeights, WeightsSpec
 
 
 class StudentSpec(Spec, ABC):
@@ -31,7 +31,10 @@ class StudentSpec(Spec, ABC):
 
     @model_validator(mode="after")
     def _has_an_origin(self) -> Self:
-        if self.weights is None and self.training is None:
+        if self.weights is not None and self.network.brings_weights:
+            msg = "the network brings its own weights: leave out weights"
+            raise ValueError(msg)
+        if self.weights is None and self.training is None and not self.network.brings_weights:
             msg = "the student has no origin: give weights, training, or both"
             raise ValueError(msg)
         return self
@@ -42,7 +45,8 @@ class StudentArch(Artifact):
 
     def network(self, student: StudentSpec) -> NetworkSpec:
         """Return the architecture that was chosen from ``student``."""
-        return type(student.network).model_validate(self.read_json("network.json"))
+        given = student.network
+        return type(given).model_validate({**given.model_dump(), **self.read_json("network.json")})
 
 
 def student_network(student: StudentSpec, arch: StudentArch, info: DataInfo) -> ImageNetwork:
@@ -50,14 +54,19 @@ def student_network(student: StudentSpec, arch: StudentArch, info: DataInfo) -> 
 
     Its pixel grid is the one nearest to the normalization of the given weights, if there are any.
     """
-    weights = student.weights
+    weights = starting_weights(student, arch, info)
     grid = PixelGrid.like() if weights is None else PixelGrid.like(weights.mean, weights.std)
-    body = arch.network(student).build(channels=info.channels, classes=len(info.class_names))
-    return ImageNetwork(grid, body)
+    return ImageNetwork(grid, build_body(arch.network(student), info))
 
 
-def start_from_weights(network: ImageNetwork, weights: WeightsSpec) -> None:
+def starting_weights(student: StudentSpec, arch: StudentArch, info: DataInfo) -> GivenWeights | None:
+    """Return the weights that the student starts from; None if they are fresh."""
+    trained = student.training is not None
+    return given_weights(arch.network(student), student.weights, info, trained=trained)
+
+
+def start_from_weights(network: ImageNetwork, weights: GivenWeights) -> None:
     """Load given float weights into a student, in place, and fold their normalization in."""
-    load_weights(network.body, weights.path)
+    weights.load_into(network.body)
     assert isinstance(network.pixels, PixelGrid)
     fold_normalization(network.body, mean=weights.mean, std=weights.std, grid=network.pixels)

@@ -1,16 +1,62 @@
 """Given weights: safetensors only, every key accounted for."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from edgekd.core.atomic import file_sha256
 from edgekd.core.spec_base import Spec, json_digest
 from edgekd.data.paths import expand_data_path
 from edgekd.errors import DataError
+
+
+class GivenWeights(Protocol):
+    """Trained weights of a body, and the normalization they were trained with.
+
+    Attributes:
+        mean: Per channel, as a fraction of 255.
+        std: Per channel, as a fraction of 255.
+    """
+
+    @property
+    def mean(self) -> tuple[float, ...]: ...  # noqa: D102  as above
+
+    @property
+    def std(self) -> tuple[float, ...]: ...  # noqa: D102  as above
+
+    def load_into(self, body: nn.Module) -> None:
+        """Put the weights into a body that was built for them, in place.
+
+        Raises:
+            DataError: If they cannot be had or do not fit.
+        """
+
+
+@dataclass(frozen=True)
+class FetchedWeights:
+    """Trained weights that somebody else's loader fetches when they are needed; see `GivenWeights`.
+
+    Attributes:
+        mean: Per channel, as a fraction of 255.
+        std: Per channel, as a fraction of 255.
+        classes: Number of classes that they were trained on.
+        fetch: Returns every tensor of the body that it is handed, or raises DataError.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: int
+    fetch: Callable[[nn.Module], Mapping[str, Tensor]]
+
+    def load_into(self, body: nn.Module) -> None:
+        """Fetch the weights and put them into a body, in place."""
+        body.load_state_dict(self.fetch(body))
 
 
 class WeightsSpec(Spec):
@@ -31,6 +77,10 @@ class WeightsSpec(Spec):
         """Hex sha256 of the file's contents and the normalization; the path does not count."""
         file = weights_file(self.path)
         return json_digest({"sha256": file_sha256(file), "mean": self.mean, "std": self.std})
+
+    def load_into(self, body: nn.Module) -> None:
+        """Put the weights into a body, in place; see `load_weights`."""
+        load_weights(body, self.path)
 
 
 def weights_file(path: str | Path) -> Path:

@@ -99,6 +99,8 @@ def test_bad_spec_exits_2_and_says_what_where_fix(cli, tiny: Path, verb: str, na
         ("data={kind: parquet, path: $EDGEKD_DATA/none, fetch: hf download it}", "hf download it"),
         ("student.weights={path: none.safetensors, mean: [0.5], std: [0.5]}", "no such file"),
         ("student.weights={path: tiny.yaml, mean: [0.5], std: [0.5]}", "safetensors"),
+        ("teacher={network: 'onnx:none.onnx'}", "no such file"),
+        ("teacher={network: 'onnx:tiny.yaml'}", "not a readable ONNX file"),
         ("quantize.calibration={manifest: none.json}", "none.json"),
         ("quantize.calibration={manifest: tiny.yaml}", "not a calibration manifest"),
     ],
@@ -358,7 +360,7 @@ def test_init_writes_a_file_that_check_takes_and_no_second_one(cli, arrays: Path
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--from", "resnet"), "resnet_cifar"),
+        (("--from", "resnext"), "resnet_cifar"),
         (("--from", "resnet_cifar", "--weights", "w.safetensors", "--mean", "a", "--std", "1"), "--mean"),
         (
             ("--from", "resnet_cifar", "--weights", "none.safetensors", "--mean", "0.5", "--std", "1"),

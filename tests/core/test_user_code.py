@@ -47,6 +47,8 @@ def test_the_file_may_import_its_neighbours(written, allowed):
 
 def test_text_names_file_and_function():
     assert UserFunction.from_text("nets/mine.py:build") == {"file": "nets/mine.py", "function": "build"}
+    with pytest.raises(ValueError, match="names no function"):
+        UserFunction.from_text("mine.py")
 
 
 def test_the_file_is_looked_for_beside_the_pipeline_file(tmp_path):

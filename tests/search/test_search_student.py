@@ -35,7 +35,7 @@ def test_search_student_writes_the_given_architecture(tmp_path: Path) -> None:
 
 def test_train_student_folds_given_weights_and_their_normalization(tmp_path: Path) -> None:
     torch.manual_seed(5)
-    body = NETWORK.build(channels=1, classes=10)
+    body = NETWORK.build(channels=1, classes=10, size=(32, 32))
     save_file(body.state_dict(), tmp_path / "w.safetensors")
     weights = WeightsSpec(path=str(tmp_path / "w.safetensors"), mean=(0.3,), std=(0.2,))
     spec = FixedStudentSpec(network=NETWORK, weights=weights)

@@ -27,7 +27,7 @@ SCHEDULE = Schedule(epochs=1, learning_rate=0.1)
 def weights(tmp_path: Path) -> WeightsSpec:
     torch.manual_seed(5)
     path = tmp_path / "weights.safetensors"
-    save_file(NETWORK.build(channels=1, classes=10).state_dict(), path)
+    save_file(NETWORK.build(channels=1, classes=10, size=(32, 32)).state_dict(), path)
     return WeightsSpec(path=str(path), mean=(0.3,), std=(0.2,))
 
 
@@ -39,7 +39,7 @@ def test_teacher_has_exactly_one_origin(weights: WeightsSpec, origins: str) -> N
 
 
 def test_teacher_network_normalizes_as_its_weights_were_trained(weights: WeightsSpec) -> None:
-    network = teacher_network(TeacherSpec(network=NETWORK, weights=weights), DATA.info())
+    network = teacher_network(NETWORK, weights, DATA.info())
     assert isinstance(network.pixels, NormalizePixels)
     images = torch.full((1, 8, 8, 1), 51, dtype=torch.uint8)
     assert network.pixels(images).shape == (1, 1, 8, 8)
@@ -50,9 +50,9 @@ def test_export_teacher_keeps_given_weights_and_their_facts(weights: WeightsSpec
     spec = TeacherSpec(network=NETWORK, weights=weights)
     teacher = Store(tmp_path / "store").run(export_teacher, spec, DATA, TASK, TRAINING, 0)
     network = load_teacher(teacher, spec, DATA.info())
-    given = NETWORK.build(channels=1, classes=10)
+    given = NETWORK.build(channels=1, classes=10, size=(32, 32))
     torch.manual_seed(5)
-    given = NETWORK.build(channels=1, classes=10)
+    given = NETWORK.build(channels=1, classes=10, size=(32, 32))
     assert all(
         torch.equal(value, network.body.state_dict()[key]) for key, value in given.state_dict().items()
     )

@@ -101,7 +101,7 @@ def test_fold_normalization_is_exact_away_from_the_zero_padding():
 @pytest.mark.parametrize("spec", [MobileNetV2Spec(width=0.5), ResNetCifarSpec(depth=8)])
 def test_fold_normalization_finds_the_first_layer_of_the_zoo(spec):
     torch.manual_seed(0)
-    body = with_running_statistics(spec.build(channels=3, classes=10))
+    body = with_running_statistics(spec.build(channels=3, classes=10, size=(32, 32)))
     first = next(module for module in body.modules() if isinstance(module, nn.Conv2d))
     before = {name: value.clone() for name, value in body.state_dict().items()}
     fold_normalization(body, mean=MEAN, std=STD, grid=PixelGrid.like(MEAN, STD))
@@ -149,7 +149,7 @@ def test_fold_normalization_refuses_other_first_layers(body, what):
 @pytest.mark.cifar10
 @pytest.mark.skipif("EDGEKD_DATA" not in os.environ, reason="EDGEKD_DATA is not set")
 def test_fold_normalization_keeps_the_predictions_of_resnet20():
-    body = ResNetCifarSpec(depth=20).build(channels=3, classes=10).eval()
+    body = ResNetCifarSpec(depth=20).build(channels=3, classes=10, size=(32, 32)).eval()
     load_weights(body, "$EDGEKD_DATA/weights/resnet20_cifar10.safetensors")
     images = torch.tensor(ParquetSpec(path="$EDGEKD_DATA/cifar10").split("test").images[:1000])
     before, after = outputs_before_and_after_folding(body, images)
