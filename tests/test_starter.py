@@ -87,3 +87,11 @@ def test_unknown_network_and_data_are_explained(tmp_path: Path) -> None:
     with pytest.raises(DataError) as damaged:
         _start(folder, tmp_path)
     assert damaged.value.where == str(folder / "a" / "3.png")
+
+
+def test_network_that_can_be_pretrained_is(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "photos", side=240)
+    spec, said = _start(folder, tmp_path, network="timm:resnet18")
+    assert spec.student.network.pretrained  # type: ignore[attr-defined]
+    assert "pretrained student learns your classes first" in said
+    assert "224x224" in said
