@@ -1,5 +1,6 @@
 """What a pipeline file can say. The unions are the registry: a new plug-in is one file and one line here."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -201,9 +202,7 @@ def advice(spec: Pipeline) -> list[str]:
             f"student.network.stem 'imagenet' at {height} pixels leaves layers too small for integers to pay "
             "(0.9x of float measured at 32 pixels): set stem: small"
         )
-    networks = [section.network for section in (spec.teacher, spec.student) if section is not None]
-    hooks = [network for network in networks if isinstance(network, UserFunction)]
-    notes += [f"compress runs {hook.file}:{hook.function}: it needs --allow-code" for hook in hooks]
+    notes += [f"compress runs {code.file}:{code.function}: it needs --allow-code" for code in _code(spec)]
     low = min(quantize.weights.bits, quantize.activations.bits)
     if low < 8:
         notes.append(f"{low} bits are stored and computed as 8-bit codes: neither smaller nor faster")
@@ -212,3 +211,13 @@ def advice(spec: Pipeline) -> list[str]:
             "profile portable gives ReLU tensors 128 levels instead of 256, so that TensorRT fits too"
         )
     return notes
+
+
+def _code(spec: Spec) -> Iterator[UserFunction]:
+    """Find the functions of the user's that a spec names."""
+    for name in type(spec).model_fields:
+        value = getattr(spec, name)
+        if isinstance(value, UserFunction):
+            yield value
+        elif isinstance(value, Spec):
+            yield from _code(value)

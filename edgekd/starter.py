@@ -11,7 +11,6 @@ import yaml
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from edgekd.core.union import fields_from_text
 from edgekd.data.dataset import SPLITS, DataSpec
 from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.errors import DataError, SpecError
@@ -27,25 +26,13 @@ IMAGES_TO_TRAIN = 4000  # in all epochs: about a minute on two cores at 64 pixel
 EPOCHS = (2, 20)
 
 
-def network_from_text(text: str) -> dict[str, Any]:
-    """Return the fields of the network that ``KIND`` or ``KIND:NAME`` stands for.
-
-    Raises:
-        SpecError: If there is no such network.
-    """
-    try:
-        return fields_from_text(Network, text)
-    except ValueError as e:
-        raise SpecError(str(e), where="--from", fix="KIND or KIND:NAME, such as timm:resnet18") from e
-
-
 def starter_file(
-    network: Mapping[str, Any], data: str, *, weights: Mapping[str, Any] | None, command: str
+    network: str, data: str, *, weights: Mapping[str, Any] | None, command: str
 ) -> tuple[str, str, str]:
     """Write a pipeline file for a network and some data.
 
     Args:
-        network: Its fields, as a pipeline file has them.
+        network: What a pipeline file says of it in text: ``KIND`` or ``KIND:NAME``.
         data: A folder of images or numpy arrays, an .npz file, or what ``--data`` takes elsewhere.
         weights: Fields of the student's weights; None trains it.
         command: What a person types to do this again.
@@ -57,17 +44,18 @@ def starter_file(
         DataError: If the data is missing, damaged or not what it has to be; every image is decoded.
         SpecError: If there is no such network or data.
     """
-    kind = type(_network(network))
-    pretrained = weights is None and "pretrained" in kind.model_fields
+    chosen = _network(network)
+    known = type(chosen).model_fields
+    pretrained = weights is None and "pretrained" in known
     largest = SIZES[-1] if weights or pretrained else LARGEST_FROM_SCRATCH
     section = _data_section(data, largest=largest)
     source: DataSpec = TypeAdapter(Data).validate_python(section)
     info = source.info()
     sizes = {split: len(source.split(split)) for split in SPLITS}
-    fields = dict(network)
+    fields = {"kind": chosen.kind, **chosen.model_dump(mode="json", exclude_unset=True)}
     if pretrained:
         fields["pretrained"] = True
-    if "stem" in kind.model_fields:
+    if "stem" in known:
         fields["stem"] = "small" if min(info.height, info.width) < SMALL_IMAGE else "imagenet"
     student = {"kind": "fixed", "network": fields}
     if weights:
@@ -132,10 +120,9 @@ targets:
 
 def _data_section(text: str, *, largest: int) -> dict[str, Any]:
     path = Path(text).expanduser()
-    if not path.exists():
-        return data_from_text(text).model_dump(mode="json", exclude_unset=True) | {
-            "kind": text.partition(":")[0]
-        }
+    if path.suffix in (".yaml", ".yml") or not path.exists():
+        source = data_from_text(text)
+        return {"kind": source.kind, **source.model_dump(mode="json", exclude_unset=True)}
     place = str(path.absolute())
     if path.suffix == ".npz" or any(path.glob("x_train.npy")):
         return {"kind": "arrays", "path": place}
@@ -164,11 +151,11 @@ def _look(folder: ImageFolderSpec, *, largest: int) -> dict[str, Any]:
     return {"height": size, "width": size, "resize": "crop", "color_order": color_order}
 
 
-def _network(fields: Mapping[str, Any]) -> NetworkSpec:
+def _network(text: str) -> NetworkSpec:
     try:
-        found: NetworkSpec = TypeAdapter(Network).validate_python(dict(fields))
+        found: NetworkSpec = TypeAdapter(Network).validate_python(text, context={"folder": Path.cwd()})
     except ValidationError as e:
-        what = f"no such network: {dict(fields)}: {e.errors()[0]['msg']}"
+        what = f"no such network: {text!r}: {e.errors()[0]['msg'].removeprefix('Value error, ')}"
         fix = f"KIND or KIND:NAME, with KIND one of: {', '.join(members('network'))}"
         raise SpecError(what, where="--from", fix=fix) from e
     return found

@@ -352,3 +352,17 @@ def test_json_schema_describes_every_section() -> None:
     schema = Pipeline.model_json_schema()
     assert set(schema["required"]) == {"version", "name", "data", "student", "distill"}
     assert schema["additionalProperties"] is False
+
+
+def test_advice_names_all_code_of_the_users(tiny: Path) -> None:
+    (tiny.parent / "mine.py").write_text("")
+    data = (
+        "data={kind: python, code: {file: mine.py, function: load}, height: 8, width: 8, class_names: [a, b]}"
+    )
+    augment = "training.augment.code={file: mine.py, function: vary}"
+    notes = advice(load_pipeline(tiny, (data, augment)))
+    assert [note.partition(" it needs")[0].rpartition("/")[2] for note in notes] == [
+        "mine.py:load:",
+        "mine.py:vary:",
+    ]
+    assert all("--allow-code" in note for note in notes)

@@ -10,7 +10,7 @@ from edgekd.data.digits import DigitsSpec
 from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.errors import DataError, SpecError
 from edgekd.spec import Pipeline, load_pipeline
-from edgekd.starter import network_from_text, starter_file
+from edgekd.starter import starter_file
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def _start(
     data: str | Path, tmp_path: Path, *, network: str = "mobilenet_v2", **options
 ) -> tuple[Pipeline, str]:
     given = {"weights": None, "command": "edgekd init", **options}
-    _, text, said = starter_file(network_from_text(network), str(data), **given)
+    _, text, said = starter_file(network, str(data), **given)
     (tmp_path / "made.yaml").write_text(text)
     return load_pipeline(tmp_path / "made.yaml"), said
 
@@ -87,3 +87,11 @@ def test_unknown_network_and_data_are_explained(tmp_path: Path) -> None:
     with pytest.raises(DataError) as damaged:
         _start(folder, tmp_path)
     assert damaged.value.where == str(folder / "a" / "3.png")
+
+
+def test_network_that_can_be_pretrained_is(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "photos", side=240)
+    spec, said = _start(folder, tmp_path, network="timm:resnet18")
+    assert spec.student.network.pretrained  # type: ignore[attr-defined]
+    assert "pretrained student learns your classes first" in said
+    assert "224x224" in said

@@ -159,12 +159,13 @@ def init(
     run: Annotated[bool, typer.Option("--run", help="Run it at once: a first report in minutes.")] = False,
     store: StoreRoot = None,
     runs: RunsFolder = Path("runs"),
+    allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a first pipeline file from a network's name and a look at your data."""
     from edgekd.core.atomic import write_text
     from edgekd.spec import load_pipeline
-    from edgekd.starter import network_from_text, starter_file
+    from edgekd.starter import starter_file
 
     if out is not None:
         _check_new(out, force=force)
@@ -172,7 +173,7 @@ def init(
     if weights:
         given = {"path": str(Path(weights).absolute()), "mean": _fractions(mean), "std": _fractions(std)}
     command = shlex.join(["edgekd", *sys.argv[1:]])
-    name, text, said = starter_file(network_from_text(network), data, weights=given, command=command)
+    name, text, said = starter_file(network, data, weights=given, command=command)
     path = out or Path(f"{name}.yaml")
     _check_new(path, force=force)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +181,7 @@ def init(
     load_pipeline(path)
     if run:
         typer.echo(f"{path}: {said}", err=True)
-        compress(path, store=store, runs=runs, as_json=as_json)
+        compress(path, store=store, runs=runs, allow_code=allow_code, as_json=as_json)
     elif as_json:
         _print_json({"path": str(path), "name": name, "summary": said})
     else:

@@ -49,6 +49,11 @@ class ArraysSpec(OwnDataSpec):
             raise ValueError(msg)
         return names
 
+    @classmethod
+    def from_text(cls, text: str) -> dict[str, str]:
+        """Return the fields that ``PATH`` stands for."""
+        return {"path": text}
+
     @property
     def digest(self) -> str:
         """Hex sha256 of the files' contents and what is done with them; not of where they lie."""

@@ -55,6 +55,11 @@ class HubSpec(OwnDataSpec):
     resize: Resize = "crop"
     color_order: ColorOrder = "RGB"
 
+    @classmethod
+    def from_text(cls, text: str) -> dict[str, str]:
+        """Return the fields that ``PATH`` stands for."""
+        return {"path": text}
+
     @property
     def digest(self) -> str:
         """Hex sha256 of the images as stored, their labels and what is done with them; not of the name."""

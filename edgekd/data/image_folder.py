@@ -50,6 +50,11 @@ class ImageFolderSpec(OwnDataSpec):
     resize: Resize = "crop"
     color_order: ColorOrder = "RGB"
 
+    @classmethod
+    def from_text(cls, text: str) -> dict[str, str]:
+        """Return the fields that ``PATH`` stands for."""
+        return {"path": text}
+
     @property
     def digest(self) -> str:
         """Hex sha256 of names and contents of all files and what is done with them; not of where they lie."""

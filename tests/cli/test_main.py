@@ -360,7 +360,7 @@ def test_init_writes_a_file_that_check_takes_and_no_second_one(cli, arrays: Path
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--from", "resnett"), "resnet_cifar"),
+        (("--from", "resnext"), "resnet_cifar"),
         (("--from", "resnet_cifar", "--weights", "w.safetensors", "--mean", "a", "--std", "1"), "--mean"),
         (
             ("--from", "resnet_cifar", "--weights", "none.safetensors", "--mean", "0.5", "--std", "1"),

@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from edgekd.core.machine import INTEGER_ISA, Machine, machine, parse_cpuinfo
+from edgekd.core.machine import INTEGER_ISA, Machine, machine, memory_bytes, parse_cpuinfo
 
 X86 = """processor\t: 0
 model name\t: AMD EPYC 9B45
@@ -57,3 +57,7 @@ def test_machine_imports_no_runtime():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"torch", "onnxruntime", "openvino"} & set(loaded)
+
+
+def test_memory_is_that_of_a_machine() -> None:
+    assert 2**26 < memory_bytes() < 2**50

@@ -4,7 +4,7 @@ import torch
 
 from edgekd.data.augment import AugmentSpec
 from edgekd.data.batches import batches_per_epoch, epoch_batches
-from edgekd.data.dataset import Split
+from edgekd.data.dataset import Split, StreamedImages
 from edgekd.errors import DataError
 
 SPLIT = Split(
@@ -59,3 +59,16 @@ def test_batches_per_epoch_refuses_a_batch_larger_than_the_split():
 def test_batches_per_epoch_refuses_an_empty_split():
     with pytest.raises(DataError, match="0 images"):
         batches_per_epoch(0, batch_size=8, drop_last=False)
+
+
+def test_streamed_images_give_the_same_batches():
+    images = np.random.default_rng(0).integers(0, 256, (10, 3, 3, 1), dtype=np.uint8)
+    streamed = StreamedImages(lambda rows: images[rows], np.arange(10), (3, 3, 1))
+    labels = np.arange(10)
+    options = {"batch_size": 4, "seed": 1, "epoch": 2, "augment": AugmentSpec(shift_pixels=1, flip=True)}
+    for kept, read in zip(
+        epoch_batches(Split(images, labels), **options),
+        epoch_batches(Split(streamed, labels), **options),
+        strict=True,
+    ):
+        assert all(torch.equal(one, other) for one, other in zip(kept, read, strict=True))

@@ -117,3 +117,21 @@ def test_second_run_reads_no_image(first: First) -> None:
     )
     assert all(stage["cached"] for stage in json.loads(done.stdout)["stages"])
     assert "decode" not in done.stderr
+
+
+def test_streamed_set_scores_the_same(first: First, tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "EDGEKD_STORE": str(first.root / "store")}
+    words = ["compress", "photos.yaml", "--set", "data.memory_bytes=0", "--runs", tmp_path]
+    done = subprocess.run([EDGEKD, *words], cwd=first.root, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    streamed = Report.load(tmp_path / "photos" / "report.json")
+    assert all(stage.cached for stage in streamed.stages)
+    assert streamed.targets[0].metric == Report.load(first.folder / "report.json").targets[0].metric
+
+
+def test_verify_takes_the_folder_at_the_size_of_the_engine(first: First) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "EDGEKD_STORE": str(first.root / "store")}
+    words = ["verify", first.folder / "model.onnxruntime.onnx", "--data", "image_folder:photos", "--json"]
+    done = subprocess.run([EDGEKD, *words], cwd=first.root, env=environment, capture_output=True, check=True)
+    report = Report.load(first.folder / "report.json")
+    assert json.loads(done.stdout)["top1"] == report.targets[0].metric.value
