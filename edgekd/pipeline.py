@@ -135,7 +135,7 @@ def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Repor
     report = build_report(results)
     publish(
         report,
-        engines={engine_name(done.target): done.engine.engine_path for done in targets},
+        engines={done.file_name: done.engine.engine_path for done in targets},
         spec_yaml=yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False),
         folder=runs / spec.name,
     )
@@ -184,7 +184,7 @@ def _verify(spec: Pipeline, built: Built, index: int) -> TargetResults:
         device=target.device,
         seed=spec.seed,
     )
-    return TargetResults(target, made.engine, made.lowered, verdict)
+    return TargetResults(engine_name(spec.targets, index), target, made.engine, made.lowered, verdict)
 
 
 def engine_metadata(spec: Pipeline) -> dict[str, str]:

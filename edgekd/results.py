@@ -1,5 +1,6 @@
 """What a run made and measured, and the report of it."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -20,8 +21,13 @@ from edgekd.verify.verify_engine import Verdict
 
 @dataclass(frozen=True)
 class TargetResults:
-    """One target: what was asked, what was built, what was measured."""
+    """One target: what was asked, what was built, what was measured.
 
+    Attributes:
+        file_name: Name of the engine in the run's folder.
+    """
+
+    file_name: str
     target: Target
     engine: Engine
     lowered: TargetOnnx
@@ -123,7 +129,7 @@ def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
         profile=profile.name,
         profile_version=profile.version,
         device=target.device.kind,
-        model_path=engine_name(target),
+        model_path=results.file_name,
         size_bytes=verdict.size_bytes["engine"],
         payload_bytes=results.lowered.payload_bytes,
         float_weight_bytes=verdict.float_weight_bytes,
@@ -143,6 +149,9 @@ def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
     )
 
 
-def engine_name(target: Target) -> str:
-    """Return the name of an engine's file in a run's folder."""
-    return f"model.{target.kind}{target.engine_suffix}"
+def engine_name(targets: Sequence[Target], index: int) -> str:
+    """Return the name of an engine's file in a run's folder; the second of a kind is ``model.KIND_2``."""
+    target = targets[index]
+    earlier = sum(other.kind == target.kind for other in targets[:index])
+    number = f"_{earlier + 1}" if earlier else ""
+    return f"model.{target.kind}{number}{target.engine_suffix}"

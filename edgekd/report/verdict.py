@@ -69,7 +69,7 @@ def _faithful(target: TargetReport) -> Finding:
         text = f"{mismatches} oracle mismatches in {checked}, first in {fidelity.first_mismatch}"
         return Finding("Faithful", "bad", f"{mismatches} mismatches", text)
     if off_by_more:
-        text = f"0 oracle mismatches in {checked}, but {off_by_more} layer values off by 2 or more"
+        text = f"0 oracle mismatches in {checked}, but {off_by_more} layer values off by more than a tie"
         return Finding("Faithful", "bad", f"{off_by_more} off by more", text)
     worst = max((layer.off_by_one for layer in fidelity.layers), default=0.0)
     if worst > MOST_OFF_BY_ONE:
@@ -113,7 +113,11 @@ def _accurate(report: Report, target: TargetReport) -> Finding:
     )
     if target.agreement_top1 is not None:
         text += f"; {percent(target.agreement_top1)} of answers as in training"
-    return Finding("Accurate", "good" if metric.reaches(reference) else "warn", metric_value(metric), text)
+    as_good = metric.reaches(reference)
+    if target.ptq_metric is not None and not metric.reaches(target.ptq_metric):
+        text += f"; post-training quantization alone gives {metric_value(target.ptq_metric)}"
+        as_good = False
+    return Finding("Accurate", "good" if as_good else "warn", metric_value(metric), text)
 
 
 def _small(report: Report, target: TargetReport) -> Finding:

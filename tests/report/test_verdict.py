@@ -41,7 +41,7 @@ def test_findings_name_the_operators_when_some_run_in_float(report: Report):
     ("change", "tone", "says"),
     [
         ({"oracle_mismatches": 3, "first_mismatch": "conv2"}, "bad", "first in conv2"),
-        ({"layer_off_by_more": 5}, "bad", "5 layer values off by 2 or more"),
+        ({"layer_off_by_more": 5}, "bad", "5 layer values off by more than a tie"),
         ({"oracle_nodes": 0}, "warn", "no integer node was compared"),
         ({"layers": ()}, "warn", "no layer compared"),
         ({"layers": (LayerFidelity(name="conv", off_by_one=0.4, off_by_more=0),)}, "warn", "40.0 % of its"),
@@ -79,6 +79,13 @@ def test_findings_are_silent_on_speed_when_nothing_was_timed_beside_the_engine(r
 def test_findings_warn_when_accuracy_is_measurably_below_float(report: Report):
     low = Metric(name="top1", value=0.95, ci95=(0.92, 0.97), n=360)
     assert _finding(report, "Accurate", _target(report, metric=low)).tone == "warn"
+
+
+def test_findings_say_when_training_lost_to_quantization_alone(report: Report):
+    worse = report.targets[0].metric.model_copy(update={"value": 0.96, "ci95": (0.94, 0.97)})
+    found = _finding(report, "Accurate", _target(report, metric=worse))
+    assert found.tone == "warn"
+    assert found.text.endswith("; post-training quantization alone gives 97.5 %")
 
 
 def test_findings_warn_when_the_engine_is_no_smaller(report: Report):
