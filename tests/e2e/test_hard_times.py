@@ -133,3 +133,30 @@ def _plan(store: Path, *words: str) -> dict[str, str]:
     command = [EDGEKD, "check", TINY, "--store", store, "--json", *words]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True)
     return {stage["name"]: stage["why"] for stage in json.loads(done.stdout)["stages"]}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["tiny", "twin"], ids=["the same pipeline", "another with the same stages"])
+def test_two_runs_at_once_do_the_work_once(tmp_path: Path, name: str) -> None:
+    def start(name: str) -> subprocess.Popen[str]:
+        words = ("--store", tmp_path / "store", "--runs", tmp_path / "runs", "--set", f"name={name}")
+        return subprocess.Popen(
+            [EDGEKD, "compress", TINY, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            text=True, env=ENVIRONMENT,
+        )  # fmt: skip
+
+    runs = [start("tiny"), start(name)]
+    texts = [run.communicate()[1].replace("\n", " ") for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], texts
+    for stage in ("export_teacher", "train_student", "quantize_student", "distill_student"):
+        assert sum(text.count(f"{stage}: first run") for text in texts) == 1
+        assert sum(text.count(f"{stage}: cached") for text in texts) == 1
+    waiting = "".join(texts).partition("waiting for pipeline ")[2]
+    assert waiting.startswith(tuple(f"{run} (process {pid}" for run, pid in _named(runs, name)))
+    assert list((tmp_path / "store" / "work").iterdir()) == []
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"tiny", name}
+
+
+def _named(runs: list[subprocess.Popen[str]], name: str) -> list[tuple[str, int]]:
+    return [("tiny", runs[0].pid), (name, runs[1].pid)]
