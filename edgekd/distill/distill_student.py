@@ -25,7 +25,7 @@ class DistilledStudent(QuantStudent):
         return [EpochRecord(**record) for record in self.read_json("history.json")]
 
 
-@stage(DistilledStudent, version=2)
+@stage(DistilledStudent, version=3)
 def distill_student(
     folder: Path,
     start: QuantStudent,

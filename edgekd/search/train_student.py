@@ -17,7 +17,7 @@ from edgekd.train.phase import Phase
 from edgekd.zoo.student import StudentArch, StudentSpec, start_from_weights, student_network
 
 
-@stage(FloatStudent, version=1)
+@stage(FloatStudent, version=2)
 def train_student(
     folder: Path,
     student: StudentSpec,

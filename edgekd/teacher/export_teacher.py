@@ -59,7 +59,7 @@ def teacher_network(spec: TeacherSpec, info: DataInfo) -> ImageNetwork:
     return ImageNetwork(NormalizePixels(mean, std), body)
 
 
-@stage(Teacher, version=1)
+@stage(Teacher, version=2)
 def export_teacher(
     folder: Path, teacher: TeacherSpec, data: DataSpec, task: TaskSpec, training: TrainSpec | None, seed: int
 ) -> None:
