@@ -26,7 +26,7 @@ class DistilledStudent(QuantStudent):
         return [EpochRecord(**record) for record in self.read_json("history.json")]
 
 
-@stage(DistilledStudent, version=3)
+@stage(DistilledStudent, version=4)
 def distill_student(
     folder: Path,
     start: QuantStudent,

@@ -71,7 +71,7 @@ def teacher_network(network: NetworkSpec, weights: GivenWeights | None, info: Da
     return ImageNetwork(NormalizePixels(mean, std), build_body(network, info))
 
 
-@stage(Teacher, version=2)
+@stage(Teacher, version=3)
 def export_teacher(
     folder: Path, teacher: TeacherSpec, data: DataSpec, task: TaskSpec, training: TrainSpec | None, seed: int
 ) -> None:

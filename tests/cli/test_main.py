@@ -323,7 +323,7 @@ def _no_torch() -> None:
         (_user_error, 2, "SpecError: what [bold]\n  where: where\n  fix:   fix\n"),
         (_build_error, 2, "BuildError: what\n"),
         (lambda: signal.raise_signal(signal.SIGINT), 130, "run the command again to go on"),
-        (lambda: signal.raise_signal(signal.SIGTERM), 130, "run the command again to go on"),
+        (lambda: signal.raise_signal(signal.SIGTERM), 143, "run the command again to go on"),
     ],
     ids=["no torch", "bug", "user error", "no fix", "ctrl-c", "terminated"],
 )
