@@ -13,6 +13,7 @@ from edgekd.core.entry import Entry
 from edgekd.core.faults import fault_point
 from edgekd.core.history import pipelines_by_key
 from edgekd.core.layout import StoreLayout
+from edgekd.core.live_run import live_keys
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,9 @@ def list_entries(layout: StoreLayout) -> list[EntryInfo]:
 def collect_garbage(layout: StoreLayout, *, dry_run: bool) -> GarbageReport:
     """Remove entries that no pipeline's last run used, interrupted runs and damaged entries.
 
-    What another process works on, so that its lock is held, stays.
+    What an unfinished run uses stays, and what another process works on, so that its lock is held.
     """
+    live_keys(layout)  # removes what killed runs have left
     count = size_bytes = 0
     for folder, key in _candidates(layout):
         lock = layout.lock(key)
@@ -105,7 +107,9 @@ def _folders(root: Path, pattern: str) -> list[Path]:
 
 
 def _in_use(layout: StoreLayout, folder: Path) -> bool:
-    return folder.is_relative_to(layout.entries) and folder.name in pipelines_by_key(layout)
+    if not folder.is_relative_to(layout.entries):
+        return False
+    return folder.name in pipelines_by_key(layout) or folder.name in live_keys(layout)
 
 
 def _remove(layout: StoreLayout, folder: Path, key: str) -> None:

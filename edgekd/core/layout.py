@@ -6,6 +6,7 @@ entries/<stage>/<key>/entry.json, files/...   committed artifacts, read-only
 work/<key>/                                   the folder of a running or interrupted stage
 work/<key>/scratch/                           its checkpoints
 locks/<key>.lock                              held while a stage runs, and names its holder; files that stay
+live/<run>.keys, .lock                        what an unfinished run uses
 corrupt/<time>-<key>/                         damaged entries, set aside
 pipelines/<pipeline>.json                     the calls of each pipeline's last run
 """
@@ -46,6 +47,11 @@ class StoreLayout:
     def pipelines(self) -> Path:
         """Folder of the pipelines' histories."""
         return self.root / "pipelines"
+
+    @property
+    def live(self) -> Path:
+        """Folder of the unfinished runs."""
+        return self.root / "live"
 
     def entry(self, stage: str, key: str) -> Path:
         """Folder of one entry."""

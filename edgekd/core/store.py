@@ -20,6 +20,7 @@ from edgekd.core.faults import fault_point
 from edgekd.core.garbage import EntryInfo, GarbageReport, collect_garbage, folder_size_bytes, list_entries
 from edgekd.core.history import PipelineHistory
 from edgekd.core.layout import StoreLayout, clear_lock, full_disk, lock_holder, sign_lock
+from edgekd.core.live_run import LiveRun
 from edgekd.core.running import RunningStage, running
 from edgekd.core.stage_call import StageCall, bind_call, explain_change
 from edgekd.errors import StoreError
@@ -68,7 +69,7 @@ class Lookup:
 
 
 class Store:
-    """A folder of artifacts. One `Store` object stands for one run of a pipeline.
+    """A folder of artifacts. One `Store` object stands for one run of a pipeline, which ends with `finish`.
 
     Args:
         root: Folder of the store; made when something is first written.
@@ -101,6 +102,7 @@ class Store:
         self.records: list[StageRecord] = []
         self._announce = announce
         self._history = PipelineHistory(self.layout, pipeline)
+        self._live = LiveRun(self.layout) if pipeline else None
         self._hashes = FileHashes()
 
     def check_writable(self) -> None:
@@ -131,6 +133,9 @@ class Store:
         position = sum(record.name == stage.name for record in self.records)
         with self._locked(call):
             start = time.perf_counter()
+            if self._live is not None:
+                with self.layout.storage_errors():
+                    self._live.keep(call.key)
             found = self.look_up(call, position=position)
             self._announce(f"{stage.name}: {found.why}")
             if found.damaged:
@@ -153,6 +158,8 @@ class Store:
         names = [record.name for record in self.records]
         with self.layout.storage_errors():
             self._history.keep_only({name: names.count(name) for name in names})
+            if self._live is not None:
+                self._live.release()
 
     def look_up(self, call: StageCall, *, position: int) -> Lookup:
         """Find and verify the entry of a call, without changing anything.
@@ -196,7 +203,7 @@ class Store:
     def collect_garbage(self, *, dry_run: bool = False) -> GarbageReport:
         """Remove entries that no pipeline's last run used, interrupted runs and damaged entries.
 
-        What another process works on stays.
+        What an unfinished run uses, or another process works on, stays.
 
         Args:
             dry_run: Only report what would be removed.

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from edgekd.core.grid import IntGrid
+from edgekd.errors import DataError
 from edgekd.quant.placement import activation_quantizers, weight_quantizers
 from edgekd.quant.quantizer import Quantizer
 
@@ -24,6 +25,7 @@ CALIBRATION_METHODS: tuple[CalibrationMethod, ...] = get_args(CalibrationMethod)
 _PERCENTILE = 0.9999
 _SHRINKINGS = 80
 _VALUES_PER_BATCH = 8192
+_WHERE = "edgekd.calibrate"
 
 
 class _Observed:
@@ -34,8 +36,13 @@ class _Observed:
         self.high = 0.0
         self.sample: list[Tensor] = []
 
-    def add(self, x: Tensor, generator: torch.Generator) -> None:
+    def add(self, x: Tensor, generator: torch.Generator, *, mark: str) -> None:
         flat = x.detach().flatten().float().cpu()
+        if not len(flat):
+            return
+        if not flat.isfinite().all():
+            what = f"numbers that are not finite reach the quantizer {mark!r}"
+            raise DataError(what, where=_WHERE, fix="look for NaN and infinity in the inputs and the weights")
         self.low = min(self.low, float(flat.min()))
         self.high = max(self.high, float(flat.max()))
         chosen = torch.randint(len(flat), (min(_VALUES_PER_BATCH, len(flat)),), generator=generator)
@@ -50,13 +57,24 @@ def calibrate(student: fx.GraphModule, batches: Iterable[Tensor], method: Calibr
         student: What :func:`edgekd.prepare` returned.
         batches: Batches of inputs; a few hundred samples in all.
         method: How the range of a tensor is chosen.
+
+    Raises:
+        DataError: If there is no input, or a weight or something computed from the inputs is not finite.
     """
-    for layer, quantizer in weight_quantizers(student).values():
-        weight = layer.parametrizations["weight"].original  # type: ignore[union-attr,index]
-        quantizer.set_scale(_weight_scale(weight, quantizer.grid, method))
-    for mark, seen in _observe(student, batches).items():
-        quantizer = activation_quantizers(student)[mark]
-        quantizer.set_scale(_activation_scale(seen, quantizer.grid, method))
+    weights = {mark: _finite_weight(layer, mark) for mark, (layer, _) in weight_quantizers(student).items()}
+    observed = _observe(student, batches)
+    for mark, (_, quantizer) in weight_quantizers(student).items():
+        quantizer.set_scale(_weight_scale(weights[mark], quantizer.grid, method))
+    for mark, quantizer in activation_quantizers(student).items():
+        quantizer.set_scale(_activation_scale(observed[mark], quantizer.grid, method))
+
+
+def _finite_weight(layer: nn.Module, mark: str) -> Tensor:
+    weight: Tensor = layer.parametrizations["weight"].original  # type: ignore[union-attr,index]
+    if not weight.isfinite().all():
+        what = f"{mark} holds numbers that are not finite"
+        raise DataError(what, where=_WHERE, fix="train with a lower learning rate, or load other weights")
+    return weight
 
 
 def _observe(student: fx.GraphModule, batches: Iterable[Tensor]) -> dict[str, _Observed]:
@@ -65,19 +83,23 @@ def _observe(student: fx.GraphModule, batches: Iterable[Tensor]) -> dict[str, _O
 
     def observe(module: Quantizer, args: tuple[Tensor], output: Tensor) -> Tensor:
         if module.axis is None:
-            seen[module.mark].add(args[0], generator)
+            seen[module.mark].add(args[0], generator, mark=module.mark)
         return args[0]  # pass the float tensor on: what is calibrated is the float network
 
     hooks = [m.register_forward_hook(observe) for m in student.modules() if isinstance(m, Quantizer)]
-    was_training = student.training
+    was_training, rows = student.training, 0
     student.eval()
     try:
         for batch in batches:
+            rows += len(batch)
             student(batch)
     finally:
         student.train(was_training)
         for hook in hooks:
             hook.remove()
+    if not rows:
+        what = "there is no input to calibrate on"
+        raise DataError(what, where=_WHERE, fix="pass at least one batch; an iterator is empty after one use")
     return seen
 
 

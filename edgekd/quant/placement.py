@@ -1,7 +1,7 @@
 """Where quantizers go: reads the traced graph, the rule table and the profile."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from torch import fx, nn
 from torch.nn.utils import parametrize
@@ -97,8 +97,10 @@ class Placement:
                 self.graph_module.set_submodule(str(node.target), marked)
 
     def _place_weights(self) -> None:
-        weighted = [node for node, op in self.ops.items() if op in _WEIGHTED]
-        for node in weighted:
+        graph = self.graph_module.graph
+        first = self._nearest_weighted(graph.find_nodes(op="placeholder"), lambda node: node.users)
+        last = self._nearest_weighted(graph.find_nodes(op="output"), lambda node: node.all_input_nodes)
+        for node in [node for node, op in self.ops.items() if op in _WEIGHTED]:
             module = self.modules[str(node.target)] if node.op == "call_module" else None
             if module is None:
                 what = "a functional convolution or linear layer owns no weight to quantize"
@@ -106,13 +108,25 @@ class Placement:
             if parametrize.is_parametrized(module, "weight"):
                 continue  # one module used at several places
             bits = self.scheme.weights.bits
-            bits = self.scheme.first_layer_bits if node is weighted[0] else bits
-            bits = self.scheme.last_layer_bits if node is weighted[-1] else bits
+            bits = self.scheme.first_layer_bits if node in first else bits
+            bits = self.scheme.last_layer_bits if node in last else bits
             weight = module.weight
             quantizer = self.scheme.weights.build(
                 weight_grid(bits), axis=0, mark=self._weight_mark(node), channels=weight.shape[0]
             )
             parametrize.register_parametrization(module, "weight", quantizer.to(weight.device))
+
+    def _nearest_weighted(
+        self, ends: Iterable[fx.Node], step: Callable[[fx.Node], Iterable[fx.Node]]
+    ) -> set[fx.Node]:
+        """Return the layers met first on every way from ``ends``; a tensor's shape is no way."""
+        waiting, seen = list(ends), set[fx.Node]()
+        while waiting:
+            node = waiting.pop()
+            if node not in seen and self.ops.get(node) not in ("Shape", *_WEIGHTED):
+                waiting.extend(step(node))
+            seen.add(node)
+        return {node for node in seen if self.ops.get(node) in _WEIGHTED}
 
     def _weight_mark(self, node: fx.Node) -> str:
         taken = weight_quantizers(self.graph_module)

@@ -13,8 +13,8 @@ class QuantScheme:
     Attributes:
         weights: Weight quantizers, one scale per output channel, and their bits.
         activations: Activation quantizers, one scale per tensor, and their bits.
-        first_layer_bits: Weight bits of the layer that reads the input.
-        last_layer_bits: Weight bits of the layer that makes the output.
+        first_layer_bits: Weight bits of the layers that read the input.
+        last_layer_bits: Weight bits of the layers that make the outputs: every head.
         residual_bits: Activation bits of the results of residual additions.
     """
 

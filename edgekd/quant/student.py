@@ -71,8 +71,8 @@ class QuantizeSpec(Spec):
         profile: What the target's integer kernels can represent.
         weights: Weight quantizers and bits.
         activations: Activation quantizers and bits.
-        first_layer_bits: Weight bits of the layer that reads the input.
-        last_layer_bits: Weight bits of the layer that makes the output.
+        first_layer_bits: Weight bits of the layers that read the input.
+        last_layer_bits: Weight bits of the layers that make the outputs: every head.
         residual_bits: Activation bits of the results of residual additions.
         calibration: Where scales start.
     """

@@ -621,6 +621,31 @@ def test_collect_garbage_leaves_a_running_stage_alone(tmp_path: Path, start: Sta
     assert program.wait() == 0
 
 
+def test_collect_garbage_spares_an_unfinished_run_while_another_of_its_name_works(tmp_path: Path) -> None:
+    """The second run takes the first one's place in the history; the first still reads its artifact."""
+    first, second = Store(tmp_path, pipeline="toy"), Store(tmp_path, pipeline="toy")
+    artifact = first.run(_teacher_stage([]), 1)
+    second.run(_teacher_stage([]), 2)
+    assert Store(tmp_path).collect_garbage().count == 0
+    second.finish()
+    assert Store(tmp_path).collect_garbage().count == 0
+    assert artifact.path("onnx/model.onnx").read_bytes() == b"model"
+    first.finish()
+    assert Store(tmp_path).collect_garbage().count == 1
+    assert [path.name for path in tmp_path.glob("live/*")] == []
+
+
+def test_collect_garbage_forgets_a_run_that_was_killed(tmp_path: Path, start: Start) -> None:
+    program = start()
+    _read_until(program, "training")
+    live = tmp_path / "store" / "live"
+    assert len(list(live.glob("*.keys"))) == 1
+    program.kill()
+    program.wait()
+    assert Store(tmp_path / "store").collect_garbage().count == 1
+    assert list(live.iterdir()) == []
+
+
 def test_entries_tell_stage_size_and_time(tmp_path: Path) -> None:
     store = Store(tmp_path, pipeline="toy")
     artifact = store.run(_teacher_stage([]))

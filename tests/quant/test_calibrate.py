@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from edgekd.errors import DataError
 from edgekd.quant.calibrate import CALIBRATION_METHODS, calibrate
 from edgekd.quant.lsq import LsqSpec
 from edgekd.quant.placement import activation_quantizers, weight_quantizers
@@ -100,6 +101,24 @@ def test_calibrate_respects_the_bound_of_a_relu6():
     student = prepare(nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU6()), torch.zeros(2, 1, 1, 1))
     calibrate(student, [torch.full((4, 1, 1, 1), 1e3), torch.full((4, 1, 1, 1), -1e3)], "minmax")
     assert activation_quantizers(student)["0"].scale.item() == pytest.approx(6 / 255)
+
+
+@pytest.mark.parametrize("batches", [[], [torch.zeros(0, 2)]], ids=["none", "no rows"])
+def test_calibrate_refuses_to_run_without_inputs(batches):
+    student, _, _ = linear([[1.0, 2.0]], 8)
+    with pytest.raises(DataError, match="no input to calibrate on"):
+        calibrate(student, batches)
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_calibrate_names_where_numbers_are_not_finite(broken):
+    student, _, _ = linear([[1.0, 2.0]], 8)
+    with pytest.raises(DataError, match="reach the quantizer 'input_1'"):
+        calibrate(student, [torch.tensor([[1.0, 1.0], [broken, 1.0]])])
+    student, quantizer, example = linear([[1.0, broken]], 8)
+    with pytest.raises(DataError, match=r"0\.weight holds numbers that are not finite"):
+        calibrate(student, [example])
+    assert quantizer.scale.tolist() == [1.0]
 
 
 def test_calibrate_gives_dead_tensors_a_positive_scale():

@@ -148,6 +148,24 @@ def test_first_and_last_layer_have_bits_of_their_own():
     assert bits == {"0.weight": 8, "1.weight": 3, "2.weight": 3, "3.weight": 5}
 
 
+def test_every_head_is_a_last_layer_and_every_stem_a_first():
+    class Heads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.left, self.right, self.body = (nn.Conv2d(4, 4, 1) for _ in range(3))
+            self.classes, self.boxes = nn.Linear(4 * 8 * 8, 3), nn.Linear(4 * 8 * 8, 2)
+
+        def forward(self, x):
+            y = F.relu(self.body(F.relu(self.left(x)) + F.relu(self.right(x))))
+            return self.classes(y.view(x.size(0), -1)), self.boxes(y.flatten(1))
+
+    scheme = QuantScheme(weights=LsqSpec(bits=3), first_layer_bits=8, last_layer_bits=5)
+    student = prepare(Heads(), torch.randn(2, 4, 8, 8), scheme=scheme)
+    bits = {mark: quantizer.grid.bits for mark, (_, quantizer) in weight_quantizers(student).items()}
+    stems, heads = {"left.weight": 8, "right.weight": 8}, {"classes.weight": 5, "boxes.weight": 5}
+    assert bits == {**stems, "body.weight": 3, **heads}
+
+
 def test_weights_have_one_scale_per_output_channel():
     student = prepare(nn.Sequential(nn.Conv2d(4, 6, 3)), torch.randn(2, 4, 8, 8))
     ((layer, quantizer),) = weight_quantizers(student).values()
