@@ -13,6 +13,7 @@ from edgekd.data.dataset import DataSpec, Split
 from edgekd.export.float_network import FloatStudent
 from edgekd.quant.calibrate import CalibrationMethod, calibrate
 from edgekd.quant.prepare import prepare
+from edgekd.quant.settle import settle_biases
 from edgekd.quant.student import QuantizeSpec, QuantStudent, save_student
 from edgekd.tasks.classification import TaskSpec
 from edgekd.tasks.metric import Metric
@@ -49,7 +50,7 @@ class PtqStudent(QuantStudent):
         return [PtqTrial.model_validate(trial) for trial in self.read_json("trials.json")]
 
 
-@stage(PtqStudent, version=3)
+@stage(PtqStudent, version=4)
 def quantize_student(
     folder: Path,
     float_student: FloatStudent,
@@ -71,6 +72,7 @@ def quantize_student(
         for method in quantize.calibration.methods:
             prepared = prepare(network, images[:2], quantize.profile, scheme=quantize.scheme)
             calibrate(prepared, batches, method)
+            settle_biases(prepared)
             logit_mse = float(np.mean((predict(prepared, seen) - float_logits) ** 2))
             metric = task.score(predict(prepared, test), test.labels)
             if all(logit_mse < trial.logit_mse for trial in trials):

@@ -18,6 +18,7 @@ from edgekd.errors import ExportError
 from edgekd.export.onnx_file import INPUT_NAME, export_onnx
 from edgekd.lower.marked import MARKED, PROBES, TEST_LOGITS, MarkedOnnx
 from edgekd.quant.placement import activation_quantizers
+from edgekd.quant.settle import settle_biases
 from edgekd.quant.student import QuantizeSpec, QuantStudent, load_student
 from edgekd.runtimes.layer_reference import compare_layers
 from edgekd.train.evaluate import predict
@@ -26,7 +27,7 @@ from edgekd.zoo.student import StudentArch, StudentSpec
 PROBE_IMAGES = 16
 
 
-@stage(MarkedOnnx, version=1)
+@stage(MarkedOnnx, version=2)
 def export_marked(
     folder: Path,
     student: QuantStudent,
@@ -43,11 +44,17 @@ def export_marked(
 
 
 def write_marked(folder: Path, student: fx.GraphModule, probes: Tensor) -> None:
-    """Write ``marked.onnx`` and ``probes.npy``, and check the export against torch.
+    """Settle the student's biases, write ``marked.onnx`` and ``probes.npy``, check the export against torch.
+
+    Args:
+        folder: Gets the files.
+        student: Trained; its biases become those that an engine can hold, in place.
+        probes: A few inputs (n >= 2, ...).
 
     Raises:
         ExportError: If a layer of the exported graph differs from torch's by more than one step of its grid.
     """
+    settle_biases(student)
     export_onnx(student, probes[:2], folder / MARKED)
     np.save(folder / PROBES, probes.numpy())
     codes, results = fake_quant_codes(student, probes)

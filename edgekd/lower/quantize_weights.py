@@ -3,6 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
+from edgekd.core.grid import IntGrid
 from edgekd.lower.graph import array, attribute, constant, graph_of, insert_before, is_mark
 from edgekd.lower.lowering_pass import LoweringPass
 
@@ -26,7 +27,7 @@ class QuantizeWeightsPass(LoweringPass):
         qmin, qmax = int(attribute(node, "qmin")), int(attribute(node, "qmax"))
         shape = [-1 if dim == axis else 1 for dim in range(weight.ndim)]
         scaled = np.round(weight / (scale.reshape(shape) if axis >= 0 else scale))
-        spread = 2 ** int(np.log2(127 // max(-qmin, qmax)))
+        spread = IntGrid(qmin, qmax).spread
         codes = (np.clip(scaled, qmin, qmax) * spread).astype(np.int8)
         graph = graph_of(node)
         inputs = [constant(graph, codes, mark), constant(graph, scale / np.float32(spread), f"{mark}.scale")]
