@@ -157,7 +157,7 @@ def _kills(arguments: argparse.Namespace, whole_seconds: float) -> Iterator[dict
 def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(1)
-    local.ROUNDS = 2
+    local.SESSIONS, local.ROUNDS = 2, 1
     started = time.monotonic()
     tally = Tally()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:

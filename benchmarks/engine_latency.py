@@ -1,6 +1,6 @@
 """How fast edgekd's integer engine is beside ONNX Runtime's own quantization tool, on the same float network.
 
-Five files of one network, in interleaved rounds of one run, batch 1:
+Five files of one network, in interleaved rounds of several sessions, batch 1:
 
     edgekd        prepare, calibrate, export: raw uint8 NHWC images in
     float         the float ONNX that edgekd exports: the same input
@@ -18,8 +18,9 @@ import io
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from torch import Tensor
 
 from benchmarks.rows import append_row, percentiles
 from edgekd.core.profile import PROFILES
-from edgekd.device.latency import LatencySamples, measure_interleaved, speedup
+from edgekd.device.latency import LatencySamples, Run, measure_interleaved, speedup
 from edgekd.export.export import export
 from edgekd.export.onnx_file import INPUT_NAME, export_onnx
 from edgekd.quant.calibrate import calibrate
@@ -70,15 +71,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--network", choices=sorted(CASES), nargs="+", default=list(CASES))
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--sessions", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     for name in arguments.network:
         with tempfile.TemporaryDirectory() as folder:
-            _measure(CASES[name], Path(folder), rounds=arguments.rounds, threads=arguments.threads)
+            _measure(CASES[name], Path(folder), sessions=arguments.sessions, threads=arguments.threads)
 
 
-def _measure(case: Case, folder: Path, *, rounds: int, threads: int) -> None:
+def _measure(case: Case, folder: Path, *, sessions: int, threads: int) -> None:
     channels, height, width = case.shape
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (CALIBRATION_IMAGES, height, width, channels), dtype=np.uint8)
@@ -86,7 +87,8 @@ def _measure(case: Case, folder: Path, *, rounds: int, threads: int) -> None:
     files = _files(case, torch.tensor(images), folder)
     feeds = {name: {INPUT_NAME: (normalized if name.endswith("nchw") else images)[:1]} for name in files}
     samples = measure_interleaved(
-        {name: _inference(path, feeds[name], threads=threads) for name, path in files.items()}, rounds=rounds
+        {name: partial(_inference, path, feeds[name], threads=threads) for name, path in files.items()},
+        sessions=sessions,
     )
     append_row(
         "engine_latency",
@@ -95,7 +97,7 @@ def _measure(case: Case, folder: Path, *, rounds: int, threads: int) -> None:
             "image": case.shape,
             "batch_size": 1,
             "threads": threads,
-            "rounds": rounds,
+            "sessions": sessions,
             "profile": "ort",
             "profile_version": PROFILES["ort"].version,
             "models": {
@@ -167,9 +169,10 @@ def _quantize_static(model: Path, quantized: Path, inputs: NDArray[Any]) -> None
         )
 
 
-def _inference(path: Path, feeds: dict[str, NDArray[Any]], *, threads: int) -> Callable[[], object]:
+@contextlib.contextmanager
+def _inference(path: Path, feeds: dict[str, NDArray[Any]], *, threads: int) -> Iterator[Run]:
     session = open_session(path, threads=threads)
-    return lambda: session.run(None, feeds)
+    yield lambda: session.run(None, feeds)
 
 
 def _float_ops(path: Path, feeds: dict[str, NDArray[Any]]) -> list[str]:

@@ -7,6 +7,8 @@ of one run, on random uint8 images of 3x32x32.
 import argparse
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 import edgekd
 from benchmarks.rows import append_row, percentiles
 from edgekd.core.profile import PROFILES
-from edgekd.core.statistics import bootstrap_ratio
+from edgekd.core.statistics import paired_ratio
 from edgekd.device.latency import measure_interleaved
 from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
 from edgekd.zoo.network import NetworkSpec
@@ -43,12 +45,15 @@ def main() -> None:
     }
     first_seconds = {name: _seconds(step) for name, step in steps.items()}
     samples = measure_interleaved(
-        steps, rounds=arguments.rounds, round_ms=0, on_round=lambda done, total: print(f"{done}/{total}")
+        {name: partial(nullcontext, step) for name, step in steps.items()},
+        sessions=1,
+        rounds=arguments.rounds,
+        round_ms=0,
+        warmup_ms=300,
+        on_round=lambda done, total: print(f"{done}/{total}"),
     )
     ratios = {
-        mode: bootstrap_ratio(
-            samples[f"fake_quant_{mode}"].times_ms, samples[f"float_{mode}"].times_ms, seed=0
-        )
+        mode: paired_ratio(samples[f"fake_quant_{mode}"].times_ms[0], samples[f"float_{mode}"].times_ms[0])
         for mode in MODES
     }
     append_row(

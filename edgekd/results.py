@@ -141,7 +141,7 @@ def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
         latency_ms=measured.latency(engine, target.threads),
         ptq_metric=verdict.ptq_metric,
         baselines=tuple(
-            measured.baseline(name, engine, samples, verdict.size_bytes[name], spec.seed)
+            measured.baseline(name, engine, samples, verdict.size_bytes[name])
             for name, samples in verdict.latency.items()
             if name != "engine"
         ),

@@ -1,7 +1,7 @@
 """The device ``local``: this machine."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from edgekd.core.progress import progress
 from edgekd.core.spec_base import Spec
-from edgekd.device.latency import LatencySamples, measure_interleaved
+from edgekd.device.latency import LatencySamples, Run, measure_interleaved
 from edgekd.runtimes.target import BuiltModel
 
-ROUNDS = 40
+SESSIONS, ROUNDS = 8, 5
 
 
 class LocalDevice(Spec):
@@ -28,12 +28,20 @@ class LocalDevice(Spec):
         Args:
             models: By name; they share their input.
             example: One input batch.
-            seed: Of the order within each round.
+            seed: Of the order within each session and round.
         """
-        with ExitStack() as stack, progress("measure latency", ROUNDS) as advance:
-            sessions = {name: stack.enter_context(model.open()) for name, model in models.items()}
-            runs = {
-                name: partial(session.run, {session.inputs[0].name: example})
-                for name, session in sessions.items()
-            }
-            return measure_interleaved(runs, rounds=ROUNDS, seed=seed, on_round=lambda done, total: advance())
+        engines = {name: partial(_open, model, example) for name, model in models.items()}
+        with progress("measure latency", SESSIONS * ROUNDS) as advance:
+            return measure_interleaved(
+                engines,
+                sessions=SESSIONS,
+                rounds=ROUNDS,
+                seed=seed,
+                on_round=lambda done, total: advance(),
+            )
+
+
+@contextmanager
+def _open(model: BuiltModel, example: NDArray[Any]) -> Iterator[Run]:
+    with model.open() as session:
+        yield partial(session.run, {session.inputs[0].name: example})

@@ -53,9 +53,7 @@ def latency(samples: LatencySamples, threads: int) -> schema.Latency:
     )
 
 
-def baseline(
-    name: str, engine: LatencySamples, samples: LatencySamples, size_bytes: int, seed: int
-) -> schema.Baseline:
+def baseline(name: str, engine: LatencySamples, samples: LatencySamples, size_bytes: int) -> schema.Baseline:
     """Return the percentiles of a model, and how much faster the engine is."""
     return schema.Baseline.model_validate(
         {
@@ -65,6 +63,6 @@ def baseline(
             "p99": samples.p99_ms,
             "n": samples.n,
             "size_bytes": size_bytes,
-            "speedup": speedup(engine, samples, seed=seed),
+            "speedup": speedup(engine, samples),
         }
     )

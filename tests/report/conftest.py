@@ -36,12 +36,12 @@ def _top1(successes: int, n: int = 360) -> Metric:
 
 def _samples() -> dict[str, LatencySamples]:
     rng = np.random.default_rng(7)
-    drift = np.exp(0.03 * np.sin(np.arange(30) / 3) + rng.normal(0, 0.01, 30))[:, None]
+    drift = np.exp(0.03 * np.sin(np.arange(30) / 3) + rng.normal(0, 0.01, 30)).reshape(6, 5, 1)
     planned = {"teacher_float": (0.412, 48), "student_float": (0.0853, 234), "ptq": (0.0571, 350)}
     return {
         name: LatencySamples(
             name,
-            p50_ms * drift * rng.normal(1, 0.03, (30, 1)) * (1 + rng.gamma(1.2, 0.02, (30, repeats))),
+            p50_ms * drift * rng.normal(1, 0.03, (6, 5, 1)) * (1 + rng.gamma(1.2, 0.02, (6, 5, repeats))),
             warmup=round(300 / p50_ms),
         )
         for name, (p50_ms, repeats) in {**planned, "engine": (0.0572, 349)}.items()
