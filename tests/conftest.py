@@ -1,6 +1,7 @@
 """Fixtures for all tests. What needs torch imports it late: most test files do not."""
 
 import collections
+import os
 import platform
 import shutil
 import sys
@@ -13,6 +14,9 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are taken by the other test processes
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @dataclass(frozen=True)

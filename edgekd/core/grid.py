@@ -35,7 +35,7 @@ class IntGrid:
             >>> IntGrid(-7, 7).spread
             16
         """
-        return 2 ** ((127 // max(-self.qmin, self.qmax)).bit_length() - 1)
+        return 1 << ((127 // max(-self.qmin, self.qmax)).bit_length() - 1)
 
 
 def weight_grid(bits: int) -> IntGrid:

@@ -94,7 +94,7 @@ def _whole(bias: Tensor, step: Tensor) -> Tensor:
 
 
 def _layer(node: fx.Node, module: nn.Module, modules: dict[str, nn.Module]) -> _Layer | None:
-    quantizer = module.parametrizations["weight"][0]  # type: ignore[union-attr,index]
+    quantizer = module.parametrizations["weight"][0]  # type: ignore[index]
     x_scale = _scale_before(node, modules)
     if not isinstance(quantizer, Quantizer) or x_scale is None:
         return None
