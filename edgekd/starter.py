@@ -2,20 +2,25 @@
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
 import yaml
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from edgekd.data.dataset import SPLITS, DataSpec
+from edgekd.core.user_code import user_code_is_allowed
+from edgekd.data.dataset import SPLITS, DataInfo, DataSpec
 from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.errors import DataError, SpecError
+from edgekd.report.words import duration
 from edgekd.spec import SMALL_IMAGE, Data, Network, data_from_text, members
-from edgekd.zoo.network import NetworkSpec
+from edgekd.zoo.network import NetworkSpec, build_body
+from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 from edgekd.zoo.weights import weights_file
 
 SIZES = (32, 48, 64, 96, 128, 160, 192, 224)
@@ -27,7 +32,7 @@ EPOCHS = (2, 20)
 
 
 def starter_file(
-    network: str, data: str, *, weights: Mapping[str, Any] | None, command: str
+    network: str, data: str, *, weights: Mapping[str, Any] | None, command: str, name: str = ""
 ) -> tuple[str, str, str]:
     """Write a pipeline file for a network and some data.
 
@@ -36,6 +41,7 @@ def starter_file(
         data: A folder of images or numpy arrays, an .npz file, or what ``--data`` takes elsewhere.
         weights: Fields of the student's weights; None trains it.
         command: What a person types to do this again.
+        name: Of the pipeline, whose signs are replaced where a name may not hold them; by default the data's.
 
     Returns:
         The name of the pipeline, the text of the file, and what it will do, in a sentence or two.
@@ -45,48 +51,50 @@ def starter_file(
         SpecError: If there is no such network or data.
     """
     chosen = _network(network)
-    known = type(chosen).model_fields
-    pretrained = weights is None and "pretrained" in known
-    largest = SIZES[-1] if weights or pretrained else LARGEST_FROM_SCRATCH
-    section = _data_section(data, largest=largest)
+    pretrained = weights is None and "pretrained" in type(chosen).model_fields
+    section = _data_section(data, largest=SIZES[-1] if weights or pretrained else LARGEST_FROM_SCRATCH)
     source: DataSpec = TypeAdapter(Data).validate_python(section)
     info = source.info()
     sizes = {split: len(source.split(split)) for split in SPLITS}
-    fields = {"kind": chosen.kind, **chosen.model_dump(mode="json", exclude_unset=True)}
-    if pretrained:
-        fields["pretrained"] = True
-    if "stem" in known:
-        fields["stem"] = "small" if min(info.height, info.width) < SMALL_IMAGE else "imagenet"
-    student = {"kind": "fixed", "network": fields}
+    batch_size = min(LARGEST_BATCH, max(2, sizes["train"] // 8))
+    student: dict[str, Any] = {
+        "kind": "fixed",
+        "network": _network_section(chosen, info, pretrained=pretrained),
+    }
+    origin, time_needed = "The student starts from the given weights and is not trained.", ""
     if weights:
         student["weights"] = dict(weights)
         weights_file(weights["path"])
-        origin = "The student starts from the given weights and is not trained."
     else:
         epochs = min(max(IMAGES_TO_TRAIN // sizes["train"], EPOCHS[0]), EPOCHS[1])
         student["training"] = {"epochs": epochs, "learning_rate": 0.01 if pretrained else 0.05}
         origin = f"No weights were given: the student is trained in float for {epochs} epochs first."
         if pretrained:
             origin = f"The pretrained student learns your classes first: {epochs} epochs in float."
-    batch_size = min(LARGEST_BATCH, max(2, sizes["train"] // 8))
-    samples = min(CALIBRATION_SAMPLES, sizes["train"])
-    seen = (
-        f"{len(info.class_names)} classes, "
-        + ", ".join(f"{n} {split}" for split, n in sizes.items())
-        + " images"
-    )
+        time_needed = _time_to_train(chosen, info, images=epochs * sizes["train"], batch_size=batch_size)
+    counts = ", ".join(f"{n} {split}" for split, n in sizes.items())
+    seen = f"{len(info.class_names)} classes, {counts} images"
+    name = _name(name or data)
     text = _TEMPLATE.format(
-        name=_name(data),
+        name=name,
         command=_comment(command),
         seen=f"{seen}: {_comment(', '.join(info.class_names))}",
         origin=origin,
         data=_yaml({"data": section}),
         student=_yaml({"student": student}),
         batch_size=batch_size,
-        samples=samples,
+        samples=min(CALIBRATION_SAMPLES, sizes["train"]),
     )
-    said = f"{seen}, {info.height}x{info.width} pixels. {origin}"
-    return _name(data), text, said
+    return name, text, f"{seen}, {info.height}x{info.width} pixels. {origin}{time_needed}"
+
+
+def _network_section(network: NetworkSpec, info: DataInfo, *, pretrained: bool) -> dict[str, Any]:
+    fields = {"kind": network.kind, **network.model_dump(mode="json", exclude_unset=True)}
+    if pretrained:
+        fields["pretrained"] = True
+    if "stem" in type(network).model_fields:
+        fields["stem"] = "small" if min(info.height, info.width) < SMALL_IMAGE else "imagenet"
+    return fields
 
 
 _TEMPLATE = """\
@@ -118,12 +126,28 @@ targets:
 """
 
 
+def _time_to_train(network: NetworkSpec, info: DataInfo, *, images: int, batch_size: int) -> str:
+    """Say how long training takes on the CPU, from one step of it; nothing where that is not known."""
+    if torch.cuda.is_available() or (network.kind == "python" and not user_code_is_allowed()):
+        return ""
+    with torch.random.fork_rng(devices=[]):
+        student = ImageNetwork(PixelGrid.like(), build_body(network, info)).train()
+        batch = torch.zeros((batch_size, info.height, info.width, info.channels), dtype=torch.uint8)
+        for _ in range(2):  # the first one also finds memory
+            start = time.perf_counter()
+            student(batch).sum().backward()
+            seconds = time.perf_counter() - start
+    return (
+        f" That takes about {duration(seconds * images / batch_size)} on this machine as busy as it is now."
+    )
+
+
 def _data_section(text: str, *, largest: int) -> dict[str, Any]:
     path = Path(text).expanduser()
     if path.suffix in (".yaml", ".yml") or not path.exists():
         source = data_from_text(text)
         return {"kind": source.kind, **source.model_dump(mode="json", exclude_unset=True)}
-    place = str(path.absolute())
+    place = str(path.resolve())
     if path.suffix == ".npz" or any(path.glob("x_train.npy")):
         return {"kind": "arrays", "path": place}
     if any(path.glob("**/train-*.parquet")):
@@ -163,7 +187,7 @@ def _network(text: str) -> NetworkSpec:
 
 def _name(data: str) -> str:
     path = Path(data.rpartition(":")[2])
-    stem = path.stem if path.suffix == ".npz" else path.absolute().name
+    stem = path.stem if path.suffix == ".npz" else path.resolve().name
     return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-") or "mine"
 
 

@@ -51,6 +51,7 @@ def test_size_follows_the_images(tmp_path: Path, side: int, weights: bool, size:
     assert f"{size}x{size} pixels" in said
     assert (spec.student.training is None) == weights
     assert ("not trained" in said) == weights
+    assert (re.search(r"That takes about \d+.* s on this machine", said) is None) == weights
     assert spec.student.network.stem == ("imagenet" if size >= 64 else "small")  # type: ignore[attr-defined]
 
 
@@ -89,7 +90,7 @@ def test_unknown_network_and_data_are_explained(tmp_path: Path) -> None:
     assert damaged.value.where == str(folder / "a" / "3.png")
 
 
-def test_network_that_can_be_pretrained_is(tmp_path: Path) -> None:
+def test_network_that_can_be_pretrained_is(tmp_path: Path, torchvision: object) -> None:
     folder = _write(tmp_path / "photos", side=240)
     spec, said = _start(folder, tmp_path, network="timm:resnet18")
     assert spec.student.network.pretrained  # type: ignore[attr-defined]

@@ -164,6 +164,7 @@ def init(
 ) -> None:
     """Write a first pipeline file from a network's name and a look at your data."""
     from edgekd.core.atomic import write_text
+    from edgekd.core.user_code import allow_user_code
     from edgekd.spec import load_pipeline
     from edgekd.starter import starter_file
 
@@ -171,9 +172,13 @@ def init(
         _check_new(out, force=force)
     given = None
     if weights:
-        given = {"path": str(Path(weights).absolute()), "mean": _fractions(mean), "std": _fractions(std)}
+        given = {"path": str(Path(weights).resolve()), "mean": _fractions(mean), "std": _fractions(std)}
     command = shlex.join(["edgekd", *sys.argv[1:]])
-    name, text, said = starter_file(network, data, weights=given, command=command)
+    if allow_code:
+        allow_user_code()
+    name, text, said = starter_file(
+        network, data, weights=given, command=command, name=out.stem if out else ""
+    )
     path = out or Path(f"{name}.yaml")
     _check_new(path, force=force)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -191,7 +196,8 @@ def init(
 def _check_new(path: Path, *, force: bool) -> None:
     if path.exists() and not force:
         what = f"{path} exists already"
-        raise SpecError(what, where="edgekd init", fix="choose another file with --out, or add --force")
+        fix = f"run it with edgekd compress {path}, choose another file with --out, or add --force"
+        raise SpecError(what, where="edgekd init", fix=fix)
 
 
 def _fractions(text: str) -> list[float]:

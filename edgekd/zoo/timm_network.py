@@ -87,7 +87,10 @@ class TimmSpec(NetworkSpec):
                     trained = self._create(channels=channels, classes=classes, size=size, pretrained=True)
             except Exception as e:  # whatever the hub's client raises without a network
                 what = f"timm cannot load the pretrained weights of {self.name}: {type(e).__name__}: {e}"
-                fix = "check the connection, or give a file: weights: {path: x.safetensors, mean, std}"
+                fix = (
+                    "check the connection, give a file: weights: {path: x.safetensors, mean, std}, "
+                    "or train from nothing: pretrained: false"
+                )
                 raise DataError(what.splitlines()[0], where=self.title, fix=fix) from e
             return trained.state_dict()
 

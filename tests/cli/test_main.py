@@ -354,6 +354,7 @@ def test_init_writes_a_file_that_check_takes_and_no_second_one(cli, arrays: Path
     again = cli(*words)
     assert (again.code, again.out) == (2, "")
     assert "--force" in again.err
+    assert "\nname: mine\n" in out.read_text()  # another file, another run folder
     assert json.loads(cli(*words, "--force", "--json").out)["path"] == str(out)
 
 
