@@ -73,7 +73,7 @@ def build(spec: Pipeline, run: Runner) -> Built:
     teacher = None
     if spec.teacher is not None and spec.distill.needs_teacher(task):
         trained = training if spec.teacher.training else None
-        teacher = run.run(export_teacher, spec.teacher, data, task, trained, seed)
+        teacher = run.run(export_teacher, spec.teacher.origin, data, task, trained, seed)
     arch = run.run(search_student, spec.student)
     trained = training if spec.student.training else None
     float_student = run.run(train_student, spec.student, arch, data, task, trained, seed)

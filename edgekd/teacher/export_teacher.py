@@ -5,7 +5,7 @@ from typing import Self
 
 import torch
 from pydantic import model_validator
-from torch import nn
+from torch import Tensor, nn
 
 from edgekd.core.artifact import stage
 from edgekd.core.schedule import Schedule
@@ -35,11 +35,19 @@ class TeacherSpec(Spec):
         weights: Trained weights, or
         training: how to train it on the labels. A network that brings its own weights needs neither; training
             then fine-tunes it. An ONNX file is frozen.
+        mirrored: Whether it teaches with the mean of its logits on an image and on its mirror image: a better
+            teacher, at twice the price.
     """
 
     network: NetworkSpec | OnnxTeacherSpec
     weights: WeightsSpec | None = None
     training: Schedule | None = None
+    mirrored: bool = False
+
+    @property
+    def origin(self) -> Self:
+        """The same teacher without how it is asked: what makes its weights."""
+        return self.model_copy(update={"mirrored": False})
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -93,13 +101,27 @@ def export_teacher(
     write_float_network(folder, network, name=title, data=data, task=task, history=history)
 
 
+class Mirrored(nn.Module):
+    """A teacher asked twice: the mean of its logits on an image and on its mirror image."""
+
+    def __init__(self, teacher: nn.Module) -> None:
+        super().__init__()
+        self.teacher = teacher
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images, uint8 (n, h, w, c), to logits (n, classes)."""
+        logits: Tensor = (self.teacher(images) + self.teacher(images.flip(2))) / 2
+        return logits
+
+
 def load_teacher(teacher: Teacher, spec: TeacherSpec, info: DataInfo) -> nn.Module:
     """Rebuild a trained teacher: uint8 NHWC images in, logits out."""
     if isinstance(spec.network, OnnxTeacherSpec):
-        return OnnxTeacher(teacher.onnx_path)
-    network = teacher_network(spec.network, _weights(spec, spec.network, info), info)
-    teacher.load_into(network)
-    return network
+        network: nn.Module = OnnxTeacher(teacher.onnx_path)
+    else:
+        network = teacher_network(spec.network, _weights(spec, spec.network, info), info)
+        teacher.load_into(network)
+    return Mirrored(network) if spec.mirrored else network
 
 
 def _weights(spec: TeacherSpec, network: NetworkSpec, info: DataInfo) -> GivenWeights | None:

@@ -79,6 +79,21 @@ def test_export_teacher_trains_on_the_labels(tmp_path: Path) -> None:
     )
 
 
+def test_mirrored_teacher_averages_an_image_and_its_mirror(weights: WeightsSpec, tmp_path: Path) -> None:
+    spec = TeacherSpec(network=NETWORK, weights=weights, mirrored=True)
+    teacher = Store(tmp_path / "store").run(export_teacher, spec.origin, DATA, TASK, None, 0)
+    plain, mirrored = (load_teacher(teacher, kind, DATA.info()).eval() for kind in (spec.origin, spec))
+    images = torch.tensor(DATA.split("test").images[:4])
+    expected = (plain(images) + plain(torch.flip(images, dims=[2]))) / 2
+    assert torch.equal(mirrored(images), expected)
+    assert not torch.allclose(expected, plain(images))
+
+
+def test_asking_the_teacher_otherwise_does_not_train_it_again() -> None:
+    plain = TeacherSpec(network=NETWORK, training=SCHEDULE)
+    assert plain.model_copy(update={"mirrored": True}).origin.digest == plain.digest
+
+
 def test_export_teacher_refuses_weights_of_another_network(weights: WeightsSpec, tmp_path: Path) -> None:
     spec = TeacherSpec(network=ResNetCifarSpec(depth=14), weights=weights)
     with pytest.raises(DataError, match="missing"):
