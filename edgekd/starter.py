@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import yaml
@@ -92,7 +92,8 @@ def _network_section(network: NetworkSpec, info: DataInfo, *, pretrained: bool) 
     fields = {"kind": network.kind, **network.model_dump(mode="json", exclude_unset=True)}
     if pretrained:
         fields["pretrained"] = True
-    if "stem" in type(network).model_fields:
+    stem = type(network).model_fields.get("stem")
+    if stem is not None and {"small", "imagenet"} <= set(get_args(stem.annotation)):
         fields["stem"] = "small" if min(info.height, info.width) < SMALL_IMAGE else "imagenet"
     return fields
 

@@ -67,6 +67,12 @@ def test_file_says_what_is_in_the_data(tmp_path: Path) -> None:
     assert re.search(r"^# 3 classes.*strange.*cat, dog$", (tmp_path / "made.yaml").read_text(), re.MULTILINE)
 
 
+@pytest.mark.parametrize("network", ["mobilenet_v2", "resnet", "resnet_cifar", "ds_cnn"])
+def test_every_network_of_edgekd_makes_a_file_that_loads(tmp_path: Path, network: str) -> None:
+    spec, _ = _start("digits", tmp_path, network=network)
+    assert spec.student.network.kind == network
+
+
 def test_other_data_is_recognised(tmp_path: Path) -> None:
     x, y = np.zeros((40, 8, 8), np.uint8), np.arange(40) % 4
     np.savez(tmp_path / "set.npz", x_train=x, y_train=y)

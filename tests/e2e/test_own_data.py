@@ -55,7 +55,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[First]:
     root = tmp_path_factory.mktemp("first")
     _write_photos(root / "photos")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "EDGEKD_STORE": str(root / "store")}
-    command = [EDGEKD, "init", "--from", "resnet_cifar", "--data", "photos", "--run"]
+    command = [EDGEKD, "init", "--from", "ds_cnn", "--data", "photos", "--run"]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     yield First(root, done.stderr)
