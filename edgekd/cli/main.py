@@ -17,7 +17,7 @@ from rich.table import Table
 
 import edgekd
 from edgekd.core.machine import MAX_THREADS
-from edgekd.errors import EdgeKdError, SpecError
+from edgekd.errors import DataError, EdgeKdError, SpecError
 
 OK, BUG, USER_ERROR, NOT_FAITHFUL = 0, 1, 2, 3
 STOPPED = 128  # and the number of the signal: 130 after Ctrl-C, 143 after SIGTERM
@@ -249,23 +249,33 @@ def verify(
 ) -> None:
     """Prove what a model file is: integer coverage, exact arithmetic, accuracy on the test split."""
     from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+    from edgekd.runtimes.trial import try_model
+    from edgekd.verify.verify import model_file
     from edgekd.verify.verify import verify as prove
 
-    test = None
+    free_sizes = try_model(model_file(model), threads=threads)
+    given: dict[str, Any] = {}
     if data:
         from edgekd.spec import data_from_text
         from edgekd.verify.verify import sized_for
 
-        test = sized_for(model, data_from_text(data)).split("test")
-    images_and_labels = (test.images, test.labels) if test else (None, None)
+        source = sized_for(model, data_from_text(data))
+        test = source.split("test")
+        given = {"images": test.images, "labels": test.labels, "classes": len(source.info().class_names)}
     found = prove(
         model,
-        *images_and_labels,
+        **given,
         mean=_fractions(mean) if mean else (),
         std=_fractions(std) if std else (),
         target=OnnxRuntimeTarget(threads=threads),
+        free_sizes=free_sizes,
     )
-    _show_faithfulness(model, found.faithfulness, as_json=as_json, extra={"top1": found.top1, "n": found.n})
+    scored = {"top1": found.top1, "n": found.n, "not_scored": found.not_scored}
+    _show_faithfulness(model, found.faithfulness, as_json=as_json, extra=scored)
+    if found.compares_nothing:
+        what = "nothing of the model was compared: it has no integer operator with an exact model, and no accuracy"
+        fix = "give --data of its task (and --mean, --std); edgekd inspect says why its operators are float"
+        raise DataError(what, where=str(model), fix=found.not_scored or fix)
 
 
 @app.command(epilog="Example: edgekd inspect runs/mobilenet_int8/model.onnxruntime.onnx")
@@ -275,11 +285,14 @@ def inspect(model: ModelFile, threads: Threads = 1, as_json: AsJson = False) -> 
 
     from edgekd.lower.lint import lint
     from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-    from edgekd.runtimes.stages import MODEL
+    from edgekd.runtimes.trial import try_model
+    from edgekd.verify.verify import model_file
     from edgekd.verify.verify import verify as prove
 
-    found = prove(model, target=OnnxRuntimeTarget(threads=threads)).faithfulness
-    mistakes = [vars(mistake) for mistake in lint(ir.load(model / MODEL if model.is_dir() else model))]
+    file = model_file(model)
+    free_sizes = try_model(file, threads=threads)
+    found = prove(model, target=OnnxRuntimeTarget(threads=threads), free_sizes=free_sizes).faithfulness
+    mistakes = [vars(mistake) for mistake in lint(ir.load(file))]
     if not as_json:
         _print_lint(mistakes)
     _show_faithfulness(model, found, as_json=as_json, extra={"lint": mistakes})
@@ -403,6 +416,8 @@ def _print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, An
         typer.echo(f"layers: {share}, {faith.layer_off_by_more} by more, in {faith.layer_tensors} tensors")
     if extra.get("top1") is not None:
         typer.echo(f"top1: {100 * extra['top1']:.2f} % of {extra['n']}")
+    if extra.get("not_scored"):
+        typer.echo(f"top1: not compared: {extra['not_scored']}")
     if cover.fallbacks:
         rows = [(item.node, item.op, item.reason) for item in cover.fallbacks]
         _print_table("In float", ("operator", "type", "why, and what to change"), rows)

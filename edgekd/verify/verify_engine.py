@@ -31,9 +31,9 @@ class Faithfulness:
         layers: Layers against the trained network; empty without a marked graph.
     """
 
-    coverage: Coverage
-    oracle: OracleResult
-    layers: tuple[LayerResult, ...]
+    coverage: Coverage = Coverage(0, ())
+    oracle: OracleResult = OracleResult()
+    layers: tuple[LayerResult, ...] = ()
 
 
 @dataclass(frozen=True)
