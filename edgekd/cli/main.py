@@ -1,6 +1,8 @@
 """The command line. Each verb imports what it needs when it runs, so that ``edgekd --help`` is instant."""
 
+import errno
 import json
+import os
 import shlex
 import signal
 import sys
@@ -17,10 +19,11 @@ from rich.table import Table
 
 import edgekd
 from edgekd.core.machine import MAX_THREADS
-from edgekd.errors import DataError, EdgeKdError, SpecError
+from edgekd.errors import DataError, EdgeKdError, RuntimeMissing, SpecError, StoreError
 
 OK, BUG, USER_ERROR, NOT_FAITHFUL = 0, 1, 2, 3
 STOPPED = 128  # and the number of the signal: 130 after Ctrl-C, 143 after SIGTERM
+CLOSED_PIPE = STOPPED + signal.SIGPIPE
 LOG_WIDTH = 110  # columns of the summary in a log; a terminal says its own
 
 app = typer.Typer(
@@ -71,25 +74,60 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a sign that a terminal cannot show is no reason to fail
     try:
+        code = _run()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as e:  # whoever reads the output is gone, or its disk is full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is still to be flushed
+        code = CLOSED_PIPE if isinstance(e, BrokenPipeError) else _complain(_of_the_system(e))
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
         app()
+    except SystemExit as stop:
+        return CLOSED_PIPE if stop.code == 1 else int(stop.code or 0)  # typer's own word for it is 1
     except EdgeKdError as e:
-        Console(stderr=True, highlight=False).print(f"{type(e).__name__}: {e}", markup=False, soft_wrap=True)
-        sys.exit(USER_ERROR)
+        return _complain(e)
     except ModuleNotFoundError as e:
         if e.name not in ("torch", "lightning_fabric", "onnxscript"):
-            raise
-        typer.echo(
-            f"RuntimeMissing: {e.name} is not installed\n  fix:   pip install 'edgekd[train]'", err=True
-        )
-        sys.exit(USER_ERROR)
+            traceback.print_exc()
+            return BUG
+        what = f"{e.name} is not installed"
+        return _complain(RuntimeMissing(what, fix="pip install 'edgekd[train]'"))
     except _Interrupted as stop:
         Console(stderr=True).print(
             "Interrupted. Finished stages and epochs are kept; run the command again to go on."
         )
-        sys.exit(STOPPED + stop.number)
+        return STOPPED + stop.number
+    except OSError as e:
+        if e.errno not in _OF_THE_SYSTEM:
+            traceback.print_exc()
+            return BUG
+        return _complain(_of_the_system(e))
     except Exception:
         traceback.print_exc()
-        sys.exit(BUG)
+        return BUG
+    return OK
+
+
+_OF_THE_SYSTEM = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG,
+    errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+}  # fmt: skip
+"""What a disk, its permissions or the machine's limits refuse: no mistake of edgekd's."""
+
+
+def _of_the_system(error: OSError) -> EdgeKdError:
+    where = str(error.filename or "the output")
+    return StoreError(f"{error.strerror}", where=where, fix="make room there, or name another place")
+
+
+def _complain(error: EdgeKdError) -> int:
+    console = Console(stderr=True, highlight=False)
+    console.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
+    return USER_ERROR
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -105,8 +105,9 @@ def open_session(
         source = model if isinstance(model, bytes) else str(model)
         return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as e:
-        what = f"ONNX Runtime {ort.__version__} refuses the model: {e}"
-        raise BuildError(what, where="" if isinstance(model, bytes) else str(model)) from e
+        what = f"ONNX Runtime {ort.__version__} refuses the model: {' '.join(str(e).split())}"
+        fix = "give an ONNX file of standard operators; export it again, or with a lower opset"
+        raise BuildError(what, where="" if isinstance(model, bytes) else str(model), fix=fix) from e
 
 
 def optimized_graph(model: Path | bytes, *, threads: int = 1) -> onnx.ModelProto:
