@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.core.machine import memory_bytes
 from edgekd.data.dataset import DataSpec, Labels, StreamedImages
 from edgekd.errors import BuildError, DataError
 from edgekd.lower.marked import MARKED, PROBES
@@ -103,9 +104,12 @@ def model_file(path: Path) -> Path:
     """Return the model that a person means: the file itself, or the only one in a folder of edgekd's.
 
     Raises:
-        BuildError: If a folder holds none, or engines of several targets.
+        BuildError: If there is no such file, or a folder holds none, or engines of several targets.
     """
     if not path.is_dir():
+        if not path.is_file() or path.stat().st_size > memory_bytes():
+            what = "it is no file that fits into memory" if path.exists() else f"no such file: {path}"
+            raise BuildError(what, where=str(path), fix="give an ONNX file, or a folder of edgekd's")
         return path
     engines = [path / MODEL] if (path / MODEL).exists() else sorted(path.glob("model.*.onnx"))
     if len(engines) != 1:
