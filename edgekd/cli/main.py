@@ -106,6 +106,9 @@ def _run() -> int:
             traceback.print_exc()
             return BUG
         return _complain(_of_the_system(e))
+    except MemoryError:
+        fix = "give smaller data or a smaller network, or a machine with more memory"
+        return _complain(DataError("there is not enough memory", fix=fix))
     except Exception:
         traceback.print_exc()
         return BUG
