@@ -47,7 +47,9 @@ def _try_teacher(spec: Pipeline) -> None:
 def _try_student(spec: Pipeline) -> None:
     student, info, quantize = spec.student, spec.data.info(), spec.quantize
     trained = student.training is not None
-    weights = _weights("student", given_weights(student.network, student.weights, info, trained=trained), info)
+    weights = _weights(
+        "student", given_weights(student.network, student.weights, info, trained=trained), info
+    )
     grid = PixelGrid.like() if weights is None else PixelGrid.like(weights.mean, weights.std)
     built = ImageNetwork(grid, build_body(student.network, info))
     if weights is not None:
@@ -61,7 +63,8 @@ def _weights(section: str, weights: GivenWeights | None, info: DataInfo) -> Give
     """Return the weights if they were trained on images with as many channels."""
     if weights is not None and len(weights.mean) != info.channels:
         what = f"mean has {len(weights.mean)} numbers, the images have {info.channels} channels"
-        fix = f"give weights for such images, or set data.color_order to {'L' if len(weights.mean) == 1 else 'RGB'}"
+        order = "L" if len(weights.mean) == 1 else "RGB"
+        fix = f"give weights for such images, or set data.color_order to {order}"
         raise SpecError(what, where=f"{section}.weights", fix=fix)
     return weights
 

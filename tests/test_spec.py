@@ -152,7 +152,10 @@ def test_an_override_changes_one_of_the_places_that_an_alias_fills(tiny: Path) -
     tiny.write_text(text.replace("{kind: resnet_cifar, depth: 8}", "*n"))
     spec = load_pipeline(tiny, ("student.network.depth=8",))
     assert spec.teacher is not None
-    assert (spec.teacher.network, spec.student.network) == (ResNetCifarSpec(depth=14), ResNetCifarSpec(depth=8))
+    assert (spec.teacher.network, spec.student.network) == (
+        ResNetCifarSpec(depth=14),
+        ResNetCifarSpec(depth=8),
+    )
 
 
 def test_plain_words_mean_what_they_look_like(tiny: Path) -> None:

@@ -314,7 +314,9 @@ def verify(
     scored = {"top1": found.top1, "n": found.n, "not_scored": found.not_scored}
     _show_faithfulness(model, found.faithfulness, as_json=as_json, extra=scored)
     if found.compares_nothing:
-        what = "nothing of the model was compared: it has no integer operator with an exact model, and no accuracy"
+        what = (
+            "nothing was compared: no operator of the model has an exact integer form, and nothing was scored"
+        )
         fix = "give --data of its task (and --mean, --std); edgekd inspect says why its operators are float"
         raise DataError(what, where=str(model), fix=found.not_scored or fix)
 

@@ -152,7 +152,9 @@ def _check_unpacked(archive: NpzFile, where: str) -> None:
     size = sum(item.file_size for item in archive.zip.infolist()) if archive.zip is not None else 0
     if size > memory_bytes():
         what = f"the arrays unpack to {size / 1e9:.0f} GB, more than this machine's memory"
-        raise DataError(what, where=where, fix="store them as .npy files in a folder: those are mapped, not read")
+        raise DataError(
+            what, where=where, fix="store them as .npy files in a folder: those are mapped, not read"
+        )
 
 
 @lru_cache(maxsize=4)

@@ -44,7 +44,7 @@ def coverage(optimized: onnx.ModelProto, tensors: Mapping[str, NDArray[Any]]) ->
     An operator is integer if it is an integer kernel, or if it moves integers only (a Slice of codes). A
     QuantizeLinear that reads a graph input and a DequantizeLinear that only feeds graph outputs are the
     border of the graph and count as neither; anywhere else they mean that something beside them is float,
-    and count as such. So does an operator that holds a graph, an If or a Loop: nothing is known of its inside.
+    and count as such. So does an operator that holds a graph, an If or a Loop: its inside is not known.
 
     Args:
         optimized: The graph that runs.

@@ -35,7 +35,7 @@ def try_model(path: Path, *, threads: int = 1, time_limit_s: float = TIME_LIMIT_
         The sizes of free dimensions that it ran with.
 
     Raises:
-        BuildError: If the runtime refuses it, crashes, needs more memory than there is, or is not done in time.
+        BuildError: If the runtime refuses it, crashes, needs too much memory, or is not done in time.
         DataError: If it takes what cannot be made up.
     """
     context = multiprocessing.get_context("forkserver")

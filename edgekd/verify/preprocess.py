@@ -73,7 +73,9 @@ class Preprocess:
         """Return the model's input for some images."""
         if self.mean:
             mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-            images = ((images.astype(np.float32) / np.float32(255) - mean) / std).astype(self.dtype, copy=False)
+            images = ((images.astype(np.float32) / np.float32(255) - mean) / std).astype(
+                self.dtype, copy=False
+            )
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if self.channels_first else images
 
 

@@ -14,7 +14,7 @@ from edgekd.errors import BuildError, DataError
 from edgekd.lower.marked import MARKED, PROBES
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.random_inputs import MOST_PROBE_VALUES, FreeSizes, random_feeds
-from edgekd.runtimes.session import Session, TensorInfo, fitting
+from edgekd.runtimes.session import Session, fitting
 from edgekd.runtimes.stages import MODEL
 from edgekd.runtimes.target import BuiltModel, TargetSpec
 from edgekd.verify.preprocess import Preprocess
@@ -59,8 +59,8 @@ def verify(
 ) -> Verified:
     """Verify a folder that :func:`edgekd.export` or ``edgekd compress`` wrote, or any ONNX file.
 
-    A folder of :func:`edgekd.export` is checked layer by layer against the trained network as well; a bare file
-    cannot be. Without images every input gets random values: a model with several inputs, or one that is no
+    A folder of :func:`edgekd.export` is checked layer by layer against the trained network as well; a bare
+    file cannot be. Without images every input gets random values: a model with several inputs, or one that is no
     classifier, is looked into all the same.
 
     Args:
@@ -115,7 +115,9 @@ def model_file(path: Path) -> Path:
     if len(engines) != 1:
         names = ", ".join(engine.name for engine in engines)
         what = f"the folder holds several engines: {names}" if engines else "the folder holds no model"
-        fix = "name one of the files" if engines else "give an ONNX file, a folder of edgekd.export, or a run's"
+        fix = (
+            "name one of the files" if engines else "give an ONNX file, a folder of edgekd.export, or a run's"
+        )
         raise BuildError(what, where=str(path), fix=fix)
     return engines[0]
 
@@ -139,9 +141,7 @@ def sized_for(model: Path, data: DataSpec) -> DataSpec:
     return data.model_copy(update=fields) if height and width else data
 
 
-def _why_not_scored(
-    session: Session, images: NDArray[Any] | StreamedImages, mean: Sequence[float]
-) -> str:
+def _why_not_scored(session: Session, images: NDArray[Any] | StreamedImages, mean: Sequence[float]) -> str:
     """Say what is not known of a model that pixels would have to go into; empty if nothing is missing."""
     if len(session.inputs) != 1:
         taken = ", ".join(f"{item.name}: {item.dtype}" for item in session.inputs) or "no input"
@@ -176,7 +176,9 @@ def _scored(
     wanted = int(labels.max()) + 1 if classes is None else classes
     probe = {session.inputs[0].name: fitting(preprocess(images[:1]), session.fixed_batch)}
     outputs = session.run(probe)
-    scores = [name for name, value in outputs.items() if _is_score(value, wanted, exactly=classes is not None)]
+    scores = [
+        name for name, value in outputs.items() if _is_score(value, wanted, exactly=classes is not None)
+    ]
     if len(scores) != 1:
         shapes = ", ".join(f"{name} {getattr(value, 'shape', '')}" for name, value in outputs.items())
         which = "none is" if not scores else "more than one is"

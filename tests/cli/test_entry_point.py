@@ -69,8 +69,17 @@ def test_module_runs_where_no_home_is_set(tmp_path: Path) -> None:
     assert done.stdout == f"{tmp_path}/edgekd\n"
 
 
+def _in_bash(script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+
+
 def test_closed_pipe_is_no_bug() -> None:
-    script = f"set -o pipefail; {EDGEKD} schema spec | head -1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
-    assert done.stdout == "{\n"
+    done = _in_bash(f"{EDGEKD} schema spec | head -1; exit ${{PIPESTATUS[0]}}")
+    assert (done.returncode, done.stdout, done.stderr) == (141, "{\n", "")
+
+
+def test_full_disk_behind_the_output_is_a_message() -> None:
+    done = _in_bash(f"{EDGEKD} schema spec > /dev/full")
+    assert done.returncode == 2
+    assert done.stderr.startswith("StoreError: No space left on device\n  where: the output\n  fix:")
     assert "Traceback" not in done.stderr

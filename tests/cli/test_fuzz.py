@@ -13,8 +13,23 @@ from hypothesis import strategies as st
 
 PIPELINES = [yaml.safe_load(path.read_text()) for path in sorted(Path("pipelines").glob("*.yaml"))]
 ODD = st.sampled_from(
-    [None, True, 0, -1, 1.5, float("nan"), "", "none", "timm:../x", "python:/etc/passwd:x", "$EDGEKD_DATA/../x", [], {}]
+    [
+        None,
+        True,
+        0,
+        -1,
+        1.5,
+        float("nan"),
+        "",
+        "none",
+        "timm:../x",
+        "python:/etc/passwd:x",
+        "$EDGEKD_DATA/../x",
+        [],
+        {},
+    ]
 ) | st.text(max_size=6)
+
 
 def _places(tree: Any) -> list[tuple[Any, Any]]:
     """Return every (container, key) of a tree."""
@@ -34,11 +49,15 @@ def mutated_pipelines(draw: st.DrawFn) -> str:
             case 0:
                 container[key] = draw(ODD)
             case 1 if isinstance(container, dict):
-                container[draw(st.sampled_from([f"{key}s", f"{key}"[1:], "kind", "weights"]))] = container.pop(key)
+                container[draw(st.sampled_from([f"{key}s", f"{key}"[1:], "kind", "weights"]))] = (
+                    container.pop(key)
+                )
             case 2:
                 del container[key]
             case _:
-                container[key] = copy.deepcopy(draw(st.sampled_from([value[key] for value, key in _places(tree)])))
+                container[key] = copy.deepcopy(
+                    draw(st.sampled_from([value[key] for value, key in _places(tree)]))
+                )
     return yaml.safe_dump(tree, allow_unicode=True)
 
 
@@ -88,7 +107,9 @@ def _mutate_graph(content: bytes, rng: random.Random) -> bytes:
             case 0 if node.input:
                 node.input[rng.randrange(len(node.input))] = rng.choice(names)
             case 1:
-                node.op_type = rng.choice(("Add", "Conv", "Gemm", "DequantizeLinear", "Loop", "Nothing", "Relu"))
+                node.op_type = rng.choice(
+                    ("Add", "Conv", "Gemm", "DequantizeLinear", "Loop", "Nothing", "Relu")
+                )
             case 2 if node.attribute:
                 item = rng.choice(node.attribute)
                 item.i, item.f = rng.choice((-1, 0, 1 << 40)), float("nan")

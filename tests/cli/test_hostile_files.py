@@ -1,4 +1,4 @@
-"""Data and models that are damaged, wrong or hostile: one message each, exit 2, and nothing in them is executed."""
+"""Damaged, wrong or hostile data and models: one message each, exit 2, and nothing in them is executed."""
 
 import io
 import os
@@ -109,7 +109,11 @@ DATA = {
     "label that is negative": (lambda: _arrays(np.arange(40) - 1), ARRAYS, "label -1 of row 0"),
     "label that is not a number": (lambda: _arrays(np.full(40, np.nan)), ARRAYS, "not a finite number"),
     "one class": (lambda: _arrays(np.zeros(40, int)), ARRAYS, "of one class"),
-    "no samples": (lambda: _arrays(np.zeros(0, int), x_train=np.zeros((0, 8, 8), np.uint8)), ARRAYS, "nothing"),
+    "no samples": (
+        lambda: _arrays(np.zeros(0, int), x_train=np.zeros((0, 8, 8), np.uint8)),
+        ARRAYS,
+        "nothing",
+    ),
     "float images": (lambda: _arrays(x_train=np.zeros((40, 8, 8))), ARRAYS, "not raw pixels"),
     "no label per image": (lambda: _arrays(np.arange(7)), ARRAYS, "40 images, but labels"),
     "empty class": (_empty_class, PHOTOS, "has no image"),
@@ -163,7 +167,10 @@ MODELS = {
         lambda: _model("(seq(float[2]) x) => (float[n] y) { y = ConcatFromSequence<axis=0> (x) }"),
         "not a tensor of numbers",
     ),
-    "input that is text": (lambda: _model("(string[2] x) => (string[2] y) { y = Identity (x) }"), "not a tensor"),
+    "input that is text": (
+        lambda: _model("(string[2] x) => (string[2] y) { y = Identity (x) }"),
+        "not a tensor",
+    ),
     "input that fills the memory": (
         lambda: _model("(float[1,3,99999,99999] x) => (float[1,3,99999,99999] y) { y = Neg (x) }"),
         "would fill the memory",
@@ -184,13 +191,14 @@ MODELS = {
         "is not done after 2 s",
     ),
     "constant of another size": (
-        lambda: _model("(float[2] x) => (float[2] y) { y = Add (x, w) }", w=np.zeros(3, np.float32)), ""
+        lambda: _model("(float[2] x) => (float[2] y) { y = Add (x, w) }", w=np.zeros(3, np.float32)),
+        "",
     ),
     "wrong rank": (
-        lambda: _model("(float[2] x) => (float[2] y) { y = Conv (x, w) }", w=np.zeros((1, 1, 1, 1), np.float32)),
+        lambda: _model("(float[2] x) => (float[2] y) { y = Conv (x, w) }", w=np.zeros((1,) * 4, np.float32)),
         "refuses",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MODELS)

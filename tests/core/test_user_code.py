@@ -120,7 +120,9 @@ def test_two_folders_with_a_helper_of_one_name_are_refused(tmp_path, allowed):
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "twin_helper.py").write_text(f"X = {folder!r}\n")
-        (tmp_path / folder / "mine.py").write_text("def build():\n    import twin_helper\n    return twin_helper.X\n")
+        (tmp_path / folder / "mine.py").write_text(
+            "def build():\n    import twin_helper\n    return twin_helper.X\n"
+        )
         hooks.append(UserFunction(file=str(tmp_path / folder / "mine.py"), function="build"))
     assert hooks[0].call() == "first"
     with pytest.raises(SpecError, match=r"first/twin_helper\.py, not .*second/twin_helper\.py") as error:

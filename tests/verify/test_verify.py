@@ -140,6 +140,18 @@ def test_verify_looks_into_a_detector_with_several_inputs_and_outputs(onnx_model
     assert not found.compares_nothing
 
 
+def test_a_folder_stands_for_its_only_engine(residual, tmp_path):
+    for name in ("model.onnxruntime.onnx", "report.json"):
+        (tmp_path / name).write_bytes(residual.model.read_bytes())
+    assert model_file(tmp_path) == tmp_path / "model.onnxruntime.onnx"
+    assert verify(tmp_path).faithfulness.layers == ()
+    (tmp_path / "model.other.onnx").touch()
+    with pytest.raises(BuildError, match="several engines"):
+        model_file(tmp_path)
+    with pytest.raises(BuildError, match="no such file"):
+        model_file(tmp_path / "none.onnx")
+
+
 def test_data_without_a_size_get_that_of_the_model(foreign, residual, tmp_path):
     photos = ImageFolderSpec(path=str(tmp_path))
     for model, height, width in ((foreign, 8, 8), (residual.model, 10, 10), (residual.folder, 10, 10)):
