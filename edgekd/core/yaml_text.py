@@ -1,8 +1,8 @@
 """YAML as a pipeline file may use it: values whose type is plain to see, and nothing that could do harm.
 
 Plain words and numbers mean what YAML 1.2 says: ``no`` and ``on`` are text, ``1e-3`` is a number, ``1:30``
-and ``2020-01-01`` are text. Refused are keys that are there twice, tags of other types, and what would fill the
-memory or the stack.
+and ``2020-01-01`` are text. Refused are keys that are there twice, tags of other types, and what would
+fill the memory or the stack.
 """
 
 import json

@@ -60,8 +60,8 @@ def verify(
     """Verify a folder that :func:`edgekd.export` or ``edgekd compress`` wrote, or any ONNX file.
 
     A folder of :func:`edgekd.export` is checked layer by layer against the trained network as well; a bare
-    file cannot be. Without images every input gets random values: a model with several inputs, or one that is no
-    classifier, is looked into all the same.
+    file cannot be. Without images every input gets random values: a model with several inputs, or one that
+    is no classifier, is looked into all the same.
 
     Args:
         model: The folder or the file.
