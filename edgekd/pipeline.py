@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import yaml
 
 from edgekd.core.machine import machine
@@ -16,7 +15,6 @@ from edgekd.distill.quantize_student import PtqStudent, quantize_student
 from edgekd.export.export_marked import export_marked
 from edgekd.export.float_network import FloatStudent
 from edgekd.lower.marked import MarkedOnnx
-from edgekd.quant.prepare import prepare
 from edgekd.quant.student import QuantStudent
 from edgekd.report.publish import check_run_folder, publish
 from edgekd.report.schema import Report
@@ -29,9 +27,8 @@ from edgekd.search.train_student import train_student
 from edgekd.spec import Pipeline, Target
 from edgekd.teacher.export_teacher import Teacher, export_teacher
 from edgekd.train.ranks import check_devices
+from edgekd.try_networks import try_networks
 from edgekd.verify.verify_engine import verify_engine
-from edgekd.zoo.network import build_body
-from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 
 
 @dataclass(frozen=True)
@@ -153,16 +150,7 @@ def _fail_early(spec: Pipeline, store: Store, folder: Path) -> None:
         for name in SPLITS:
             spec.task.check_labels(spec.data.split(name).labels)
         spec.quantize.calibration.images(spec.data)
-        _build_student(spec)
-
-
-def _build_student(spec: Pipeline) -> None:
-    """Build the student and place its quantizers once, for the errors that this can have."""
-    info, quantize = spec.data.info(), spec.quantize
-    example = torch.zeros((2, info.height, info.width, info.channels), dtype=torch.uint8)
-    with torch.random.fork_rng(devices=[]):
-        student = ImageNetwork(PixelGrid.like(), build_body(spec.student.network, info))
-        prepare(student, example, quantize.profile, scheme=quantize.scheme)
+        try_networks(spec)
 
 
 def _verify(spec: Pipeline, built: Built, index: int) -> TargetResults:

@@ -130,6 +130,15 @@ class Pipeline(Spec):
     distill: Distill
     targets: tuple[Target, ...] = Field(default=(OnnxRuntime(),), min_length=1, validate_default=True)
 
+    @field_validator("version", mode="before")
+    @classmethod
+    def _whole_number(cls, version: Any) -> Any:
+        """A literal 1 would take true and 1.0 as well: they are equal."""
+        if type(version) is not int:
+            msg = f"version is {version!r}, not a whole number: write version: 1"
+            raise ValueError(msg)
+        return version
+
     @field_validator("task", mode="before")
     @classmethod
     def _classification_by_default(cls, task: Any) -> Any:

@@ -167,7 +167,7 @@ def _look(folder: ImageFolderSpec, *, largest: int) -> dict[str, Any]:
             with Image.open(path) as image:
                 sides.append(min(image.size))
                 modes.add(image.mode)
-        except OSError as e:
+        except Exception as e:  # Pillow's decoders raise OSError, SyntaxError, ValueError and more
             what = f"image cannot be decoded: {e}"
             raise DataError(what, where=str(path), fix="replace the file or take it out") from e
     fitting = [size for size in SIZES if size <= min(median(sides), largest)]

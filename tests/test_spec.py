@@ -1,5 +1,6 @@
 """What a wrong pipeline file is told, and that nothing else than an `EdgeKdError` can come of any file."""
 
+import os
 import random
 import re
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from edgekd.errors import DataError, EdgeKdError, SpecError
 from edgekd.spec import KINDS, Pipeline, advice, data_from_text, load_pipeline, members
 from edgekd.teacher.onnx_teacher import OnnxTeacherSpec
 from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
+from edgekd.zoo.resnet_cifar import ResNetCifarSpec
 from edgekd.zoo.timm_network import TimmSpec
 
 SPECS = Path(__file__).parent / "specs"
@@ -89,9 +91,9 @@ def test_load_pipeline_says_what_where_and_fix(tiny: Path, name: str) -> None:
         (b"# only a comment\n", "a mapping of keys, this is a NoneType"),
         (b"- version: 1\n", "a mapping of keys, this is a list"),
         (b"tiny", "a mapping of keys, this is a str"),
-        (bytes(range(256)), "cannot read"),
-        (TINY.encode("utf-16"), "cannot read"),
-        (TINY.encode() + b"\0", "special characters are not allowed"),
+        (bytes(range(256)), "not UTF-8: byte 0x80"),
+        (TINY.encode("utf-16"), "not UTF-8: byte 0xff"),
+        (TINY.encode() + b"\0", "character #x0000 cannot be printed"),
         (b"#" * 70_000, "more than 65536 bytes"),
     ],
     ids=["empty", "comment", "list", "word", "binary", "utf16", "nul", "huge"],
@@ -113,9 +115,11 @@ def test_load_pipeline_says_which_path_cannot_be_read(tiny: Path, path: str) -> 
     assert caught.value.fix
 
 
-def test_load_pipeline_reads_no_endless_file() -> None:
-    with pytest.raises(SpecError, match="more than 65536 bytes"):
-        load_pipeline(Path("/dev/zero"))
+def test_load_pipeline_waits_for_no_pipe_and_reads_no_device(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path in (tmp_path / "pipe.yaml", Path("/dev/zero"), Path("a\0b.yaml")):
+        with pytest.raises(SpecError, match="cannot read the pipeline file"):
+            load_pipeline(path)
 
 
 def test_load_pipeline_takes_the_largest_seed(tiny: Path) -> None:
@@ -141,6 +145,22 @@ def test_load_pipeline_takes_aliases_and_merges(tiny: Path) -> None:
     student = load_pipeline(tiny).student
     assert student.training is not None
     assert (student.training.epochs, student.training.learning_rate) == (2, 0.05)
+
+
+def test_an_override_changes_one_of_the_places_that_an_alias_fills(tiny: Path) -> None:
+    text = TINY.replace("{kind: resnet_cifar, depth: 14}", "&n {kind: resnet_cifar, depth: 14}")
+    tiny.write_text(text.replace("{kind: resnet_cifar, depth: 8}", "*n"))
+    spec = load_pipeline(tiny, ("student.network.depth=8",))
+    assert spec.teacher is not None
+    assert (spec.teacher.network, spec.student.network) == (
+        ResNetCifarSpec(depth=14),
+        ResNetCifarSpec(depth=8),
+    )
+
+
+def test_plain_words_mean_what_they_look_like(tiny: Path) -> None:
+    for name in ("no", "2020-01-01", "1_000"):
+        assert load_pipeline(tiny, (f"name={name}",)).name == name
 
 
 def test_load_pipeline_applies_overrides_in_order(tiny: Path) -> None:

@@ -1,6 +1,8 @@
 """The command line. Each verb imports what it needs when it runs, so that ``edgekd --help`` is instant."""
 
+import errno
 import json
+import os
 import shlex
 import signal
 import sys
@@ -17,10 +19,11 @@ from rich.table import Table
 
 import edgekd
 from edgekd.core.machine import MAX_THREADS
-from edgekd.errors import EdgeKdError, SpecError
+from edgekd.errors import DataError, EdgeKdError, RuntimeMissing, SpecError, StoreError
 
 OK, BUG, USER_ERROR, NOT_FAITHFUL = 0, 1, 2, 3
 STOPPED = 128  # and the number of the signal: 130 after Ctrl-C, 143 after SIGTERM
+CLOSED_PIPE = STOPPED + signal.SIGPIPE
 LOG_WIDTH = 110  # columns of the summary in a log; a terminal says its own
 
 app = typer.Typer(
@@ -71,25 +74,63 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a sign that a terminal cannot show is no reason to fail
     try:
+        code = _run()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as e:  # whoever reads the output is gone, or its disk is full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is still to be flushed
+        code = CLOSED_PIPE if isinstance(e, BrokenPipeError) else _complain(_of_the_system(e))
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
         app()
+    except SystemExit as stop:
+        return CLOSED_PIPE if stop.code == 1 else int(stop.code or 0)  # typer's own word for it is 1
     except EdgeKdError as e:
-        Console(stderr=True, highlight=False).print(f"{type(e).__name__}: {e}", markup=False, soft_wrap=True)
-        sys.exit(USER_ERROR)
+        return _complain(e)
     except ModuleNotFoundError as e:
         if e.name not in ("torch", "lightning_fabric", "onnxscript"):
-            raise
-        typer.echo(
-            f"RuntimeMissing: {e.name} is not installed\n  fix:   pip install 'edgekd[train]'", err=True
-        )
-        sys.exit(USER_ERROR)
+            traceback.print_exc()
+            return BUG
+        what = f"{e.name} is not installed"
+        return _complain(RuntimeMissing(what, fix="pip install 'edgekd[train]'"))
     except _Interrupted as stop:
         Console(stderr=True).print(
             "Interrupted. Finished stages and epochs are kept; run the command again to go on."
         )
-        sys.exit(STOPPED + stop.number)
+        return STOPPED + stop.number
+    except OSError as e:
+        if e.errno not in _OF_THE_SYSTEM:
+            traceback.print_exc()
+            return BUG
+        return _complain(_of_the_system(e))
+    except MemoryError:
+        fix = "give smaller data or a smaller network, or a machine with more memory"
+        return _complain(DataError("there is not enough memory", fix=fix))
     except Exception:
         traceback.print_exc()
-        sys.exit(BUG)
+        return BUG
+    return OK
+
+
+_OF_THE_SYSTEM = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG,
+    errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+}  # fmt: skip
+"""What a disk, its permissions or the machine's limits refuse: no mistake of edgekd's."""
+
+
+def _of_the_system(error: OSError) -> EdgeKdError:
+    where = str(error.filename or "the output")
+    return StoreError(f"{error.strerror}", where=where, fix="make room there, or name another place")
+
+
+def _complain(error: EdgeKdError) -> int:
+    console = Console(stderr=True, highlight=False)
+    console.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
+    return USER_ERROR
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -255,23 +296,35 @@ def verify(
 ) -> None:
     """Prove what a model file is: integer coverage, exact arithmetic, accuracy on the test split."""
     from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+    from edgekd.runtimes.trial import try_model
+    from edgekd.verify.verify import model_file
     from edgekd.verify.verify import verify as prove
 
-    test = None
+    free_sizes = try_model(model_file(model), threads=threads)
+    given: dict[str, Any] = {}
     if data:
         from edgekd.spec import data_from_text
         from edgekd.verify.verify import sized_for
 
-        test = sized_for(model, data_from_text(data)).split("test")
-    images_and_labels = (test.images, test.labels) if test else (None, None)
+        source = sized_for(model, data_from_text(data))
+        test = source.split("test")
+        given = {"images": test.images, "labels": test.labels, "classes": len(source.info().class_names)}
     found = prove(
         model,
-        *images_and_labels,
+        **given,
         mean=_fractions(mean) if mean else (),
         std=_fractions(std) if std else (),
         target=OnnxRuntimeTarget(threads=threads),
+        free_sizes=free_sizes,
     )
-    _show_faithfulness(model, found.faithfulness, as_json=as_json, extra={"top1": found.top1, "n": found.n})
+    scored = {"top1": found.top1, "n": found.n, "not_scored": found.not_scored}
+    _show_faithfulness(model, found.faithfulness, as_json=as_json, extra=scored)
+    if found.compares_nothing:
+        what = (
+            "nothing was compared: no operator of the model has an exact integer form, and nothing was scored"
+        )
+        fix = "give --data of its task (and --mean, --std); edgekd inspect says why its operators are float"
+        raise DataError(what, where=str(model), fix=found.not_scored or fix)
 
 
 @app.command(epilog="Example: edgekd inspect runs/mobilenet_int8/model.onnxruntime.onnx")
@@ -281,11 +334,14 @@ def inspect(model: ModelFile, threads: Threads = 1, as_json: AsJson = False) -> 
 
     from edgekd.lower.lint import lint
     from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-    from edgekd.runtimes.stages import MODEL
+    from edgekd.runtimes.trial import try_model
+    from edgekd.verify.verify import model_file
     from edgekd.verify.verify import verify as prove
 
-    found = prove(model, target=OnnxRuntimeTarget(threads=threads)).faithfulness
-    mistakes = [vars(mistake) for mistake in lint(ir.load(model / MODEL if model.is_dir() else model))]
+    file = model_file(model)
+    free_sizes = try_model(file, threads=threads)
+    found = prove(model, target=OnnxRuntimeTarget(threads=threads), free_sizes=free_sizes).faithfulness
+    mistakes = [vars(mistake) for mistake in lint(ir.load(file))]
     if not as_json:
         _print_lint(mistakes)
     _show_faithfulness(model, found, as_json=as_json, extra={"lint": mistakes})
@@ -409,6 +465,8 @@ def _print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, An
         typer.echo(f"layers: {share}, {faith.layer_off_by_more} by more, in {faith.layer_tensors} tensors")
     if extra.get("top1") is not None:
         typer.echo(f"top1: {100 * extra['top1']:.2f} % of {extra['n']}")
+    if extra.get("not_scored"):
+        typer.echo(f"top1: not compared: {extra['not_scored']}")
     if cover.fallbacks:
         rows = [(item.node, item.op, item.reason) for item in cover.fallbacks]
         _print_table("In float", ("operator", "type", "why, and what to change"), rows)

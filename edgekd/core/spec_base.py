@@ -2,13 +2,30 @@
 
 import hashlib
 import json
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+
+
+def _make_strict(schema: Any) -> None:
+    """Let the scalars in ``schema`` take their own type alone; a list may still stand for a tuple."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("int", "float", "bool", "str"):
+            schema["strict"] = True
+        for name, part in schema.items():
+            if name != "keys_schema":  # of a mapping: in JSON they are text
+                _make_strict(part)
+    elif isinstance(schema, list | tuple):
+        for part in schema:
+            _make_strict(part)
 
 
 class Spec(BaseModel):
     """A frozen piece of a pipeline file. Unknown keys are errors; nobody repairs a spec.
+
+    Types are strict: the text "5" is no 5, true is no 1, and 1.0 is no number of epochs. A whole number may
+    stand where a float is wanted.
 
     Attributes:
         text_field: The field that is meant behind the colon of a plug-in's text form; empty if there is none.
@@ -17,6 +34,12 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     text_field: ClassVar[str] = ""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        _make_strict(schema)
+        return schema
 
     @classmethod
     def from_text(cls, text: str) -> dict[str, str]:

@@ -2,24 +2,27 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from edgekd.core.yaml_text import line_of, parse, shown
 from edgekd.errors import SpecError
 
 S = TypeVar("S", bound=BaseModel)
 Location = tuple[str | int, ...]
 
 LARGEST_BYTES = 1 << 16
-LARGEST_NODES = 10_000
-"""Values in a file, aliases written out: what keeps a few lines of aliases from filling the memory."""
-LONGEST_VALUE = 1_000
 
-_SHOWN_CHARACTERS = 80
+_TAKES = {
+    "int_type": "a whole number, such as 5: not in quotes, and not 5.0",
+    "float_type": "a number, such as 0.5 or 1e-3, and not in quotes",
+    "bool_type": "true or false",
+    "string_type": "text; put a number or true in quotes if it is meant as text",
+}
+"""What to write instead, by pydantic's type of mistake."""
 
 
 def load_spec(kind: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
@@ -34,7 +37,7 @@ def load_spec(kind: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
         SpecError: With file, key and line of the first mistake, and how to mend it.
     """
     text = _read(path)
-    tree = _parse(text, str(path))
+    tree = parse(text, str(path))
     if not isinstance(tree, dict):
         what = f"a pipeline file is a mapping of keys, this is a {type(tree).__name__}"
         raise SpecError(what, where=str(path), fix="start from a file in pipelines/")
@@ -46,75 +49,29 @@ def load_spec(kind: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
         error = _first(e)
         keys = _written_keys(tree, tuple(error["loc"]))
         where = _where(path, text, keys, overrides)
-        raise _explain(error, kind, keys, where=where, more=e.error_count() - 1) from e
+        explained = _explain(error, kind, keys, where=where, more=e.error_count() - 1)
+        raise _of_another_kind(explained, keys[:-1], overrides) from e
 
 
 def _read(path: Path) -> str:
     fix = "give a YAML file, such as pipelines/mobilenet_int8.yaml"
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            what = "cannot read the pipeline file: it is a folder, a pipe or a device"
+            raise SpecError(what, where=str(path), fix=fix)
         with path.open("rb") as file:
             content = file.read(LARGEST_BYTES + 1)
-        text = content.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as e:
+    except (OSError, ValueError) as e:
         what = f"cannot read the pipeline file: {e}"
         raise SpecError(what, where=str(path), fix=fix) from e
     if len(content) > LARGEST_BYTES:
         what = f"the file has more than {LARGEST_BYTES} bytes: no pipeline file"
         raise SpecError(what, where=str(path), fix=fix)
-    return text
-
-
-def _parse(text: str, where: str) -> Any:
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is not None:
-            _check_nodes(root, where)
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as e:
-        mark = getattr(e, "problem_mark", None)
-        what = f"not valid YAML: {getattr(e, 'problem', None) or e}"
-        raise SpecError(what, where=_place(where, mark), fix="mend the syntax there") from e
-
-
-def _place(where: str, mark: Any) -> str:
-    return where if mark is None else f"{where}, line {mark.line + 1}"
-
-
-def _check_nodes(root: Any, where: str) -> None:
-    """Refuse what YAML allows and no pipeline file needs."""
-    if _expanded_size(root, {}) > LARGEST_NODES:
-        what = f"more than {LARGEST_NODES} values, aliases written out"
-        raise SpecError(what, where=where, fix="write the values without aliases")
-    for node in _nodes(root):
-        keys = [key for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
-        for index, key in enumerate(keys):
-            if key.value in [earlier.value for earlier in keys[:index]]:
-                what = f"key {key.value!r} is there twice"
-                raise SpecError(what, where=_place(where, key.start_mark), fix="keep one of the two")
-        text = node.value if isinstance(node, yaml.ScalarNode) else ""
-        if len(text) > LONGEST_VALUE or not all(part.isprintable() for part in text.splitlines()):
-            what = f"not a value of a pipeline file: {_shown(text)}"
-            fix = f"write at most {LONGEST_VALUE} printable characters"
-            raise SpecError(what, where=_place(where, node.start_mark), fix=fix)
-
-
-def _expanded_size(node: Any, known: dict[int, int]) -> int:
-    if id(node) not in known:
-        known[id(node)] = LARGEST_NODES  # an alias of itself has no end
-        known[id(node)] = 1 + sum(_expanded_size(child, known) for child in _children(node))
-    return known[id(node)]
-
-
-def _nodes(node: Any) -> Iterator[Any]:
-    yield node
-    for child in _children(node):
-        yield from _nodes(child)
-
-
-def _children(node: Any) -> list[Any]:
-    if isinstance(node, yaml.MappingNode):
-        return [part for pair in node.value for part in pair]
-    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        what, line = f"not UTF-8: byte 0x{content[e.start]:02x}", content.count(b"\n", 0, e.start) + 1
+        raise SpecError(what, where=f"{path}, line {line}", fix="save the file as UTF-8") from e
 
 
 def _override(tree: dict[str, Any], override: str) -> None:
@@ -126,7 +83,7 @@ def _override(tree: dict[str, Any], override: str) -> None:
     node: Any = tree
     for part in parts[:-1]:
         node = _child(node, part, override)
-    value = _parse(text, f"--set {override}")
+    value = parse(text, f"--set {override}")
     if isinstance(node, list):
         node[_index(node, parts[-1], override)] = value
     else:
@@ -144,8 +101,8 @@ def _child(node: Any, part: str, override: str) -> Any:
 
 
 def _index(node: list[Any], part: str, override: str) -> int:
-    if not part.isdecimal() or int(part) >= len(node):
-        what = f"{part!r} is not one of the {len(node)} entries"
+    if not part.isdecimal() or len(part) > len(str(len(node))) or int(part) >= len(node):
+        what = f"{shown(part)} is not one of the {len(node)} entries"
         raise SpecError(what, where=f"--set {override}", fix="count entries from 0")
     return int(part)
 
@@ -157,7 +114,7 @@ def _first(error: ValidationError) -> Any:
 
 
 def _where(path: Path, text: str, keys: Location, overrides: Sequence[str]) -> str:
-    spoken, line = _spoken(keys), _line_of(text, keys)
+    spoken, line = _spoken(keys), line_of(text, keys)
     for override in overrides:
         key = override.partition("=")[0]
         if f"{spoken}.".startswith(f"{key}.") or (line is None and key.startswith(f"{spoken}.")):
@@ -167,7 +124,7 @@ def _where(path: Path, text: str, keys: Location, overrides: Sequence[str]) -> s
 
 def _explain(error: Any, kind: type[BaseModel], keys: Location, *, where: str, more: int) -> SpecError:
     spoken, message = _spoken(keys), error["msg"].removeprefix("Value error, ")
-    what, fix = f"{spoken} = {_shown(error['input'])}: {message}", "edgekd schema spec shows what it takes"
+    what, fix = f"{spoken} = {shown(error['input'])}: {message}", "edgekd schema spec shows what it takes"
     match error["type"]:
         case "extra_forbidden":
             what = f"unknown key {spoken!r}"
@@ -178,23 +135,31 @@ def _explain(error: Any, kind: type[BaseModel], keys: Location, *, where: str, m
             what, fix = f"missing key '{spoken}.kind'", "add it; edgekd list shows the kinds"
         case "union_tag_invalid":
             tag = str(error["ctx"]["tag"])
-            what = f"unknown kind {_shown(tag)} in {spoken!r}"
+            what = f"unknown kind {shown(tag)} in {spoken!r}"
             fix = _suggest(tag, _quoted(error["ctx"]["expected_tags"]))
         case "literal_error":
             fix = _suggest(str(error["input"]), _quoted(error["ctx"]["expected"]))
         case "value_error":
             what, _, written = message.partition(": ")
             fix = written or fix
+        case mistake if mistake in _TAKES:
+            fix = f"write {_TAKES[mistake]}"
     return SpecError(what + (f" (and {more} more)" if more else ""), where=where, fix=fix)
+
+
+def _of_another_kind(error: SpecError, section: Location, overrides: Sequence[str]) -> SpecError:
+    """Say how to change a kind where an override left the other kind's keys behind."""
+    spoken = _spoken(section)
+    for override in overrides:
+        key, _, kind = override.partition("=")
+        if key == f"{spoken}.kind" and error.what.startswith("unknown key"):
+            fix = f"the file's keys belong to the other kind; set all: --set '{spoken}={{kind: {kind}}}'"
+            return SpecError(error.what, where=error.where, fix=fix)
+    return error
 
 
 def _spoken(keys: Location) -> str:
     return ".".join(str(key) for key in keys) or "the file"
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
 
 
 def _quoted(text: str) -> list[str]:
@@ -253,25 +218,3 @@ def _child_or_none(tree: Any, part: str | int) -> Any:
     if isinstance(tree, dict):
         return tree.get(part)
     return tree[part] if isinstance(tree, list) and isinstance(part, int) else None
-
-
-def _line_of(text: str, keys: Location) -> int | None:
-    """Return the line of the last of ``keys`` that is written."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    line = None
-    for part in keys:
-        written = _written(node, part)
-        if written is None:
-            break
-        line = written[0].start_mark.line + 1
-        node = written[1]
-    return line
-
-
-def _written(node: Any, part: str | int) -> tuple[Any, Any] | None:
-    """Return the nodes of a key and its value; of a list's entry, the entry twice."""
-    if isinstance(node, yaml.MappingNode):
-        return next((pair for pair in node.value if pair[0].value == str(part)), None)
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part], node.value[part]
-    return None

@@ -9,14 +9,15 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
 from edgekd.core.spec_base import Spec, json_digest
-from edgekd.errors import SpecError
+from edgekd.errors import EdgeKdError, SpecError
 
 _ALLOWED = False
 
@@ -82,7 +83,10 @@ class UserFunction(Spec):
             what = f"the pipeline runs code of yours: {where}"
             raise SpecError(what, where="--allow-code", fix="read the file; add --allow-code if you trust it")
         try:
-            module = _import(Path(self.file).absolute())
+            with _only_known_modules(Path(self.file)):
+                module = _import(Path(self.file).absolute())
+        except SpecError:
+            raise
         except Exception as e:
             what = f"the file fails when it is imported: {type(e).__name__}: {e}"
             raise SpecError(what, where=self.file, fix="mend it; python FILE shows the whole trace") from e
@@ -101,7 +105,10 @@ class UserFunction(Spec):
         """
         function = self.load()
         try:
-            return function(**arguments, **self.options)
+            with _only_known_modules(Path(self.file)):
+                return function(**arguments, **self.options)
+        except EdgeKdError:
+            raise
         except Exception as e:
             what = f"{self.function} raised {type(e).__name__}: {e}"
             raise SpecError(what, where=f"{self.file}:{_line(e, self.file)}", fix="mend the function") from e
@@ -123,6 +130,36 @@ def _import(path: Path) -> Any:
             del sys.modules[name]
             raise
     return sys.modules[name]
+
+
+@contextmanager
+def _only_known_modules(file: Path) -> Iterator[None]:
+    """Refuse what the digest does not know: its file would change and cached results would stay.
+
+    Raises:
+        SpecError: If an import of the file's own folder gave another module of that name, or if a file of the
+            folder is imported by other means than an import statement.
+    """
+    root, sources = file.absolute().parent, _sources(file)
+    before = set(sys.modules)
+    yield
+    for name, path in sources.items():
+        loaded = _file_of(".".join(Path(name.removesuffix("/__init__.py")).with_suffix("").parts))
+        if path != file.absolute() and loaded not in (None, path):
+            what = f"import finds {loaded}, not {path}, which has the same name"
+            raise SpecError(what, where=str(file), fix=f"give {path.name} another name")
+    for name in set(sys.modules) - before:
+        found = _file_of(name)
+        if found is None or root not in found.parents or found in (*sources.values(), file.absolute()):
+            continue
+        if not {"site-packages", "dist-packages"} & set(found.parts):
+            what = f"{found.name} is imported, but by no import statement: a change in it would go unseen"
+            raise SpecError(what, where=str(file), fix=f"write an import statement for {found.name}")
+
+
+def _file_of(module: str) -> Path | None:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return None if file is None else Path(file).absolute()
 
 
 def _line(error: BaseException, file: str) -> int:
@@ -164,7 +201,7 @@ def _local_imports(path: Path, root: Path) -> list[Path]:
     candidates = [
         candidate
         for folder, module in modules
-        if module
+        if module and module.partition(".")[0] != "edgekd"  # the one that runs, whatever lies in the folder
         for candidate in _files_of(folder.joinpath(*module.split(".")), root)
     ]
     return [candidate for candidate in candidates if candidate.is_file()]

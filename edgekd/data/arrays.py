@@ -1,14 +1,17 @@
 """Images and labels as numpy files."""
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from pydantic import field_validator
 
+from edgekd.core.machine import memory_bytes
 from edgekd.core.spec_base import json_digest
 from edgekd.data.dataset import DataInfo, Images, Labels, Split, SplitName, StreamedImages
 from edgekd.data.fingerprint import DataFile, content_digest
@@ -137,19 +140,36 @@ def _pair(
     return images, checked_labels(arrays[y], images, where=f"{path}: {y}")
 
 
+def _archive(stream: BinaryIO) -> NpzFile:
+    found = np.load(stream, allow_pickle=False)
+    if not isinstance(found, NpzFile):
+        msg = "it is no archive of arrays"
+        raise ValueError(msg)  # noqa: TRY004  numpy's own for a damaged file
+    return found
+
+
+def _check_unpacked(archive: NpzFile, where: str) -> None:
+    size = sum(item.file_size for item in archive.zip.infolist()) if archive.zip is not None else 0
+    if size > memory_bytes():
+        what = f"the arrays unpack to {size / 1e9:.0f} GB, more than this machine's memory"
+        raise DataError(
+            what, where=where, fix="store them as .npy files in a folder: those are mapped, not read"
+        )
+
+
 @lru_cache(maxsize=4)
 def _load(files: tuple[DataFile, ...]) -> dict[str, NDArray[Any]]:
     """Return the arrays by name: those of .npy files mapped into memory, those of an .npz file read."""
     arrays: dict[str, NDArray[Any]] = {}
     for file in files:
         try:
-            found = np.load(file.path, mmap_mode="r", allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                arrays[file.path.stem] = found
+            if file.path.suffix == ".npy":
+                arrays[file.path.stem] = np.load(file.path, mmap_mode="r", allow_pickle=False)
             else:
-                with found:
+                with file.path.open("rb") as stream, _archive(stream) as found:
+                    _check_unpacked(found, str(file.path))
                     arrays |= {name: found[name] for name in found.files if name.startswith(("x_", "y_"))}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
+        except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as e:
             what = f"not readable as numpy arrays: {' '.join(str(e).split())}"
             fix = "store it with numpy.save or numpy.savez, without objects"
             raise DataError(what, where=str(file.path), fix=fix) from e

@@ -26,6 +26,9 @@ from edgekd.errors import DataError
 
 Resize = Literal["crop", "stretch", "none"]
 
+LARGEST_PIXELS = 80_000_000
+"""In one image: a file of a few bytes can claim any number."""
+
 
 class Encoded(NamedTuple):
     """An image as it is stored: its file or its bytes (None where there are none), and where it lies."""
@@ -71,6 +74,7 @@ class ImageFormat:
         try:
             with Image.open(source) as image:
                 side = 2 * max(self.height, self.width)
+                _check_size(image, encoded.where)
                 image.draft(None, (side, side))  # a JPEG decodes at a half to an eighth of its size
                 image.load()
                 _check_kind(image, encoded.where)
@@ -96,6 +100,12 @@ class ImageFormat:
         if self.resize == "crop":
             return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
         return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _check_size(image: Image.Image, where: str) -> None:
+    if image.width * image.height > LARGEST_PIXELS:
+        what = f"image has {image.width}x{image.height} pixels: it would fill the memory"
+        raise DataError(what, where=where, fix=f"store it with at most {LARGEST_PIXELS:,} pixels")
 
 
 def _check_kind(image: Image.Image, where: str) -> None:

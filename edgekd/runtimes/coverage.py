@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgekd.core.rules import explain_float
 
 INTEGER_KERNELS = ("QLinear", "QGemm", "QAttention", "MatMulInteger", "ConvInteger")
+_INNER_GRAPH = "it runs a graph of its own, which is not looked into"
 _BORDER = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -43,7 +44,7 @@ def coverage(optimized: onnx.ModelProto, tensors: Mapping[str, NDArray[Any]]) ->
     An operator is integer if it is an integer kernel, or if it moves integers only (a Slice of codes). A
     QuantizeLinear that reads a graph input and a DequantizeLinear that only feeds graph outputs are the
     border of the graph and count as neither; anywhere else they mean that something beside them is float,
-    and count as such.
+    and count as such. So does an operator that holds a graph, an If or a Loop: its inside is not known.
 
     Args:
         optimized: The graph that runs.
@@ -59,7 +60,9 @@ def coverage(optimized: onnx.ModelProto, tensors: Mapping[str, NDArray[Any]]) ->
     integer_ops = 0
     fallbacks = []
     for node in optimized.graph.node:
-        if node.op_type.startswith(INTEGER_KERNELS) or _moves_integers(node, types):
+        if any(item.HasField("g") for item in node.attribute):
+            fallbacks.append(Fallback(node.name or node.output[0], node.op_type, _INNER_GRAPH))
+        elif node.op_type.startswith(INTEGER_KERNELS) or _moves_integers(node, types):
             integer_ops += 1
         elif not _is_border(node, inputs, read_by_nodes):
             fallbacks.append(Fallback(node.name or node.output[0], node.op_type, _reason(node)))

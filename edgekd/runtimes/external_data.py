@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 
 from edgekd.errors import BuildError
 
 
-def check_external_data(path: Path) -> bool:
-    """Return whether an ONNX file keeps weights in other files, after a look at where they lie.
+def external_data(path: Path) -> tuple[Path, ...]:
+    """Return the files in which an ONNX file keeps weights, sorted, after a look at where they lie.
 
     A file that is no ONNX has none: the runtime says what is wrong with it.
 
@@ -19,48 +20,43 @@ def check_external_data(path: Path) -> bool:
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception:  # whatever protobuf makes of a file that is no ONNX
-        return False
-    names = {location for tensor in _tensors(model) if (location := _location(tensor)) is not None}
-    for name in sorted(names):
+        return ()
+    names = sorted({name for tensor in _tensors(model) for name in _locations(tensor)})
+    for name in names:
         _check(path, name)
-    return bool(names)
+    return tuple(path.parent / name for name in names)
 
 
 def _check(path: Path, name: str) -> None:
-    folder, file = path.parent.resolve(), (path.parent / name).resolve()
-    if folder not in file.parents:
+    folder = path.parent.resolve()
+    try:
+        file = (path.parent / name).resolve()
+        inside, there = folder in file.parents, file.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        inside, there = True, False
+    if not inside:
         what = f"the model reads a file outside of its own folder: {name}"
         raise BuildError(
             what, where=str(path), fix="do not open it, unless you made it: it may read anything"
         )
-    if not file.is_file():
-        what = f"the model keeps weights in {name}, which is missing"
-        raise BuildError(what, where=str(path), fix=f"put {name} into the folder of the model")
+    if not there:
+        what = f"the model keeps weights in {name!r}, which is missing"
+        raise BuildError(what, where=str(path), fix=f"put {name!r} into the folder of the model")
 
 
-def _location(tensor: onnx.TensorProto) -> str | None:
-    if tensor.data_location != onnx.TensorProto.EXTERNAL:
-        return None
-    return next((item.value for item in tensor.external_data if item.key == "location"), "")
+def _locations(tensor: onnx.TensorProto) -> list[str]:
+    """Every one, should it name several: readers differ in which of them counts."""
+    if tensor.data_location != onnx.TensorProto.EXTERNAL and not tensor.external_data:
+        return []
+    return [item.value for item in tensor.external_data if item.key == "location"] or [""]
 
 
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    yield from _graph_tensors(model.graph)
-    for function in model.functions:
-        for node in function.node:
-            yield from _node_tensors(node)
-
-
-def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
-        yield from _node_tensors(node)
-
-
-def _node_tensors(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
-    for attribute in node.attribute:
-        yield from (attribute.t, *attribute.tensors)
-        for graph in (attribute.g, *attribute.graphs):
-            yield from _graph_tensors(graph)
+def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
+    """Find every tensor within a protobuf message, wherever the format allows one."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                yield from _tensors(part)

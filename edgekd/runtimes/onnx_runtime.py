@@ -12,7 +12,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edgekd.errors import BuildError
-from edgekd.runtimes.external_data import check_external_data
+from edgekd.runtimes.external_data import external_data
 from edgekd.runtimes.session import Session, TensorInfo, Tensors
 
 _FATAL_ONLY = 4
@@ -90,7 +90,7 @@ def open_session(
             words are kept.
     """
     if isinstance(model, Path):
-        check_external_data(model)
+        external_data(model)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -105,18 +105,27 @@ def open_session(
         source = model if isinstance(model, bytes) else str(model)
         return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as e:
-        what = f"ONNX Runtime {ort.__version__} refuses the model: {e}"
-        raise BuildError(what, where="" if isinstance(model, bytes) else str(model)) from e
+        what = f"ONNX Runtime {ort.__version__} refuses the model: {' '.join(str(e).split())}"
+        fix = "give an ONNX file of standard operators; export it again, or with a lower opset"
+        raise BuildError(what, where="" if isinstance(model, bytes) else str(model), fix=fix) from e
 
 
 def optimized_graph(model: Path | bytes, *, threads: int = 1) -> onnx.ModelProto:
     """Return the graph that ONNX Runtime runs after its optimisations on this machine."""
-    if isinstance(model, Path) and check_external_data(model):
-        model = onnx.load(model).SerializeToString()  # what is saved must not refer to files beside the model
+    if isinstance(model, Path) and external_data(model):
+        model = _with_its_data(model)  # what is saved must not refer to files beside the model
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
         path = Path(folder) / "optimized.onnx"
         open_session(model, threads=threads, optimized_path=path)
         return onnx.load(path)
+
+
+def _with_its_data(path: Path) -> bytes:
+    try:
+        return bytes(onnx.load(path).SerializeToString())
+    except Exception as e:  # whatever onnx and protobuf make of data that are cut, or larger than 2 GiB
+        what = f"the weights beside the model cannot be read: {' '.join(str(e).split())}"
+        raise BuildError(what, where=str(path), fix="export it again; weights over 2 GiB do not fit") from e
 
 
 def run_all(session: ort.InferenceSession, feeds: Tensors) -> dict[str, NDArray[Any]]:
@@ -145,11 +154,12 @@ def tap(model: onnx.ModelProto, tensors: Sequence[str]) -> bytes:
 
 
 def tap_everything(optimized: onnx.ModelProto, feeds: Tensors) -> dict[str, NDArray[Any]]:
-    """Run an optimised graph as it stands and return every tensor that it computes.
+    """Run an optimised graph as it stands and return every tensor that it computes; no lists of tensors.
 
     Args:
         optimized: From :func:`optimized_graph`.
         feeds: The engine's inputs.
     """
     names = [name for node in optimized.graph.node for name in node.output if name]
-    return run_all(open_session(tap(optimized, names), optimize=False), feeds)
+    values = run_all(open_session(tap(optimized, names), optimize=False), feeds)
+    return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}

@@ -13,6 +13,8 @@ from edgekd.data.dataset import StreamedImages
 Tensors = Mapping[str, NDArray[Any]]
 
 DEFAULT_BATCH = 64
+LARGEST_BATCH_VALUES = DEFAULT_BATCH * 3 * 224 * 224
+"""In one batch of inputs where their number is free: larger images come in smaller batches."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +67,26 @@ class Session(ABC):
         shape = self.inputs[0].shape
         return shape[0] if shape else None
 
-    def predict(self, images: NDArray[Any] | StreamedImages) -> NDArray[np.float32]:
-        """Return the first output for every image, batch by batch.
+    def predict(
+        self, images: NDArray[Any] | StreamedImages, *, output: str | None = None
+    ) -> NDArray[np.float32]:
+        """Return one output for every image, batch by batch.
 
         Args:
             images: Inputs (n, ...).
+            output: Its name; without one, the first.
 
         Returns:
             Outputs (n, ...), float32.
         """
-        size = self.fixed_batch or DEFAULT_BATCH
+        per_image = max(1, int(np.prod(images.shape[1:])))
+        size = self.fixed_batch or max(1, min(DEFAULT_BATCH, LARGEST_BATCH_VALUES // per_image))
+        name = output or self.outputs[0].name
         chunks = []
         for start in range(0, len(images), size):
             chunk = images[start : start + size]
             outputs = self.run({self.inputs[0].name: fitting(chunk, self.fixed_batch)})
-            chunks.append(outputs[self.outputs[0].name][: len(chunk)])
+            chunks.append(outputs[name][: len(chunk)])
         return np.concatenate(chunks)
 
 

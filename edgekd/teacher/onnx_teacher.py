@@ -6,13 +6,11 @@ that is distilled from is the file whose latency the report compares with.
 """
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationInfo, field_validator, model_validator
@@ -24,6 +22,7 @@ from edgekd.data.dataset import DataInfo, DataSpec
 from edgekd.data.paths import expand_data_path
 from edgekd.errors import DataError
 from edgekd.export.float_network import FACTS, HISTORY, ONNX, NetworkFacts
+from edgekd.runtimes.external_data import external_data
 from edgekd.runtimes.onnx_runtime import OnnxRuntimeSession, open_session, run_all, tap
 from edgekd.runtimes.session import Tensors, fitting
 from edgekd.tasks.classification import TaskSpec
@@ -71,7 +70,8 @@ class OnnxTeacherSpec(Spec):
     def digest(self) -> str:
         """Hex sha256 of the file, its external data and the normalization; not of where they lie."""
         path = self.path
-        files = {data.relative_to(path.parent).as_posix(): data for data in _external_data(path)}
+        _read(path)
+        files = {data.relative_to(path.parent).as_posix(): data for data in external_data(path)}
         hashes = {name: file_sha256(data) for name, data in sorted(files.items())}
         return json_digest(
             {"sha256": file_sha256(path), "external": hashes, "mean": self.mean, "std": self.std}
@@ -116,7 +116,7 @@ def write_onnx_teacher(folder: Path, spec: OnnxTeacherSpec, data: DataSpec, task
         BuildError: If ONNX Runtime refuses it.
     """
     info, test = data.info(), data.split("test")
-    external, model = _external_data(spec.path), _load(spec.path)
+    external, model = external_data(spec.path), _read(spec.path, with_data=True)
     if not _takes_pixels(model, spec, info):
         _prepend_normalization(model, spec, info)
         onnx.save(model, folder / ONNX)
@@ -140,46 +140,12 @@ def write_onnx_teacher(folder: Path, spec: OnnxTeacherSpec, data: DataSpec, task
     write_json(folder / HISTORY, [])
 
 
-def _load(path: Path) -> onnx.ModelProto:
+def _read(path: Path, *, with_data: bool = False) -> onnx.ModelProto:
     try:
-        return onnx.load(path)
-    except (OSError, ValueError, onnx.checker.ValidationError) as e:
-        what = f"its external data cannot be read: {e}"
-        raise DataError(what, where=str(path), fix="keep the data beside the file, as they were saved") from e
-
-
-def _external_data(path: Path) -> list[Path]:
-    """Return the files beside ``path`` that hold its tensors.
-
-    Raises:
-        DataError: If it is no ONNX file, or such a file is missing or lies outside its folder.
-    """
-    try:
-        model = ir.from_proto(onnx.load(path, load_external_data=False))
+        return onnx.load(path, load_external_data=with_data)
     except Exception as e:  # protobuf has errors of its own
         what = f"not a readable ONNX file: {e}"
-        raise DataError(what, where=str(path), fix="export it again") from e
-    locations = {str(tensor.location) for tensor in _tensors(model) if isinstance(tensor, ir.ExternalTensor)}
-    folder = path.resolve().parent
-    for location in sorted(locations):
-        file = (folder / location).resolve()
-        if not file.is_relative_to(folder):
-            what = f"it keeps data outside its folder: {location}"
-            raise DataError(what, where=str(path), fix="save it again with its data beside it")
-        if not file.is_file():
-            what = f"its external data are missing: {location}"
-            raise DataError(what, where=str(path), fix="keep the data beside the file, as they were saved")
-    return [path.parent / location for location in sorted(locations)]
-
-
-def _tensors(model: ir.Model) -> Iterator[object]:
-    for graph in model.graphs():
-        for value in graph.initializers.values():
-            yield value.const_value
-        for node in graph:
-            for attribute in node.attributes.values():
-                if attribute.type == ir.AttributeType.TENSOR:
-                    yield attribute.value
+        raise DataError(what, where=str(path), fix="export it again, and keep its data beside it") from e
 
 
 def _takes_pixels(model: onnx.ModelProto, spec: OnnxTeacherSpec, info: DataInfo) -> bool:

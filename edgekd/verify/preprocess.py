@@ -1,7 +1,7 @@
 """From raw pixels to what a foreign model takes: layout and normalization."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,13 @@ class Preprocess:
         channels_first: Whether (n, h, w, c) becomes (n, c, h, w).
         mean: Per channel, as a fraction of 255; empty leaves the pixels as they are.
         std: The same.
+        dtype: Of the floats that normalized pixels become.
     """
 
     channels_first: bool = False
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
 
     @classmethod
     def fitting(
@@ -49,7 +51,7 @@ class Preprocess:
             DataError: If nothing does.
         """
         n, *size = images.shape
-        normalized = images.dtype == np.uint8 and wanted.dtype == np.float32
+        normalized = images.dtype == np.uint8 and wanted.dtype.kind == "f"
         first = len(size) == 3 and _fits(wanted, (n, size[2], size[0], size[1]))
         last = _fits(wanted, images.shape)
         if not (first or last) or not (normalized or images.dtype == wanted.dtype):
@@ -65,13 +67,15 @@ class Preprocess:
             what = f"the model takes float images: mean {tuple(mean)} and std {tuple(std)} do not say which"
             fix = "give one fraction of 255 per channel: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
             raise DataError(what, where=where, fix=fix)
-        return cls(channels_first, tuple(mean), tuple(std))
+        return cls(channels_first, tuple(mean), tuple(std), wanted.dtype)
 
     def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
         """Return the model's input for some images."""
         if self.mean:
             mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-            images = (images.astype(np.float32) / np.float32(255) - mean) / std
+            images = ((images.astype(np.float32) / np.float32(255) - mean) / std).astype(
+                self.dtype, copy=False
+            )
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if self.channels_first else images
 
 

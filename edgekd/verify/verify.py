@@ -1,25 +1,25 @@
 """The verb ``verify``: what a model file is, with proof."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.core.machine import memory_bytes
 from edgekd.data.dataset import DataSpec, Labels, StreamedImages
-from edgekd.errors import DataError
+from edgekd.errors import BuildError, DataError
 from edgekd.lower.marked import MARKED, PROBES
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-from edgekd.runtimes.session import Session, TensorInfo, fitting
+from edgekd.runtimes.random_inputs import MOST_PROBE_VALUES, FreeSizes, random_feeds
+from edgekd.runtimes.session import Session, fitting
 from edgekd.runtimes.stages import MODEL
 from edgekd.runtimes.target import BuiltModel, TargetSpec
 from edgekd.verify.preprocess import Preprocess
 from edgekd.verify.verify_engine import Faithfulness, verify_feeds
 
-RANDOM_PROBES = 8
-RANDOM_SIDE = 64  # of images whose height and width are free
 KNOWN_PROBES = 16
 SCORED_AT_ONCE = 256
 
@@ -30,13 +30,20 @@ class Verified:
 
     Attributes:
         faithfulness: Integer coverage, oracle and layers.
-        top1: Fraction of right answers, 0..1; None without labels.
+        top1: Fraction of right answers, 0..1; None where there is nothing to score or nothing to score with.
         n: Samples behind ``top1``.
+        not_scored: Why images were given and ``top1`` is None all the same.
     """
 
     faithfulness: Faithfulness
-    top1: float | None
-    n: int
+    top1: float | None = None
+    n: int = 0
+    not_scored: str = ""
+
+    @property
+    def compares_nothing(self) -> bool:
+        """Whether no number of the model was compared with anything."""
+        return self.top1 is None and not self.faithfulness.oracle.values and not self.faithfulness.layers
 
 
 def verify(
@@ -44,57 +51,87 @@ def verify(
     images: NDArray[Any] | StreamedImages | None = None,
     labels: Labels | None = None,
     *,
+    classes: int | None = None,
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
     target: TargetSpec | None = None,
+    free_sizes: FreeSizes = FreeSizes(),  # noqa: B008  it is frozen
 ) -> Verified:
-    """Verify a folder that :func:`edgekd.export` wrote, or any ONNX file.
+    """Verify a folder that :func:`edgekd.export` or ``edgekd compress`` wrote, or any ONNX file.
 
-    A folder is checked layer by layer against the trained network as well; a bare file cannot be. Without
-    images every input gets random values: a model with several inputs, or one that is no classifier, is
-    looked into all the same.
+    A folder of :func:`edgekd.export` is checked layer by layer against the trained network as well; a bare
+    file cannot be. Without images every input gets random values: a model with several inputs, or one that
+    is no classifier, is looked into all the same.
 
     Args:
         model: The folder or the file.
         images: Inputs (n, ...) to score; also the probes of a bare file. Raw pixels, uint8 (n, h, w, c), also
             fit a model that takes (n, c, h, w), and one that takes floats if ``mean`` and ``std`` are given.
         labels: Right classes (n,).
+        classes: How many there are, where the labels need not show all.
         mean: What a float model's images are normalized with, per channel, as a fraction of 255.
         std: The same.
         target: The runtime; by default ONNX Runtime with one thread.
+        free_sizes: Of random values, where the model leaves sizes free.
 
     Raises:
         BuildError: If the runtime refuses the model.
         DataError: If images and labels do not belong together, or do not fit the model.
     """
-    path = Path(model)
-    engine, marked = (path / MODEL, path / MARKED) if path.is_dir() else (path, None)
+    engine, path = model_file(Path(model)), Path(model)
     built = BuiltModel(target or OnnxRuntimeTarget(), engine)
+    marked = path / MARKED if path.is_dir() and (path / MARKED).exists() else None
+    known = Verified(Faithfulness())
     with built.open() as session:
-        feeds = {wanted.name: random_inputs(wanted, where=str(engine)) for wanted in session.inputs}
-        top1, n = None, 0
+        feeds = random_feeds(session.inputs, free_sizes, where=str(engine))
         if images is not None:
-            (wanted,) = _only_input(session, where=str(engine))
-            preprocess = Preprocess.fitting(wanted, images, mean=mean, std=std, where=str(engine))
-            feeds = {wanted.name: fitting(preprocess(images[:KNOWN_PROBES]), session.fixed_batch)}
-            if labels is not None:
-                top1, n = _score(session, images, labels, preprocess), len(labels)
+            reason = _why_not_scored(session, images, mean)
+            if reason:
+                known = replace(known, not_scored=reason)
+            else:
+                (wanted,) = session.inputs
+                preprocess = Preprocess.fitting(wanted, images, mean=mean, std=std, where=str(engine))
+                feeds = {wanted.name: fitting(preprocess(_probes(images)), session.fixed_batch)}
+                if labels is not None:
+                    known = _scored(session, images, labels, classes, preprocess)
         if marked is not None:
             probes = np.load(path / PROBES, allow_pickle=False)
             feeds = {session.inputs[0].name: fitting(probes, session.fixed_batch)}
-    return Verified(verify_feeds(built, feeds, marked=marked), top1, n)
+    return replace(known, faithfulness=verify_feeds(built, feeds, marked=marked))
+
+
+def model_file(path: Path) -> Path:
+    """Return the model that a person means: the file itself, or the only one in a folder of edgekd's.
+
+    Raises:
+        BuildError: If there is no such file, or a folder holds none, or engines of several targets.
+    """
+    if not path.is_dir():
+        if not path.is_file() or path.stat().st_size > memory_bytes():
+            what = "it is no file that fits into memory" if path.exists() else f"no such file: {path}"
+            raise BuildError(what, where=str(path), fix="give an ONNX file, or a folder of edgekd's")
+        return path
+    engines = [path / MODEL] if (path / MODEL).exists() else sorted(path.glob("model.*.onnx"))
+    if len(engines) != 1:
+        names = ", ".join(engine.name for engine in engines)
+        what = f"the folder holds several engines: {names}" if engines else "the folder holds no model"
+        fix = (
+            "name one of the files" if engines else "give an ONNX file, a folder of edgekd.export, or a run's"
+        )
+        raise BuildError(what, where=str(path), fix=fix)
+    return engines[0]
 
 
 def sized_for(model: Path, data: DataSpec) -> DataSpec:
     """Return ``data`` with images of the size that a model takes, where nobody said another one.
 
     Args:
-        model: An ONNX file, or a folder of :func:`edgekd.export`.
+        model: An ONNX file, or a folder that `model_file` takes.
         data: A source that can resize has the fields height and width; others are returned as they are.
     """
     if not {"height", "width"} <= type(data).model_fields.keys() - data.model_fields_set:
         return data
-    with OnnxRuntimeTarget().open(model / MODEL if model.is_dir() else model) as session:
+    with OnnxRuntimeTarget().open(model_file(model)) as session:
         shape = session.inputs[0].shape if session.inputs else ()
     if len(shape) != 4:
         return data
@@ -104,52 +141,57 @@ def sized_for(model: Path, data: DataSpec) -> DataSpec:
     return data.model_copy(update=fields) if height and width else data
 
 
-def _only_input(session: Session, *, where: str) -> Sequence[TensorInfo]:
+def _why_not_scored(session: Session, images: NDArray[Any] | StreamedImages, mean: Sequence[float]) -> str:
+    """Say what is not known of a model that pixels would have to go into; empty if nothing is missing."""
     if len(session.inputs) != 1:
         taken = ", ".join(f"{item.name}: {item.dtype}" for item in session.inputs) or "no input"
-        what = f"the model takes {taken}: images cannot be scored"
-        raise DataError(what, where=where, fix="leave the data out to look into it with random inputs")
-    return session.inputs
+        return f"the model takes {taken}, not images alone"
+    (wanted,) = session.inputs
+    if images.dtype == np.uint8 and wanted.dtype.kind == "f" and not mean:
+        return (
+            "the model takes float images, and nobody said which: add --mean and --std, fractions of 255 "
+            "(0 and 1 for 0..1, 0.5 and 0.5 for -1..1, 0 and 0.00392157 for 0..255; one per channel)"
+        )
+    return ""
 
 
-def _score(
-    session: Session, images: NDArray[Any] | StreamedImages, labels: Labels, preprocess: Preprocess
-) -> float:
+def _probes(images: NDArray[Any] | StreamedImages) -> NDArray[Any]:
+    per_image = max(1, int(np.prod(images.shape[1:])))
+    return images[: max(1, min(KNOWN_PROBES, MOST_PROBE_VALUES // per_image))]
+
+
+def _scored(
+    session: Session,
+    images: NDArray[Any] | StreamedImages,
+    labels: Labels,
+    classes: int | None,
+    preprocess: Preprocess,
+) -> Verified:
     if len(images) != len(labels) or not len(images):
         what = f"{len(images)} images and {len(labels)} labels"
         raise DataError(what, fix="give one label per image, and at least one image")
+    nothing = Verified(Faithfulness())
+    if labels.ndim != 1:
+        return replace(nothing, not_scored="the labels are numbers to predict, not classes")
+    wanted = int(labels.max()) + 1 if classes is None else classes
+    probe = {session.inputs[0].name: fitting(preprocess(images[:1]), session.fixed_batch)}
+    outputs = session.run(probe)
+    scores = [
+        name for name, value in outputs.items() if _is_score(value, wanted, exactly=classes is not None)
+    ]
+    if len(scores) != 1:
+        shapes = ", ".join(f"{name} {getattr(value, 'shape', '')}" for name, value in outputs.items())
+        which = "none is" if not scores else "more than one is"
+        reason = f"the model gives {shapes}: {which} one score for each of {wanted} classes"
+        return replace(nothing, not_scored=reason)
     right = 0
     for start in range(0, len(images), SCORED_AT_ONCE):
-        outputs = session.predict(preprocess(images[start : start + SCORED_AT_ONCE]))
-        if labels.ndim != 1 or outputs.ndim != 2 or outputs.shape[1] <= labels.max():
-            what = (
-                f"the model gives {session.outputs[0].name} {outputs.shape[1:]}, which is no score per class"
-            )
-            raise DataError(what, fix="score it with data of its classes, or leave the data out")
-        right += int(np.sum(outputs.argmax(1) == labels[start : start + SCORED_AT_ONCE]))
-    return right / len(labels)
+        logits = session.predict(preprocess(images[start : start + SCORED_AT_ONCE]), output=scores[0])
+        right += int(np.sum(logits.argmax(1) == labels[start : start + SCORED_AT_ONCE]))
+    return replace(nothing, top1=right / len(labels), n=len(labels))
 
 
-def random_inputs(wanted: TensorInfo, *, seed: int = 0, where: str = "") -> NDArray[Any]:
-    """Return random values of the shape and type that an input of a model takes.
-
-    The first dimension is taken as 8 where it is free, height and width of images as 64, others as 1. Pixels
-    are uniform, floats standard normal; integers, which mostly are indices, are 0.
-
-    Raises:
-        DataError: If the input is no tensor of numbers.
-    """
-    shape = [1 if size is None else size for size in wanted.shape]
-    if len(shape) == 4:
-        shape[1:] = [RANDOM_SIDE if size is None else size for size in wanted.shape[1:]]
-    if wanted.shape and wanted.shape[0] is None:
-        shape[0] = RANDOM_PROBES
-    if wanted.dtype.kind not in "uifb":
-        what = f"input {wanted.name} is {wanted.dtype}, not a tensor of numbers"
-        raise DataError(what, where=where, fix="give a model whose inputs are tensors of numbers")
-    rng = np.random.default_rng(seed)
-    if wanted.dtype == np.uint8:
-        return rng.integers(0, 256, shape, dtype=np.uint8)
-    if wanted.dtype.kind == "f":
-        return rng.standard_normal(shape).astype(wanted.dtype)
-    return np.zeros(shape, wanted.dtype)
+def _is_score(value: object, classes: int, *, exactly: bool) -> bool:
+    if not isinstance(value, np.ndarray) or value.ndim != 2 or value.dtype.kind not in "fiu":
+        return False
+    return bool(value.shape[1] == classes or (value.shape[1] > classes and not exactly))

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +31,9 @@ class Faithfulness:
         layers: Layers against the trained network; empty without a marked graph.
     """
 
-    coverage: Coverage
-    oracle: OracleResult
-    layers: tuple[LayerResult, ...]
+    coverage: Coverage = field(default_factory=lambda: Coverage(0, ()))
+    oracle: OracleResult = field(default_factory=OracleResult)
+    layers: tuple[LayerResult, ...] = ()
 
 
 @dataclass(frozen=True)

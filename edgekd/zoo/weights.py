@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -94,7 +95,8 @@ def weights_file(path: str | Path) -> Path:
         what = (
             f"weights must be a .safetensors file, not '{file.suffix}': other formats can run code when read"
         )
-        fix = "convert it: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
+        load = f"torch.load({file.name!r}, weights_only=True)"
+        fix = f"convert it: safetensors.torch.save_file({load}, '{file.stem}.safetensors')"
         raise DataError(what, where=str(path), fix=fix)
     if not file.is_file():
         what = f"no such file: {file}"
@@ -136,6 +138,10 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
             f"set the kind, size and classes of network that they belong to; this is {type(module).__name__}"
         )
         raise DataError(what, where=str(path), fix=fix)
+    broken = sorted(key for key, value in given.items() if not torch.isfinite(value).all())
+    if broken:
+        what = f"{len(broken)} tensors hold numbers that are not finite: {_first_few(broken)}"
+        raise DataError(what, where=str(path), fix="give weights of a training that did not diverge")
     module.load_state_dict(given)
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -69,8 +70,22 @@ def test_module_runs_where_no_home_is_set(tmp_path: Path) -> None:
     assert done.stdout == f"{tmp_path}/edgekd\n"
 
 
+def _writes_to(output: IO[bytes]) -> subprocess.CompletedProcess[str]:
+    with output:
+        return subprocess.run(
+            [EDGEKD, "schema", "spec"], stdout=output, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+
 def test_closed_pipe_is_no_bug() -> None:
-    script = f"set -o pipefail; {EDGEKD} schema spec | head -1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
-    assert done.stdout == "{\n"
+    read, write = os.pipe()
+    os.close(read)
+    done = _writes_to(os.fdopen(write, "wb"))
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_full_disk_behind_the_output_is_a_message() -> None:
+    done = _writes_to(Path("/dev/full").open("wb"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("StoreError: No space left on device\n  where: the output\n  fix:")
     assert "Traceback" not in done.stderr

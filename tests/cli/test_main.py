@@ -231,6 +231,13 @@ def test_verify_scores_and_proves(cli, pixel_model: Path) -> None:
     assert json.loads(cli("verify", pixel_model, "--json").out)["top1"] is None
 
 
+def test_verify_that_compares_nothing_exits_2(cli, float_model: Path) -> None:
+    done = cli("verify", float_model)
+    assert done.code == 2
+    assert "0 operators in integers, 1 in float" in done.out
+    assert done.err.startswith("DataError: nothing was compared")
+
+
 @pytest.mark.parametrize("verb", ["inspect", "verify"])
 @pytest.mark.parametrize(
     "content", [None, b"", b"hello", b"\0\1garbage" * 99], ids=["missing", "empty", "text", "bytes"]

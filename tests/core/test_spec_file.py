@@ -8,7 +8,8 @@ import pytest
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edgekd.core.spec_base import Spec
-from edgekd.core.spec_file import LARGEST_BYTES, LARGEST_NODES, LONGEST_VALUE, load_spec
+from edgekd.core.spec_file import LARGEST_BYTES, load_spec
+from edgekd.core.yaml_text import LARGEST_NODES, LONGEST_VALUE
 from edgekd.errors import SpecError
 
 

@@ -113,3 +113,30 @@ def test_an_error_of_the_function_names_the_users_line(written, allowed):
     with pytest.raises(SpecError, match="build raised ZeroDivisionError: division by zero") as error:
         hook.call()
     assert error.value.where.endswith("mine.py:3")
+
+
+def test_two_folders_with_a_helper_of_one_name_are_refused(tmp_path, allowed):
+    hooks = []
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "twin_helper.py").write_text(f"X = {folder!r}\n")
+        (tmp_path / folder / "mine.py").write_text(
+            "def build():\n    import twin_helper\n    return twin_helper.X\n"
+        )
+        hooks.append(UserFunction(file=str(tmp_path / folder / "mine.py"), function="build"))
+    assert hooks[0].call() == "first"
+    with pytest.raises(SpecError, match=r"first/twin_helper\.py, not .*second/twin_helper\.py") as error:
+        hooks[1].call()
+    assert "another name" in error.value.fix
+    assert hooks[0].call() == "first"
+
+
+def test_a_helper_that_hides_behind_a_known_module_is_refused(written, allowed):
+    with pytest.raises(SpecError, match="same name"):
+        written(mine="import json\ndef build(): return json.X\n", json="X = 1\n").load()
+
+
+def test_an_import_that_the_digest_cannot_see_is_refused(written, allowed):
+    text = "import importlib\ndef build(): return importlib.import_module('hidden_helper').X\n"
+    with pytest.raises(SpecError, match=r"hidden_helper\.py is imported, but by no import statement"):
+        written(mine=text, hidden_helper="X = 1\n").call()

@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from edgekd.errors import BuildError
-from edgekd.runtimes.external_data import check_external_data
+from edgekd.runtimes.external_data import external_data
 from edgekd.runtimes.onnx_runtime import open_session, optimized_graph
 
 
@@ -33,16 +33,16 @@ def _move(model: Path, location: str) -> Path:
 
 
 def test_weights_beside_the_model_are_read(model: Path) -> None:
-    assert check_external_data(model)
+    assert external_data(model)
     x = np.arange(128, dtype=np.float32).reshape(2, 64)
     np.testing.assert_array_equal(open_session(model).run(None, {"x": x})[0], x)
     assert [node.op_type for node in optimized_graph(model).graph.node] == ["MatMul"]
 
 
 def test_a_file_without_external_data_has_none(residual, tmp_path: Path) -> None:
-    assert not check_external_data(residual.model)
+    assert not external_data(residual.model)
     (tmp_path / "text.onnx").write_text("no model")
-    assert not check_external_data(tmp_path / "text.onnx")
+    assert not external_data(tmp_path / "text.onnx")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_files_outside_of_the_folder_are_refused(model: Path, tmp_path: Path, lo
 
 
 def test_missing_file_is_named(model: Path) -> None:
-    with pytest.raises(BuildError, match=r"gone\.bin, which is missing"):
+    with pytest.raises(BuildError, match=r"gone\.bin', which is missing"):
         open_session(_move(model, "gone.bin"))
 
 
@@ -70,7 +70,7 @@ def test_tensors_of_attributes_and_branches_count(model: Path) -> None:
     branch = onnx.helper.make_graph([onnx.helper.make_node("Constant", [], ["w"], value=hidden)], "b", [], [])
     plain.graph.node.append(onnx.helper.make_node("If", ["x"], ["z"], then_branch=branch, else_branch=branch))
     model.write_bytes(plain.SerializeToString())
-    assert check_external_data(model)
+    assert external_data(model)
     (model.parent / "weights.bin").unlink()
     with pytest.raises(BuildError, match="missing"):
-        check_external_data(model)
+        external_data(model)

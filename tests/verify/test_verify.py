@@ -5,7 +5,8 @@ from edgekd.data.digits import DigitsSpec
 from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.errors import BuildError, DataError
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-from edgekd.verify.verify import RANDOM_PROBES, random_inputs, sized_for, verify
+from edgekd.runtimes.random_inputs import random_input
+from edgekd.verify.verify import model_file, sized_for, verify
 
 
 def test_verify_checks_a_folder_layer_by_layer(residual):
@@ -55,7 +56,7 @@ def test_verify_refuses_what_is_no_model(tmp_path):
 @pytest.mark.parametrize(
     ("declared", "shape", "kind"),
     [
-        ("uint8[N,10,10,3]", (RANDOM_PROBES, 10, 10, 3), np.uint8),
+        ("uint8[N,10,10,3]", (8, 10, 10, 3), np.uint8),
         ("float[2,3,H,8]", (2, 3, 64, 8), np.float32),
         ("float16[2,32,S]", (2, 32, 1), np.float16),
     ],
@@ -64,10 +65,10 @@ def test_random_inputs_fit_the_model(onnx_model, tmp_path, declared, shape, kind
     model = onnx_model(f"{declared} x", "float y", "y = Cast<to=1>(x)", {})
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     (wanted,) = OnnxRuntimeTarget().open(tmp_path / "m.onnx").inputs
-    found = random_inputs(wanted)
+    found = random_input(wanted)
     assert (found.shape, found.dtype) == (shape, kind)
     assert len(np.unique(found)) > 20
-    assert np.array_equal(found, random_inputs(wanted))
+    assert np.array_equal(found, random_input(wanted))
 
 
 FLOAT_QDQ = """
@@ -101,14 +102,17 @@ def test_verify_scores_a_foreign_float_model_on_raw_pixels(foreign):
     assert (found.top1, found.n) == (5 / 6, 6)
     assert found.faithfulness.oracle.nodes >= 1
     assert found.faithfulness.oracle.mismatches == 0
-    with pytest.raises(DataError, match="takes float images"):
-        verify(foreign, images, labels)
+    found = verify(foreign, images, labels)
+    assert found.top1 is None
+    assert "the model takes float images" in found.not_scored
 
 
 def test_verify_refuses_labels_of_more_classes_than_scores(foreign):
     images = np.zeros((3, 8, 8, 3), np.uint8)
-    with pytest.raises(DataError, match="no score per class"):
-        verify(foreign, images, np.array([0, 1, 2]), mean=(0.5,) * 3, std=(0.25,) * 3)
+    for labels, classes in ((np.array([0, 1, 2]), None), (np.array([0, 1, 1]), 3)):
+        found = verify(foreign, images, labels, classes=classes, mean=(0.5,) * 3, std=(0.25,) * 3)
+        assert (found.top1, found.n) == (None, 0)
+        assert found.not_scored == "the model gives scores (1, 2): none is one score for each of 3 classes"
 
 
 def test_verify_looks_into_a_detector_with_several_inputs_and_outputs(onnx_model, tmp_path):
@@ -131,8 +135,21 @@ def test_verify_looks_into_a_detector_with_several_inputs_and_outputs(onnx_model
     found = verify(tmp_path / "detector.onnx").faithfulness
     assert found.oracle.nodes >= 1
     assert found.oracle.mismatches == 0
-    with pytest.raises(DataError, match="images cannot be scored"):
-        verify(tmp_path / "detector.onnx", np.zeros((2, 8, 8, 3), np.uint8))
+    found = verify(tmp_path / "detector.onnx", np.zeros((2, 8, 8, 3), np.uint8))
+    assert "not images alone" in found.not_scored
+    assert not found.compares_nothing
+
+
+def test_a_folder_stands_for_its_only_engine(residual, tmp_path):
+    for name in ("model.onnxruntime.onnx", "report.json"):
+        (tmp_path / name).write_bytes(residual.model.read_bytes())
+    assert model_file(tmp_path) == tmp_path / "model.onnxruntime.onnx"
+    assert verify(tmp_path).faithfulness.layers == ()
+    (tmp_path / "model.other.onnx").touch()
+    with pytest.raises(BuildError, match="several engines"):
+        model_file(tmp_path)
+    with pytest.raises(BuildError, match="no such file"):
+        model_file(tmp_path / "none.onnx")
 
 
 def test_data_without_a_size_get_that_of_the_model(foreign, residual, tmp_path):

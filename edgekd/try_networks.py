@@ -1,0 +1,74 @@
+"""Before the long work: build teacher and student once, for the mistakes that only building them shows."""
+
+from pathlib import Path
+
+import torch
+
+from edgekd.data.dataset import DataInfo
+from edgekd.errors import SpecError
+from edgekd.quant.prepare import prepare
+from edgekd.runtimes.trial import try_model
+from edgekd.spec import Pipeline
+from edgekd.teacher.export_teacher import teacher_network
+from edgekd.teacher.onnx_teacher import OnnxTeacherSpec
+from edgekd.zoo.network import NetworkSpec, build_body, given_weights, must_classify
+from edgekd.zoo.pixels import ImageNetwork, PixelGrid
+from edgekd.zoo.student import start_from_weights
+from edgekd.zoo.weights import GivenWeights
+
+
+def try_networks(spec: Pipeline) -> None:
+    """Build both networks, load their weights, run them on two images and place the student's quantizers.
+
+    Raises:
+        EdgeKdError: If weights do not fit, a network makes something else than one logit per class, or the
+            student cannot be traced or quantized.
+    """
+    with torch.random.fork_rng(devices=[]):
+        if spec.teacher is not None and spec.distill.needs_teacher(spec.task):
+            _try_teacher(spec)
+        _try_student(spec)
+
+
+def _try_teacher(spec: Pipeline) -> None:
+    assert spec.teacher is not None
+    network, info = spec.teacher.network, spec.data.info()
+    if isinstance(network, OnnxTeacherSpec):
+        try_model(Path(network.path))
+        return
+    trained = spec.teacher.training is not None
+    weights = _weights("teacher", given_weights(network, spec.teacher.weights, info, trained=trained), info)
+    built = teacher_network(network, weights, info)
+    if weights is not None:
+        weights.load_into(built.body)
+    _must_classify("teacher", network, built, info)
+
+
+def _try_student(spec: Pipeline) -> None:
+    student, info, quantize = spec.student, spec.data.info(), spec.quantize
+    trained = student.training is not None
+    weights = _weights(
+        "student", given_weights(student.network, student.weights, info, trained=trained), info
+    )
+    grid = PixelGrid.like() if weights is None else PixelGrid.like(weights.mean, weights.std)
+    built = ImageNetwork(grid, build_body(student.network, info))
+    if weights is not None:
+        start_from_weights(built, weights)
+    _must_classify("student", student.network, built, info)
+    example = torch.zeros((2, info.height, info.width, info.channels), dtype=torch.uint8)
+    prepare(built, example, quantize.profile, scheme=quantize.scheme)
+
+
+def _weights(section: str, weights: GivenWeights | None, info: DataInfo) -> GivenWeights | None:
+    """Return the weights if they were trained on images with as many channels."""
+    if weights is not None and len(weights.mean) != info.channels:
+        what = f"mean has {len(weights.mean)} numbers, the images have {info.channels} channels"
+        order = "L" if len(weights.mean) == 1 else "RGB"
+        fix = f"give weights for such images, or set data.color_order to {order}"
+        raise SpecError(what, where=f"{section}.weights", fix=fix)
+    return weights
+
+
+def _must_classify(section: str, network: NetworkSpec, built: ImageNetwork, info: DataInfo) -> None:
+    where, size = f"{section}.network: {network.title}", (info.height, info.width)
+    must_classify(built.body, where=where, channels=info.channels, classes=len(info.class_names), size=size)
