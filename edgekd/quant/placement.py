@@ -260,7 +260,7 @@ def activation_quantizers(student: fx.GraphModule) -> dict[str, Quantizer]:
     return {module.mark: module for module in found if isinstance(module, Quantizer)}
 
 
-def weight_quantizers(student: fx.GraphModule) -> dict[str, tuple[nn.Module, Quantizer]]:
+def weight_quantizers(student: nn.Module) -> dict[str, tuple[nn.Module, Quantizer]]:
     """Return (layer, quantizer) of every quantized weight of a prepared network by mark."""
     found: dict[str, tuple[nn.Module, Quantizer]] = {}
     for module in student.modules():

@@ -96,6 +96,8 @@ class EpochRecord(Spec):
         seconds: Wall time.
         compiled: Whether its steps were compiled.
         note: Why its bits may differ from those of an uninterrupted run; empty where nothing changed.
+        teacher_loss: Mean training loss of a teacher that learns beside the student; null where it does not.
+        teacher_metric: Of a teacher that is trained, on the validation split, at the end of each phase.
     """
 
     phase: str
@@ -106,6 +108,8 @@ class EpochRecord(Spec):
     seconds: float
     compiled: bool = False
     note: str = ""
+    teacher_loss: float | None = None
+    teacher_metric: float | None = None
 
 
 class StudentReport(Spec):

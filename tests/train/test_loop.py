@@ -18,12 +18,13 @@ from edgekd.data.dataset import Split
 from edgekd.distill.hinton import HintonLoss
 from edgekd.errors import DataError, TrainError
 from edgekd.tasks.classification import ClassificationSpec
-from edgekd.train import loop
+from edgekd.train import phase_run
 from edgekd.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from edgekd.train.label_loss import LabelLoss
-from edgekd.train.loop import Trainee, _optimizer, compile_pays, rate_at, train
+from edgekd.train.loop import Trainee, compile_pays, train
 from edgekd.train.options import TrainSpec
 from edgekd.train.phase import KdLoss, Phase
+from edgekd.train.phase_run import rate_at
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 
 TASK = ClassificationSpec()
@@ -205,25 +206,6 @@ def test_train_refuses_batches_that_the_data_cannot_fill(split: Split, tmp_path:
         )
 
 
-def test_optimizer_decays_weights_only() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2))
-    network[2].bias.requires_grad_(False)
-    network.register_parameter("scale", nn.Parameter(torch.ones(())))
-    decayed, others = _optimizer(network, TrainSpec(weight_decay=0.01, momentum=0.8), 0.1).param_groups
-    assert [(group["weight_decay"], group["momentum"], group["nesterov"]) for group in (decayed, others)] == [
-        (0.01, 0.8, True),
-        (0.0, 0.8, True),
-    ]
-    assert {id(p) for p in decayed["params"]} == {id(network[0].weight), id(network[2].weight)}
-    assert {p.shape for p in others["params"]} == {torch.Size(()), torch.Size((2,))}
-    assert len(others["params"]) == 4  # not the frozen bias
-
-
-def test_optimizer_works_without_momentum() -> None:
-    (group, _) = _optimizer(nn.Linear(2, 2), TrainSpec(momentum=0.0), 0.1).param_groups
-    assert not group["nesterov"]
-
-
 @pytest.fixture(scope="module")
 def killed_run() -> ModuleType:
     spec = spec_from_file_location("killed_run", KILLED_RUN)
@@ -258,7 +240,7 @@ def test_train_resumes_within_a_long_epoch_with_the_same_bits(
     killed_run: ModuleType, tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, expected = killed_run.run(tmp_path / "whole", kill_in_epoch=None)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(phase_run, "CHECKPOINT_SECONDS", 0.0)
     steps: list[int] = []
 
     def stop_at_step_20(scratch: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
@@ -267,7 +249,7 @@ def test_train_resumes_within_a_long_epoch_with_the_same_bits(
         if len(steps) == 20:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "save_checkpoint", stop_at_step_20)
+    monkeypatch.setattr(phase_run, "save_checkpoint", stop_at_step_20)
     with pytest.raises(KeyboardInterrupt):
         killed_run.run(tmp_path / "stopped", kill_in_epoch=None)
     assert steps[:9] == [1, 2, 3, 4, 5, 6, 7, 0, 1]  # eight batches; the eighth ends the epoch
