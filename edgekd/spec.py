@@ -18,8 +18,14 @@ from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.data.parquet import ParquetSpec
 from edgekd.data.python import PythonDataSpec
 from edgekd.device.local import LocalDevice
+from edgekd.distill.apprentice import ApprenticeSpec
+from edgekd.distill.differentiable import DifferentiableSpec
 from edgekd.distill.hinton import HintonSpec
+from edgekd.distill.logit_matching import LogitMatchingSpec
 from edgekd.distill.none import NoneSpec
+from edgekd.distill.qat import QatSpec
+from edgekd.distill.qkd import QkdSpec
+from edgekd.distill.quantized_distillation import QuantizedDistillationSpec
 from edgekd.errors import SpecError
 from edgekd.quant.calibrated import CalibratedSpec
 from edgekd.quant.lsq import LsqSpec
@@ -52,10 +58,23 @@ Network = Annotated[
 ]
 TeacherNetwork = Annotated[Network | OnnxTeacherSpec, BY_KIND]
 Quantizer = Annotated[LsqSpec | CalibratedSpec, BY_KIND]
-Distill = Annotated[NoneSpec | HintonSpec, BY_KIND]
+Distill = Annotated[
+    NoneSpec
+    | QatSpec
+    | HintonSpec
+    | LogitMatchingSpec
+    | ApprenticeSpec
+    | QkdSpec
+    | QuantizedDistillationSpec
+    | DifferentiableSpec,
+    BY_KIND,
+]
 Task = Annotated[ClassificationSpec | PythonTaskSpec, BY_KIND]
 Device = LocalDevice
 
+
+FREEZABLE = ("lsq", "calibrated")
+"""Kinds of weight quantizers with which oscillation freezing works."""
 
 SMALL_IMAGE = 64
 """Pixels below which a stem with stride 2 leaves too little work per layer for integer kernels to pay."""
@@ -142,6 +161,35 @@ class Pipeline(Spec):
         if known and info.data["teacher"] is None and distill.needs_teacher(info.data["task"]):
             msg = f"distill.kind {distill.kind!r} needs a teacher: add a teacher section"
             raise ValueError(msg)
+        teacher = info.data.get("teacher") if known else None
+        frozen = teacher is not None and isinstance(teacher.network, OnnxTeacherSpec)
+        if frozen and distill.trains_teacher(info.data["task"]):
+            msg = (
+                f"distill.kind {distill.kind!r} trains the teacher, but an ONNX file is frozen: give a "
+                "teacher of another kind, or a form of the method that leaves it fixed"
+            )
+            raise ValueError(msg)
+        return distill
+
+    @field_validator("distill")
+    @classmethod
+    def _can_train_the_quantizers(cls, distill: Distill, info: ValidationInfo) -> Distill:
+        quantize, training = info.data.get("quantize"), info.data.get("training")
+        if quantize is None or training is None:
+            return distill  # one of them is a mistake itself
+        found = quantize.weights.kind
+        if distill.weight_quantizers and found not in distill.weight_quantizers:
+            msg = (
+                f"distill.kind {distill.kind!r} cannot train quantize.weights.kind {found!r}: "
+                f"set it to {' or '.join(distill.weight_quantizers)}"
+            )
+            raise ValueError(msg)
+        if training.freezing is not None and found not in FREEZABLE:
+            msg = (
+                f"training.freezing cannot hold codes of quantize.weights.kind {found!r}, which depend on "
+                f"all weights of a layer: set it to {' or '.join(FREEZABLE)}, or leave out freezing"
+            )
+            raise ValueError(msg)
         return distill
 
     @field_validator("targets")
@@ -206,6 +254,11 @@ def advice(spec: Pipeline) -> list[str]:
     low = min(quantize.weights.bits, quantize.activations.bits)
     if low < 8:
         notes.append(f"{low} bits are stored and computed as 8-bit codes: neither smaller nor faster")
+    if spec.teacher is not None and spec.distill.teacher_start == "random":
+        notes.append(
+            f"{spec.distill.kind} trains a new teacher from random weights; reports compare with the one of "
+            "the teacher section"
+        )
     if quantize.profile == "portable":
         notes.append(
             "profile portable gives ReLU tensors 128 levels instead of 256, so that TensorRT fits too"

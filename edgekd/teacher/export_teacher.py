@@ -71,7 +71,7 @@ def teacher_network(network: NetworkSpec, weights: GivenWeights | None, info: Da
     return ImageNetwork(NormalizePixels(mean, std), build_body(network, info))
 
 
-@stage(Teacher, version=3)
+@stage(Teacher, version=4)
 def export_teacher(
     folder: Path, teacher: TeacherSpec, data: DataSpec, task: TaskSpec, training: TrainSpec | None, seed: int
 ) -> None:
@@ -97,9 +97,15 @@ def load_teacher(teacher: Teacher, spec: TeacherSpec, info: DataInfo) -> nn.Modu
     """Rebuild a trained teacher: uint8 NHWC images in, logits out."""
     if isinstance(spec.network, OnnxTeacherSpec):
         return OnnxTeacher(teacher.onnx_path)
-    network = teacher_network(spec.network, _weights(spec, spec.network, info), info)
+    network = random_teacher(spec, info)
     teacher.load_into(network)
     return network
+
+
+def random_teacher(spec: TeacherSpec, info: DataInfo) -> nn.Module:
+    """Build a teacher's network with random weights, from torch's global random state."""
+    assert not isinstance(spec.network, OnnxTeacherSpec)  # frozen: the spec refuses to train it
+    return teacher_network(spec.network, _weights(spec, spec.network, info), info)
 
 
 def _weights(spec: TeacherSpec, network: NetworkSpec, info: DataInfo) -> GivenWeights | None:
