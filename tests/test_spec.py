@@ -311,7 +311,7 @@ def test_json_schema_shows_the_text_form() -> None:
 
 
 def test_members_name_every_plug_in_with_one_line() -> None:
-    assert set(members("distill")) == {"none", "hinton"}
+    assert set(members("distill")) >= {"none", "qat", "hinton", "apprentice", "qkd"}
     assert set(members("network")) >= {"mobilenet_v2", "timm", "python", "onnx"}
     for kind in KINDS:
         assert members(kind)
@@ -338,9 +338,13 @@ def test_pipeline_is_frozen(tiny: Path) -> None:
         (("student.network={kind: mobilenet_v2, stem: imagenet}",), "set stem: small"),
         (("quantize.weights.bits=4",), "4 bits are"),
         (("quantize.profile=portable",), "128 levels"),
+        (
+            ("distill={kind: apprentice, scheme: A, schedule: {epochs: 1, learning_rate: 0.1}}",),
+            "a new teacher",
+        ),
         ((f"student.network=python:{__file__}:build",), "it needs --allow-code"),
     ],
-    ids=["stem", "bits", "portable", "code"],
+    ids=["stem", "bits", "portable", "random teacher", "code"],
 )
 def test_advice_says_what_will_not_pay(tiny: Path, overrides: tuple[str, ...], says: str) -> None:
     assert advice(load_pipeline(tiny)) == []

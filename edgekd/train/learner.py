@@ -7,7 +7,6 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from edgekd.errors import TrainError
-from edgekd.quant.placement import weight_quantizers
 from edgekd.quant.quantizer import Quantizer
 from edgekd.train.checkpoint import optimizer_tensors, restore_optimizer
 from edgekd.train.options import TrainSpec
@@ -91,9 +90,10 @@ def _resting(network: nn.Module, trains: Trains) -> list[nn.Parameter]:
     able = [p for p in network.parameters() if p.requires_grad]
     if trains == "weights":
         return []
-    points = {id(p) for _, quantizer in weight_quantizers(network).values() for p in quantizer.parameters()}
+    quantizers = [module for module in network.modules() if isinstance(module, Quantizer)]
+    points = {id(p) for q in quantizers for name, p in q.named_parameters() if name == "points"}
     resting = [p for p in able if id(p) not in points]
     if len(resting) == len(able):
-        what = "the weight quantizers own nothing that could be trained"
+        what = "no quantizer of the network has points that could be trained"
         raise TrainError(what, where="quantize.weights", fix="use kind: codebook")
     return resting

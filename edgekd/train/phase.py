@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from edgekd.core.schedule import Schedule
 
 Trains = Literal["weights", "points"]
-"""What of a network learns: everything, or what its weight quantizers own (scales, code-book points)."""
+"""What of a network learns: everything, or what its quantizers call ``points``, as code-books do."""
 
 
 class KdLoss(nn.Module, ABC):

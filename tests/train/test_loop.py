@@ -337,15 +337,13 @@ def test_train_gives_phases_their_part_of_one_schedule(split: Split, tmp_path: P
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_train_compiles_a_student_and_a_teacher_that_learns(split: Split, tmp_path: Path) -> None:
-    spec = QkdSpec(schedule=Schedule(epochs=3, learning_rate=0.05))
+    spec = QkdSpec(self_studying=0, schedule=Schedule(epochs=2, learning_rate=0.05))
     losses = []
     for index, mode in enumerate(("never", "always")):
         options = TrainSpec(batch_size=16, compile=mode)  # type: ignore[arg-type]
         torch.manual_seed(1)
-        teacher = ImageNetwork(
-            PixelGrid.like(), nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 2))
-        )
-        trainee = Trainee(_network(), teacher, split, _no_metric)
+        body = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 2))
+        trainee = Trainee(_network(), ImageNetwork(PixelGrid.like(), body), split, _no_metric)
         history = train(trainee, spec.phases(TASK), options, seed=0, scratch=tmp_path / str(index))
         losses.append([value for record in history for value in (record.loss, record.teacher_loss or 0.0)])
         assert all(record.compiled == (mode == "always") for record in history)
