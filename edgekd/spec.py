@@ -21,9 +21,17 @@ from edgekd.device.local import LocalDevice
 from edgekd.distill.hinton import HintonSpec
 from edgekd.distill.none import NoneSpec
 from edgekd.errors import SpecError
+from edgekd.quant.bucketed import BucketedSpec
 from edgekd.quant.calibrated import CalibratedSpec
+from edgekd.quant.codebook import CodebookSpec
+from edgekd.quant.dorefa import DorefaSpec
 from edgekd.quant.lsq import LsqSpec
+from edgekd.quant.minmax import MinMaxSpec
+from edgekd.quant.pact import PactSpec
 from edgekd.quant.student import QuantizeSpec
+from edgekd.quant.ttq import TtqSpec
+from edgekd.quant.twn import TwnSpec
+from edgekd.quant.wrpn import WrpnSpec
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.search.search_student import FixedStudentSpec
 from edgekd.tasks.classification import ClassificationSpec
@@ -51,7 +59,19 @@ Network = Annotated[
     BY_KIND,
 ]
 TeacherNetwork = Annotated[Network | OnnxTeacherSpec, BY_KIND]
-Quantizer = Annotated[LsqSpec | CalibratedSpec, BY_KIND]
+Quantizer = Annotated[
+    LsqSpec
+    | CalibratedSpec
+    | MinMaxSpec
+    | WrpnSpec
+    | DorefaSpec
+    | PactSpec
+    | TwnSpec
+    | TtqSpec
+    | CodebookSpec
+    | BucketedSpec,
+    BY_KIND,
+]
 Distill = Annotated[NoneSpec | HintonSpec, BY_KIND]
 Task = Annotated[ClassificationSpec | PythonTaskSpec, BY_KIND]
 Device = LocalDevice
