@@ -99,6 +99,13 @@ class Quantize(QuantizeSpec):
     weights: Quantizer = LsqSpec()
     activations: Quantizer = LsqSpec()
 
+    @field_validator("weights")
+    @classmethod
+    def _an_engine_holds_them(cls, spec: Quantizer) -> Quantizer:
+        if reason := spec.not_deployable():
+            raise ValueError(reason)
+        return spec
+
 
 class OnnxRuntime(OnnxRuntimeTarget):
     """A target: ONNX Runtime on a device."""
@@ -177,6 +184,15 @@ class Pipeline(Spec):
                 raise ValueError(msg)
         return targets
 
+    def bits_note(self, target: Target) -> str:
+        """Say what the bits buy on a target; empty where all are 8."""
+        quantize = self.quantize
+        return target.bits_note(
+            weight_bits=quantize.weights.bits,
+            largest_code=quantize.weights.weight_grid.qmax,
+            activation_bits=min(quantize.activations.bits, quantize.residual_bits),
+        )
+
 
 def load_pipeline(path: Path, overrides: tuple[str, ...] = ()) -> Pipeline:
     """Read a pipeline file; ``overrides`` are ``a.b=value``.
@@ -223,9 +239,7 @@ def advice(spec: Pipeline) -> list[str]:
             "(0.9x of float measured at 32 pixels): set stem: small"
         )
     notes += [f"compress runs {code.file}:{code.function}: it needs --allow-code" for code in _code(spec)]
-    low = min(quantize.weights.bits, quantize.activations.bits)
-    if low < 8:
-        notes.append(f"{low} bits are stored and computed as 8-bit codes: neither smaller nor faster")
+    notes += [f"{target.kind}: {note}" for target in spec.targets if (note := spec.bits_note(target))]
     if quantize.profile == "portable":
         notes.append(
             "profile portable gives ReLU tensors 128 levels instead of 256, so that TensorRT fits too"

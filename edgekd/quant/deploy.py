@@ -37,7 +37,8 @@ def deploy(student: fx.GraphModule) -> None:
 
 def _plain(quantizer: Quantizer, x: Tensor) -> CalibratedQuantizer:
     if quantizer.refusal:
-        raise SchemeError(quantizer.refusal, where=quantizer.mark)
+        what, _, fix = quantizer.refusal.partition(": ")
+        raise SchemeError(what, where=quantizer.mark, fix=fix)
     scale = quantizer.scale_for(x)
     channels = 1 if quantizer.axis is None else len(scale)
     plain = CalibratedQuantizer(quantizer.grid, axis=quantizer.axis, mark=quantizer.mark, channels=channels)

@@ -73,5 +73,5 @@ def not_ternary(spec: QuantizerSpec, use: Use) -> str:
     if use == "activations":
         return f"{spec.kind} makes ternary weights only: for activations use kind lsq or pact"
     if spec.bits != 2:
-        return f"{spec.kind} is ternary, which is bits: 2, not {spec.bits}: set bits: 2, or use kind lsq"
+        return f"{spec.kind} has ternary codes of 2 bits, not {spec.bits}: set bits to 2, or use kind lsq"
     return ""

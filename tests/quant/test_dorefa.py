@@ -15,7 +15,7 @@ def test_weights_are_odd_numbers_of_half_steps():
     """2 bits, levels -1 -1/3 1/3 1, largest tanh(1) = 0.761594.
 
     w = 1: t = 1, q = round(3 * 1) = 3, 2 * 3/3 - 1 = 1.  w = 0.3: tanh = 0.291313, t = 0.382504,
-    q = round(3 * 0.691252) = 2, 2 * 2/3 - 1 = 1/3.  w = -0.1: t = -0.130868, q = round(3 * 0.434566) = 1, -1/3.
+    q = round(3 * 0.691252) = 2, 2 * 2/3 - 1 = 1/3.  w = -0.1: t = -0.130868, q = round(1.303698) = 1, -1/3.
     w = -0.9: t = -0.940517, q = round(3 * 0.029742) = 0, -1.
     """
     assert weights(2)(torch.tensor([[1.0, 0.3, -0.1, -0.9]])).tolist() == [

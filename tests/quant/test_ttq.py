@@ -58,5 +58,5 @@ def test_a_level_that_stepped_below_its_bound_can_come_back():
 
 
 def test_other_bits_and_activations_are_refused():
-    assert "bits: 2, not 8" in TtqSpec(bits=8).misuse("weights")
+    assert "2 bits, not 8" in TtqSpec(bits=8).misuse("weights")
     assert "weights only" in TtqSpec().misuse("activations")

@@ -6,7 +6,7 @@ from edgekd.quant.twn import TwnSpec
 
 
 def test_threshold_and_scale_are_those_of_each_channel():
-    """Channel 0: mean|w| = 0.5, threshold 0.35: 0.9 -0.6 0.4 stay, mean 1.9 / 3.  Channel 1 is ten times that."""
+    """Mean|w| = 0.5, threshold 0.35: 0.9 -0.6 0.4 stay, mean 1.9 / 3.  Channel 1 is ten times that."""
     row = [0.9, -0.6, 0.4, -0.1]
     w = torch.tensor([row, [10 * value for value in row]], requires_grad=True)
     quantizer = TwnSpec().build(TwnSpec().weight_grid, axis=0, mark="w", channels=2)
