@@ -27,9 +27,17 @@ from edgekd.distill.qat import QatSpec
 from edgekd.distill.qkd import QkdSpec
 from edgekd.distill.quantized_distillation import QuantizedDistillationSpec
 from edgekd.errors import SpecError
+from edgekd.quant.bucketed import BucketedSpec
 from edgekd.quant.calibrated import CalibratedSpec
+from edgekd.quant.codebook import CodebookSpec
+from edgekd.quant.dorefa import DorefaSpec
 from edgekd.quant.lsq import LsqSpec
+from edgekd.quant.minmax import MinMaxSpec
+from edgekd.quant.pact import PactSpec
 from edgekd.quant.student import QuantizeSpec
+from edgekd.quant.ttq import TtqSpec
+from edgekd.quant.twn import TwnSpec
+from edgekd.quant.wrpn import WrpnSpec
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.search.search_student import FixedStudentSpec
 from edgekd.tasks.classification import ClassificationSpec
@@ -57,7 +65,19 @@ Network = Annotated[
     BY_KIND,
 ]
 TeacherNetwork = Annotated[Network | OnnxTeacherSpec, BY_KIND]
-Quantizer = Annotated[LsqSpec | CalibratedSpec, BY_KIND]
+Quantizer = Annotated[
+    LsqSpec
+    | CalibratedSpec
+    | MinMaxSpec
+    | WrpnSpec
+    | DorefaSpec
+    | PactSpec
+    | TwnSpec
+    | TtqSpec
+    | CodebookSpec
+    | BucketedSpec,
+    BY_KIND,
+]
 Distill = Annotated[
     NoneSpec
     | QatSpec
@@ -97,6 +117,13 @@ class Quantize(QuantizeSpec):
 
     weights: Quantizer = LsqSpec()
     activations: Quantizer = LsqSpec()
+
+    @field_validator("weights")
+    @classmethod
+    def _an_engine_holds_them(cls, spec: Quantizer) -> Quantizer:
+        if reason := spec.not_deployable():
+            raise ValueError(reason)
+        return spec
 
 
 class OnnxRuntime(OnnxRuntimeTarget):
@@ -205,6 +232,15 @@ class Pipeline(Spec):
                 raise ValueError(msg)
         return targets
 
+    def bits_note(self, target: Target) -> str:
+        """Say what the bits buy on a target; empty where all are 8."""
+        quantize = self.quantize
+        return target.bits_note(
+            weight_bits=quantize.weights.bits,
+            largest_code=quantize.weights.weight_grid.qmax,
+            activation_bits=min(quantize.activations.bits, quantize.residual_bits),
+        )
+
 
 def load_pipeline(path: Path, overrides: tuple[str, ...] = ()) -> Pipeline:
     """Read a pipeline file; ``overrides`` are ``a.b=value``.
@@ -251,9 +287,7 @@ def advice(spec: Pipeline) -> list[str]:
             "(0.9x of float measured at 32 pixels): set stem: small"
         )
     notes += [f"compress runs {code.file}:{code.function}: it needs --allow-code" for code in _code(spec)]
-    low = min(quantize.weights.bits, quantize.activations.bits)
-    if low < 8:
-        notes.append(f"{low} bits are stored and computed as 8-bit codes: neither smaller nor faster")
+    notes += [f"{target.kind}: {note}" for target in spec.targets if (note := spec.bits_note(target))]
     if spec.teacher is not None and spec.distill.teacher_start == "random":
         notes.append(
             f"{spec.distill.kind} trains a new teacher from random weights; reports compare with the one of "

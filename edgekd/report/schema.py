@@ -56,6 +56,15 @@ class Bits(Spec):
     residual: int
 
 
+class Quantizers(Spec):
+    """Kinds of quantizers of the student: a layer whose bits its kind does not have, has another."""
+
+    weights: str
+    activations: str
+    first_layer: str
+    last_layer: str
+
+
 class FloatLayer(Spec):
     """A layer of the student that was left in float, and why."""
 
@@ -124,6 +133,7 @@ class StudentReport(Spec):
         metric_fake_quant: Fake-quantized student, in the training framework, on the test split.
         method: Distillation method.
         bits: Bit widths.
+        quantizers: Kinds of quantizers.
         float_layers: Layers left in float.
         ptq: Post-training quantization of the same student; null if it was not tried.
         history: One record for each epoch.
@@ -137,6 +147,7 @@ class StudentReport(Spec):
     metric_fake_quant: Metric
     method: str
     bits: Bits
+    quantizers: Quantizers
     float_layers: tuple[FloatLayer, ...]
     ptq: Ptq | None = None
     history: tuple[EpochRecord, ...]
@@ -250,6 +261,7 @@ class TargetReport(Spec):
         kind: Runtime.
         profile: Profile that the student was trained for.
         profile_version: Version of that profile.
+        bits_note: What fewer than 8 bits buy here; empty where all are 8.
         device: Where the engine was built and measured.
         model_path: The engine's file, relative to the report.
         size_bytes: Size of the file.
@@ -270,6 +282,7 @@ class TargetReport(Spec):
     kind: str
     profile: str
     profile_version: int
+    bits_note: str = ""
     device: str
     model_path: str
     size_bytes: int

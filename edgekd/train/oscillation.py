@@ -61,8 +61,7 @@ class _WatchedWeight(nn.Module):
     @torch.no_grad()
     def _scale(self) -> Tensor:
         weight, quantizer = self._watched
-        scale = quantizer.bounded(quantizer.scale)
-        return scale if scale.dim() == 0 else scale.reshape([-1, *[1] * (weight.dim() - 1)])
+        return quantizer.per_channel(quantizer.scale_for(weight), weight)
 
 
 class OscillationFreezer(nn.Module):
