@@ -107,6 +107,12 @@ def _student(results: Results, history: list[EpochRecord]) -> schema.StudentRepo
             last_layer=quantize.last_layer_bits,
             residual=quantize.residual_bits,
         ),
+        quantizers=schema.Quantizers(
+            weights=quantize.weights.kind,
+            activations=quantize.activations.kind,
+            first_layer=quantize.scheme.weights_at(quantize.first_layer_bits).kind,
+            last_layer=quantize.scheme.weights_at(quantize.last_layer_bits).kind,
+        ),
         float_layers=tuple(schema.FloatLayer(name=item.node, reason=item.reason) for item in fallbacks),
         ptq=schema.Ptq(
             selected=results.ptq.selected,
@@ -128,6 +134,7 @@ def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
         kind=target.kind,
         profile=profile.name,
         profile_version=profile.version,
+        bits_note=spec.bits_note(target),
         device=target.device.kind,
         model_path=results.file_name,
         size_bytes=verdict.size_bytes["engine"],

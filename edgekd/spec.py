@@ -18,12 +18,26 @@ from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.data.parquet import ParquetSpec
 from edgekd.data.python import PythonDataSpec
 from edgekd.device.local import LocalDevice
+from edgekd.distill.apprentice import ApprenticeSpec
+from edgekd.distill.differentiable import DifferentiableSpec
 from edgekd.distill.hinton import HintonSpec
+from edgekd.distill.logit_matching import LogitMatchingSpec
 from edgekd.distill.none import NoneSpec
+from edgekd.distill.qat import QatSpec
+from edgekd.distill.qkd import QkdSpec
+from edgekd.distill.quantized_distillation import QuantizedDistillationSpec
 from edgekd.errors import SpecError
+from edgekd.quant.bucketed import BucketedSpec
 from edgekd.quant.calibrated import CalibratedSpec
+from edgekd.quant.codebook import CodebookSpec
+from edgekd.quant.dorefa import DorefaSpec
 from edgekd.quant.lsq import LsqSpec
+from edgekd.quant.minmax import MinMaxSpec
+from edgekd.quant.pact import PactSpec
 from edgekd.quant.student import QuantizeSpec
+from edgekd.quant.ttq import TtqSpec
+from edgekd.quant.twn import TwnSpec
+from edgekd.quant.wrpn import WrpnSpec
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.search.search_student import FixedStudentSpec
 from edgekd.tasks.classification import ClassificationSpec
@@ -51,11 +65,36 @@ Network = Annotated[
     BY_KIND,
 ]
 TeacherNetwork = Annotated[Network | OnnxTeacherSpec, BY_KIND]
-Quantizer = Annotated[LsqSpec | CalibratedSpec, BY_KIND]
-Distill = Annotated[NoneSpec | HintonSpec, BY_KIND]
+Quantizer = Annotated[
+    LsqSpec
+    | CalibratedSpec
+    | MinMaxSpec
+    | WrpnSpec
+    | DorefaSpec
+    | PactSpec
+    | TwnSpec
+    | TtqSpec
+    | CodebookSpec
+    | BucketedSpec,
+    BY_KIND,
+]
+Distill = Annotated[
+    NoneSpec
+    | QatSpec
+    | HintonSpec
+    | LogitMatchingSpec
+    | ApprenticeSpec
+    | QkdSpec
+    | QuantizedDistillationSpec
+    | DifferentiableSpec,
+    BY_KIND,
+]
 Task = Annotated[ClassificationSpec | PythonTaskSpec, BY_KIND]
 Device = LocalDevice
 
+
+FREEZABLE = ("lsq", "calibrated")
+"""Kinds of weight quantizers with which oscillation freezing works."""
 
 SMALL_IMAGE = 64
 """Pixels below which a stem with stride 2 leaves too little work per layer for integer kernels to pay."""
@@ -78,6 +117,13 @@ class Quantize(QuantizeSpec):
 
     weights: Quantizer = LsqSpec()
     activations: Quantizer = LsqSpec()
+
+    @field_validator("weights")
+    @classmethod
+    def _an_engine_holds_them(cls, spec: Quantizer) -> Quantizer:
+        if reason := spec.not_deployable():
+            raise ValueError(reason)
+        return spec
 
 
 class OnnxRuntime(OnnxRuntimeTarget):
@@ -151,6 +197,35 @@ class Pipeline(Spec):
         if known and info.data["teacher"] is None and distill.needs_teacher(info.data["task"]):
             msg = f"distill.kind {distill.kind!r} needs a teacher: add a teacher section"
             raise ValueError(msg)
+        teacher = info.data.get("teacher") if known else None
+        frozen = teacher is not None and isinstance(teacher.network, OnnxTeacherSpec)
+        if frozen and distill.trains_teacher(info.data["task"]):
+            msg = (
+                f"distill.kind {distill.kind!r} trains the teacher, but an ONNX file is frozen: give a "
+                "teacher of another kind, or a form of the method that leaves it fixed"
+            )
+            raise ValueError(msg)
+        return distill
+
+    @field_validator("distill")
+    @classmethod
+    def _can_train_the_quantizers(cls, distill: Distill, info: ValidationInfo) -> Distill:
+        quantize, training = info.data.get("quantize"), info.data.get("training")
+        if quantize is None or training is None:
+            return distill  # one of them is a mistake itself
+        found = quantize.weights.kind
+        if distill.weight_quantizers and found not in distill.weight_quantizers:
+            msg = (
+                f"distill.kind {distill.kind!r} cannot train quantize.weights.kind {found!r}: "
+                f"set it to {' or '.join(distill.weight_quantizers)}"
+            )
+            raise ValueError(msg)
+        if training.freezing is not None and found not in FREEZABLE:
+            msg = (
+                f"training.freezing cannot hold codes of quantize.weights.kind {found!r}, which depend on "
+                f"all weights of a layer: set it to {' or '.join(FREEZABLE)}, or leave out freezing"
+            )
+            raise ValueError(msg)
         return distill
 
     @field_validator("targets")
@@ -165,6 +240,15 @@ class Pipeline(Spec):
                 )
                 raise ValueError(msg)
         return targets
+
+    def bits_note(self, target: Target) -> str:
+        """Say what the bits buy on a target; empty where all are 8."""
+        quantize = self.quantize
+        return target.bits_note(
+            weight_bits=quantize.weights.bits,
+            largest_code=quantize.weights.weight_grid.qmax,
+            activation_bits=min(quantize.activations.bits, quantize.residual_bits),
+        )
 
 
 def load_pipeline(path: Path, overrides: tuple[str, ...] = ()) -> Pipeline:
@@ -212,9 +296,12 @@ def advice(spec: Pipeline) -> list[str]:
             "(0.9x of float measured at 32 pixels): set stem: small"
         )
     notes += [f"compress runs {code.file}:{code.function}: it needs --allow-code" for code in _code(spec)]
-    low = min(quantize.weights.bits, quantize.activations.bits)
-    if low < 8:
-        notes.append(f"{low} bits are stored and computed as 8-bit codes: neither smaller nor faster")
+    notes += [f"{target.kind}: {note}" for target in spec.targets if (note := spec.bits_note(target))]
+    if spec.teacher is not None and spec.distill.teacher_start == "random":
+        notes.append(
+            f"{spec.distill.kind} trains a new teacher from random weights; reports compare with the one of "
+            "the teacher section"
+        )
     if quantize.profile == "portable":
         notes.append(
             "profile portable gives ReLU tensors 128 levels instead of 256, so that TensorRT fits too"

@@ -331,7 +331,7 @@ def test_json_schema_shows_the_text_form() -> None:
 
 
 def test_members_name_every_plug_in_with_one_line() -> None:
-    assert set(members("distill")) == {"none", "hinton"}
+    assert set(members("distill")) >= {"none", "qat", "hinton", "apprentice", "qkd"}
     assert set(members("network")) >= {"mobilenet_v2", "timm", "python", "onnx"}
     for kind in KINDS:
         assert members(kind)
@@ -356,11 +356,23 @@ def test_pipeline_is_frozen(tiny: Path) -> None:
     ("overrides", "says"),
     [
         (("student.network={kind: mobilenet_v2, stem: imagenet}",), "set stem: small"),
-        (("quantize.weights.bits=4",), "4 bits are"),
+        (
+            ("quantize.weights.bits=4",),
+            "onnxruntime: weights of 4 bits are stored in 4 bits each; sums of codes",
+        ),
+        (("quantize.weights=ttq",), "stored in 2 bits each; codes reach 127, so CPUs without VNNI need"),
+        (
+            ("quantize.activations.bits=4",),
+            "activations of 4 bits make nothing smaller; all is computed as 8",
+        ),
         (("quantize.profile=portable",), "128 levels"),
+        (
+            ("distill={kind: apprentice, scheme: A, schedule: {epochs: 1, learning_rate: 0.1}}",),
+            "a new teacher",
+        ),
         ((f"student.network=python:{__file__}:build",), "it needs --allow-code"),
     ],
-    ids=["stem", "bits", "portable", "code"],
+    ids=["stem", "weights", "codes", "activations", "portable", "random teacher", "code"],
 )
 def test_advice_says_what_will_not_pay(tiny: Path, overrides: tuple[str, ...], says: str) -> None:
     assert advice(load_pipeline(tiny)) == []
@@ -386,3 +398,22 @@ def test_advice_names_all_code_of_the_users(tiny: Path) -> None:
         "mine.py:vary:",
     ]
     assert all("--allow-code" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        (
+            "quantize.weights={kind: pact}",
+            "pact clips activations only",
+        ),
+        ("quantize.activations={kind: twn}", "twn makes ternary weights only"),
+        ("quantize.weights={kind: twn, bits: 4}", "ternary codes of 2 bits, not 4"),
+        ("quantize.weights={kind: dorefa, bits: 8}", "the odd codes -255..255, which int8 does not hold"),
+        ("quantize.weights=bucketed", "float offset for every 256"),
+        ("quantize.weights={kind: codebook, snapped: false}", "between integer codes"),
+    ],
+)
+def test_quantizers_are_refused_where_they_do_not_fit(tiny: Path, override: str, says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        load_pipeline(tiny, (override,))

@@ -3,13 +3,18 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+from torch import fx
+
 from edgekd.core.artifact import stage
 from edgekd.core.atomic import write_json
 from edgekd.data.dataset import DataSpec
 from edgekd.distill.method import DistillMethod
-from edgekd.quant.student import QuantizeSpec, QuantStudent, load_student, save_student
+from edgekd.distill.quantize_student import CALIBRATION_BATCH
+from edgekd.quant.calibrate import calibrate
+from edgekd.quant.student import QuantizeSpec, QuantStudent, fresh_student, load_student, save_student
 from edgekd.tasks.classification import TaskSpec
-from edgekd.teacher.export_teacher import Teacher, TeacherSpec, load_teacher
+from edgekd.teacher.export_teacher import Teacher, TeacherSpec, load_teacher, random_teacher
 from edgekd.train.batchnorm import reestimate_batchnorm
 from edgekd.train.checkpoint import EpochRecord
 from edgekd.train.evaluate import validation_metric
@@ -26,7 +31,7 @@ class DistilledStudent(QuantStudent):
         return [EpochRecord(**record) for record in self.read_json("history.json")]
 
 
-@stage(DistilledStudent, version=4)
+@stage(DistilledStudent, version=5)
 def distill_student(
     folder: Path,
     start: QuantStudent,
@@ -41,9 +46,17 @@ def distill_student(
     training: TrainSpec,
     seed: int,
 ) -> None:
-    """Train with fake quantization, from ``start``'s weights and grids."""
-    network = load_student(start, student, arch, quantize, data.info())
-    teaching = load_teacher(teacher, teacher_spec, data.info()) if teacher and teacher_spec else None
+    """Train with fake quantization, from ``start``'s weights and grids or from random ones."""
+    if distill.student_start == "random":
+        network = _random_student(student, arch, quantize, data, seed)
+    else:
+        network = load_student(start, student, arch, quantize, data.info())
+    teaching = None
+    if teacher and teacher_spec:
+        torch.manual_seed(seed + 1)  # not the student's start
+        random = distill.teacher_start == "random"
+        info = data.info()
+        teaching = random_teacher(teacher_spec, info) if random else load_teacher(teacher, teacher_spec, info)
     trainee = Trainee(network, teaching, data.split("train"), validation_metric(data, task))
     history = train(trainee, distill.phases(task), training, seed=seed, scratch=folder / "scratch")
     reestimate_batchnorm(
@@ -51,3 +64,14 @@ def distill_student(
     )
     save_student(folder, network)
     write_json(folder / "history.json", [asdict(record) for record in history])
+
+
+def _random_student(
+    student: StudentSpec, arch: StudentArch, quantize: QuantizeSpec, data: DataSpec, seed: int
+) -> fx.GraphModule:
+    """Return a student with random weights, a function of the seed, whose scales were calibrated on it."""
+    torch.manual_seed(seed)
+    network = fresh_student(student, arch, quantize, data.info())
+    images = torch.tensor(quantize.calibration.images(data))
+    calibrate(network, torch.split(images, CALIBRATION_BATCH))
+    return network

@@ -5,21 +5,62 @@ and one line in the union of ``edgekd/spec.py``.
 """
 
 from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
 
 from edgekd.core.spec_base import Spec
-from edgekd.tasks.classification import TaskSpec
+from edgekd.errors import SpecError
+from edgekd.tasks.classification import ClassificationSpec, TaskSpec
 from edgekd.train.phase import Phase
+
+Start = Literal["given", "random"]
+"""Where a network starts: from what earlier stages made of it, or from random weights."""
 
 
 class DistillMethod(Spec, ABC):
-    """A method as a pipeline file names it."""
+    """A method as a pipeline file names it.
+
+    Attributes:
+        kind: The word in the pipeline file.
+        weight_quantizers: Kinds of weight quantizers that it can train; empty: all.
+    """
 
     kind: str
+    weight_quantizers: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def phases(self, task: TaskSpec) -> tuple[Phase, ...]:
         """Return the phases in order; none means that calibration is the result."""
 
+    @property
+    def student_start(self) -> Start:
+        """``given``: the calibrated float student."""
+        return "given"
+
+    @property
+    def teacher_start(self) -> Start:
+        """``given``: the weights of the teacher section."""
+        return "given"
+
     def needs_teacher(self, task: TaskSpec) -> bool:
         """Whether any phase reads a teacher's logits."""
-        return any(phase.loss.needs_teacher for phase in self.phases(task))
+        return any(phase.needs_teacher for phase in self.phases(task))
+
+    def trains_teacher(self, task: TaskSpec) -> bool:
+        """Whether the teacher learns in any phase."""
+        return any(phase.teacher is not None for phase in self.phases(task))
+
+    def check_has_classes(self, task: TaskSpec) -> None:
+        """Refuse a task without classes, whose logits could be imitated.
+
+        Raises:
+            SpecError: If it is one.
+        """
+        if not isinstance(task, ClassificationSpec):
+            what = (
+                f"{self.kind} imitates the probabilities of classes, which task {task.kind!r} does not have"
+            )
+            raise SpecError(
+                what,
+                where="distill.kind",
+                fix="use distill: {kind: qat} or {kind: none}, which need no teacher",
+            )

@@ -1,5 +1,6 @@
 """The stage ``quantize_student``: post-training quantization, each report's baseline and training's start."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from edgekd.core.spec_base import Spec
 from edgekd.data.dataset import DataSpec, Split
 from edgekd.export.float_network import FloatStudent
 from edgekd.quant.calibrate import CalibrationMethod, calibrate
+from edgekd.quant.deploy import deploy
 from edgekd.quant.prepare import prepare
 from edgekd.quant.settle import settle_biases
 from edgekd.quant.student import QuantizeSpec, QuantStudent, save_student
@@ -50,7 +52,7 @@ class PtqStudent(QuantStudent):
         return [PtqTrial.model_validate(trial) for trial in self.read_json("trials.json")]
 
 
-@stage(PtqStudent, version=4)
+@stage(PtqStudent, version=5)
 def quantize_student(
     folder: Path,
     float_student: FloatStudent,
@@ -72,9 +74,11 @@ def quantize_student(
         for method in quantize.calibration.methods:
             prepared = prepare(network, images[:2], quantize.profile, scheme=quantize.scheme)
             calibrate(prepared, batches, method)
-            settle_biases(prepared)
-            logit_mse = float(np.mean((predict(prepared, seen) - float_logits) ** 2))
-            metric = task.score(predict(prepared, test), test.labels)
+            deployed = copy.deepcopy(prepared)
+            deploy(deployed)
+            settle_biases(deployed)
+            logit_mse = float(np.mean((predict(deployed, seen) - float_logits) ** 2))
+            metric = task.score(predict(deployed, test), test.labels)
             if all(logit_mse < trial.logit_mse for trial in trials):
                 save_student(folder, prepared)
             trials.append(PtqTrial(method=method, logit_mse=logit_mse, metric=metric))

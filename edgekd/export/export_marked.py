@@ -17,6 +17,7 @@ from edgekd.data.dataset import DataSpec
 from edgekd.errors import ExportError
 from edgekd.export.onnx_file import INPUT_NAME, export_onnx
 from edgekd.lower.marked import MARKED, PROBES, TEST_LOGITS, MarkedOnnx
+from edgekd.quant.deploy import deploy
 from edgekd.quant.placement import activation_quantizers
 from edgekd.quant.settle import settle_biases
 from edgekd.quant.student import QuantizeSpec, QuantStudent, load_student
@@ -27,7 +28,7 @@ from edgekd.zoo.student import StudentArch, StudentSpec
 PROBE_IMAGES = 16
 
 
-@stage(MarkedOnnx, version=2)
+@stage(MarkedOnnx, version=3)
 def export_marked(
     folder: Path,
     student: QuantStudent,
@@ -44,16 +45,19 @@ def export_marked(
 
 
 def write_marked(folder: Path, student: fx.GraphModule, probes: Tensor) -> None:
-    """Settle the student's biases, write ``marked.onnx`` and ``probes.npy``, check the export against torch.
+    """Deploy the student, write ``marked.onnx`` and ``probes.npy``, and check the export against torch.
 
     Args:
         folder: Gets the files.
-        student: Trained; its biases become those that an engine can hold, in place.
+        student: Trained; its quantizers become plain grids, its weights and biases those that an engine can
+            hold, in place.
         probes: A few inputs (n >= 2, ...).
 
     Raises:
+        SchemeError: If no engine can hold the values of a quantizer.
         ExportError: If a layer of the exported graph differs from torch's by more than one step of its grid.
     """
+    deploy(student)
     settle_biases(student)
     export_onnx(student, probes[:2], folder / MARKED)
     np.save(folder / PROBES, probes.numpy())
@@ -73,7 +77,7 @@ def write_marked(folder: Path, student: fx.GraphModule, probes: Tensor) -> None:
 def fake_quant_codes(
     student: fx.GraphModule, inputs: Tensor
 ) -> tuple[dict[str, NDArray[np.int32]], tuple[Tensor, ...]]:
-    """Run ``student``; return the codes of every activation quantizer by mark, and the outputs."""
+    """Run ``student``, deployed; return the codes of every activation quantizer by mark, and the outputs."""
     student.eval()
     codes: dict[str, NDArray[np.int32]] = {}
     hooks = []

@@ -1,5 +1,6 @@
 """The verb ``calibrate``: scales from data, without training.
 
+A kind of quantizer may start from the weight itself and leave what is found for it here: ``Quantizer.start``.
 Methods, all for symmetric or one-sided grids and one scale per tensor (activations) or channel (weights):
 
     minmax      the grid ends at the largest value seen
@@ -64,7 +65,7 @@ def calibrate(student: fx.GraphModule, batches: Iterable[Tensor], method: Calibr
     weights = {mark: _finite_weight(layer, mark) for mark, (layer, _) in weight_quantizers(student).items()}
     observed = _observe(student, batches)
     for mark, (_, quantizer) in weight_quantizers(student).items():
-        quantizer.set_scale(_weight_scale(weights[mark], quantizer.grid, method))
+        quantizer.start(weights[mark], _weight_scale(weights[mark], quantizer.grid, method))
     for mark, quantizer in activation_quantizers(student).items():
         quantizer.set_scale(_activation_scale(observed[mark], quantizer.grid, method))
 

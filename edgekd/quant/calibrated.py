@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from edgekd.core.grid import IntGrid
@@ -9,11 +10,22 @@ from edgekd.quant.quantizer import Quantizer, QuantizerSpec
 
 
 class CalibratedQuantizer(Quantizer):
-    """A quantizer whose scale is a buffer."""
+    """A quantizer whose scale is a buffer.
 
-    def register_scale(self, scale: Tensor) -> None:
+    Attributes:
+        scale: Units per code, float32, shape () or (channels,).
+    """
+
+    scale: Tensor
+
+    def register_scale(self, one: Tensor) -> None:
         """Make the scale a buffer: saved with the weights, not trained."""
-        self.register_buffer("scale", scale)
+        self.register_buffer("scale", one)
+
+    @torch.no_grad()
+    def set_scale(self, scale: Tensor) -> None:
+        """Start from ``scale``."""
+        self.scale.copy_(self.allow(scale))
 
     def training_scale(self, x: Tensor) -> Tensor:
         """Return the scale that calibration set."""

@@ -15,6 +15,7 @@ features.
 import math
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from edgekd.core.grid import IntGrid
@@ -22,11 +23,20 @@ from edgekd.quant.quantizer import Quantizer, QuantizerSpec
 
 
 class LsqQuantizer(Quantizer):
-    """A quantizer whose scale is a parameter."""
+    """A quantizer whose scale is a parameter.
 
-    def register_scale(self, scale: Tensor) -> None:
+    Attributes:
+        scale: Units per code, float32, shape () or (channels,).
+    """
+
+    def register_scale(self, one: Tensor) -> None:
         """Make the scale a parameter."""
-        self.scale = nn.Parameter(scale)
+        self.scale = nn.Parameter(one)
+
+    @torch.no_grad()
+    def set_scale(self, scale: Tensor) -> None:
+        """Start from ``scale``."""
+        self.scale.copy_(self.allow(scale))
 
     def training_scale(self, x: Tensor) -> Tensor:
         """Return the scale; its gradient is damped by ``1 / sqrt(N * Qp)``."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from torch import fx, nn
 from torch.nn.utils import parametrize
 
-from edgekd.core.grid import IntGrid, weight_grid
+from edgekd.core.grid import IntGrid
 from edgekd.core.profile import Profile
 from edgekd.core.rules import Role, Rule, rule, rules_for
 from edgekd.errors import SchemeError
@@ -111,8 +111,9 @@ class Placement:
             bits = self.scheme.first_layer_bits if node in first else bits
             bits = self.scheme.last_layer_bits if node in last else bits
             weight = module.weight
-            quantizer = self.scheme.weights.build(
-                weight_grid(bits), axis=0, mark=self._weight_mark(node), channels=weight.shape[0]
+            spec = self.scheme.weights_at(bits)
+            quantizer = spec.build(
+                spec.weight_grid, axis=0, mark=self._weight_mark(node), channels=weight.shape[0]
             )
             parametrize.register_parametrization(module, "weight", quantizer.to(weight.device))
 
@@ -260,7 +261,7 @@ def activation_quantizers(student: fx.GraphModule) -> dict[str, Quantizer]:
     return {module.mark: module for module in found if isinstance(module, Quantizer)}
 
 
-def weight_quantizers(student: fx.GraphModule) -> dict[str, tuple[nn.Module, Quantizer]]:
+def weight_quantizers(student: nn.Module) -> dict[str, tuple[nn.Module, Quantizer]]:
     """Return (layer, quantizer) of every quantized weight of a prepared network by mark."""
     found: dict[str, tuple[nn.Module, Quantizer]] = {}
     for module in student.modules():

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from edgekd.errors import SchemeError
 from edgekd.quant.lsq import LsqSpec
-from edgekd.quant.quantizer import QuantizerSpec
+from edgekd.quant.quantizer import QuantizerSpec, Use
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,9 @@ class QuantScheme:
         first_layer_bits: Weight bits of the layers that read the input.
         last_layer_bits: Weight bits of the layers that make the outputs: every head.
         residual_bits: Activation bits of the results of residual additions.
+
+    Raises:
+        SchemeError: If a kind of quantizer cannot do what it is asked for.
     """
 
     weights: QuantizerSpec = field(default_factory=LsqSpec)
@@ -23,3 +27,19 @@ class QuantScheme:
     first_layer_bits: int = 8
     last_layer_bits: int = 8
     residual_bits: int = 8
+
+    def __post_init__(self) -> None:
+        uses: dict[Use, QuantizerSpec] = {"weights": self.weights, "activations": self.activations}
+        for use, spec in uses.items():
+            if reason := spec.misuse(use):
+                what, _, fix = reason.partition(": ")
+                raise SchemeError(what, where=f"scheme.{use}", fix=fix)
+
+    def weights_at(self, bits: int) -> QuantizerSpec:
+        """Return the weight quantizers of a layer with these bits: LSQ where the kind has no such form.
+
+        Example:
+            Ternary weights with a first layer of 8 bits: that layer has LSQ.
+        """
+        spec = self.weights.model_copy(update={"bits": bits})
+        return LsqSpec(bits=bits) if spec.misuse("weights") else spec

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
-from edgekd.quant.quantizer import Quantizer
+from edgekd.quant.calibrated import CalibratedQuantizer
 from edgekd.zoo.pixels import PixelGrid
 
 CONSTANT_STEPS = 8
@@ -49,7 +49,8 @@ def settle_biases(student: fx.GraphModule) -> None:
     Idempotent. A module that is called at several places keeps its bias, which has one unit per place.
 
     Args:
-        student: Calibrated, or trained; BatchNorm's running statistics are those of evaluation.
+        student: Deployed (:mod:`edgekd.quant.deploy`); BatchNorm's running statistics are those of
+            evaluation.
     """
     modules = dict(student.named_modules())
     calls = Counter(str(node.target) for node in student.graph.nodes if node.op == "call_module")
@@ -96,7 +97,7 @@ def _whole(bias: Tensor, step: Tensor) -> Tensor:
 def _layer(node: fx.Node, module: nn.Module, modules: dict[str, nn.Module]) -> _Layer | None:
     quantizer = module.parametrizations["weight"][0]  # type: ignore[index]
     x_scale = _scale_before(node, modules)
-    if not isinstance(quantizer, Quantizer) or x_scale is None:
+    if not isinstance(quantizer, CalibratedQuantizer) or x_scale is None:
         return None
     follower = _module(next(iter(node.users)), modules) if len(node.users) == 1 else None
     return _Layer(
@@ -112,7 +113,7 @@ def _scale_before(node: fx.Node, modules: dict[str, nn.Module]) -> float | None:
     while node.all_input_nodes:
         node = node.all_input_nodes[0]
         module = _module(node, modules)
-        if isinstance(module, Quantizer):
+        if isinstance(module, CalibratedQuantizer):
             return float(module.bounded(module.scale))
         if isinstance(module, PixelGrid):
             return module.scale
@@ -123,7 +124,7 @@ def _scale_behind(node: fx.Node, modules: dict[str, nn.Module]) -> float | None:
     while len(node.users) == 1:
         node = next(iter(node.users))
         module = _module(node, modules)
-        if isinstance(module, Quantizer):
+        if isinstance(module, CalibratedQuantizer):
             return float(module.bounded(module.scale))
     return None
 

@@ -17,7 +17,7 @@ from edgekd.data.manifest import load_calibration, read_manifest
 from edgekd.data.paths import expand_data_path
 from edgekd.quant.calibrate import CALIBRATION_METHODS, CalibrationMethod
 from edgekd.quant.prepare import prepare
-from edgekd.quant.quantizer import QuantizerSpec
+from edgekd.quant.quantizer import QuantizerSpec, Use
 from edgekd.quant.scheme import QuantScheme
 from edgekd.zoo.student import StudentArch, StudentSpec, student_network
 
@@ -84,6 +84,14 @@ class QuantizeSpec(Spec):
     last_layer_bits: int = Field(default=8, ge=2, le=8)
     residual_bits: int = Field(default=8, ge=2, le=8)
     calibration: CalibrationSpec = CalibrationSpec()
+
+    @field_validator("weights", "activations")
+    @classmethod
+    def _fits_its_use(cls, spec: QuantizerSpec, info: ValidationInfo) -> QuantizerSpec:
+        use: Use = "weights" if info.field_name == "weights" else "activations"
+        if reason := spec.misuse(use):
+            raise ValueError(reason)
+        return spec
 
     @property
     def scheme(self) -> QuantScheme:

@@ -56,6 +56,15 @@ class Bits(Spec):
     residual: int
 
 
+class Quantizers(Spec):
+    """Kinds of quantizers of the student: a layer whose bits its kind does not have, has another."""
+
+    weights: str
+    activations: str
+    first_layer: str
+    last_layer: str
+
+
 class FloatLayer(Spec):
     """A layer of the student that was left in float, and why."""
 
@@ -96,6 +105,8 @@ class EpochRecord(Spec):
         seconds: Wall time.
         compiled: Whether its steps were compiled.
         note: Why its bits may differ from those of an uninterrupted run; empty where nothing changed.
+        teacher_loss: Mean training loss of a teacher that learns beside the student; null where it does not.
+        teacher_metric: Of a teacher that is trained, on the validation split, at the end of each phase.
     """
 
     phase: str
@@ -106,6 +117,8 @@ class EpochRecord(Spec):
     seconds: float
     compiled: bool = False
     note: str = ""
+    teacher_loss: float | None = None
+    teacher_metric: float | None = None
 
 
 class StudentReport(Spec):
@@ -120,6 +133,7 @@ class StudentReport(Spec):
         metric_fake_quant: Fake-quantized student, in the training framework, on the test split.
         method: Distillation method.
         bits: Bit widths.
+        quantizers: Kinds of quantizers.
         float_layers: Layers left in float.
         ptq: Post-training quantization of the same student; null if it was not tried.
         history: One record for each epoch.
@@ -133,6 +147,7 @@ class StudentReport(Spec):
     metric_fake_quant: Metric
     method: str
     bits: Bits
+    quantizers: Quantizers
     float_layers: tuple[FloatLayer, ...]
     ptq: Ptq | None = None
     history: tuple[EpochRecord, ...]
@@ -246,6 +261,7 @@ class TargetReport(Spec):
         kind: Runtime.
         profile: Profile that the student was trained for.
         profile_version: Version of that profile.
+        bits_note: What fewer than 8 bits buy here; empty where all are 8.
         device: Where the engine was built and measured.
         model_path: The engine's file, relative to the report.
         size_bytes: Size of the file.
@@ -266,6 +282,7 @@ class TargetReport(Spec):
     kind: str
     profile: str
     profile_version: int
+    bits_note: str = ""
     device: str
     model_path: str
     size_bytes: int

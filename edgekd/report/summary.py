@@ -9,6 +9,7 @@ from edgekd.report.rows import ModelRow, model_rows
 from edgekd.report.schema import Report, TargetReport
 from edgekd.report.verdict import Finding, findings, gates_finding
 from edgekd.report.words import (
+    bits_and_kinds,
     count,
     duration,
     metric_interval,
@@ -35,7 +36,8 @@ def print_summary(report: Report, console: Console) -> None:
         for finding in (*([gates] if gates else []), *findings(report, target)):
             console.print(_finding_text(finding))
         console.print(_models_table(report, target))
-        lines = (_bits_line(report), _fidelity_line(target), _coverage_line(target))
+        note = [f"  {target.bits_note}"] if target.bits_note else []
+        lines = (_bits_line(report), *note, _fidelity_line(target), _coverage_line(target))
         for line in (*lines, *_reasons(report, target)):
             _print(console, line)
     console.print(_stages_table(report))
@@ -79,11 +81,7 @@ def _model_cells(row: ModelRow) -> tuple[str, ...]:
 
 
 def _bits_line(report: Report) -> str:
-    bits = report.student.bits
-    return (
-        f"Bits: weights {bits.weights}, activations {bits.activations}; first layer {bits.first_layer}, "
-        f"last layer {bits.last_layer}, residual stream {bits.residual}"
-    )
+    return f"Bits: {bits_and_kinds(report.student)}"
 
 
 def _fidelity_line(target: TargetReport) -> str:

@@ -12,6 +12,7 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 for _filter in (
+    words.bits_and_kinds,
     words.count,
     words.duration,
     words.metric_interval,

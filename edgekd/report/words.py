@@ -1,6 +1,7 @@
 """Numbers as people read them."""
 
 from edgekd.device.latency import Speedup
+from edgekd.report.schema import StudentReport
 from edgekd.tasks.metric import Metric
 
 FRACTIONS = frozenset(
@@ -98,6 +99,16 @@ def speedup_interval(speedup: Speedup) -> str:
     low, high = speedup.ci
     decimals = 2 if speedup.ratio < 10 else 1
     return f"{speedup.ratio:.{decimals}f}x ({low:.{decimals}f}-{high:.{decimals}f})"
+
+
+def bits_and_kinds(student: StudentReport) -> str:
+    """Return the bits and the kinds of quantizers of a student."""
+    bits, kinds = student.bits, student.quantizers
+    return (
+        f"weights {bits.weights} ({kinds.weights}), activations {bits.activations} ({kinds.activations}); "
+        f"first layer {bits.first_layer} ({kinds.first_layer}), last layer {bits.last_layer} "
+        f"({kinds.last_layer}), residual stream {bits.residual}"
+    )
 
 
 def _digits(metric: Metric) -> int:

@@ -28,6 +28,9 @@ from edgekd.runtimes.onnx_runtime import (
 from edgekd.runtimes.session import Session, Tensors
 from edgekd.runtimes.target import Inside, TargetSpec
 
+LARGEST_SAFE_CODE = 64
+"""Two products of such a weight with uint8 fit the 16 bits in which CPUs without VNNI add them."""
+
 
 class OnnxRuntimeTarget(TargetSpec):
     """ONNX Runtime's CPU kernels, x86 and ARM. The engine is the lowered file itself."""
@@ -40,6 +43,24 @@ class OnnxRuntimeTarget(TargetSpec):
     def profiles(self) -> Sequence[ProfileName]:
         """``tensorrt`` is missing: with zero point 0 behind a ReLU the convolutions would run in float."""
         return ("ort", "portable")
+
+    def bits_note(self, *, weight_bits: int, largest_code: int, activation_bits: int) -> str:
+        """Say what fewer than 8 bits buy: a smaller file and, with small codes, no saturation; not speed."""
+        bought = []
+        if weight_bits < 8:
+            stored = next(bits for bits in (2, 4, 8) if weight_bits <= bits)
+            size = f"stored in {stored} bits each" if stored < 8 else "stored in 8 bits each, not smaller"
+            safe = (
+                f"sums of codes up to {largest_code} cannot saturate on CPUs without VNNI"
+                if largest_code <= LARGEST_SAFE_CODE
+                else f"codes reach {largest_code}, so CPUs without VNNI need session.x64quantprecision=1"
+            )
+            bought.append(f"weights of {weight_bits} bits are {size}; {safe}")
+        if activation_bits < 8:
+            bought.append(f"activations of {activation_bits} bits make nothing smaller")
+        if not bought:
+            return ""
+        return f"{'; '.join(bought)}; all is computed as 8-bit codes, not faster than with 8 bits"
 
     def lower(self, marked: ir.Model, *, metadata: Mapping[str, str]) -> ir.Model:
         """Rewrite a marked graph into uint8 / int8 / int32 Q/DQ."""

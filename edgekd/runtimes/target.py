@@ -56,6 +56,16 @@ class TargetSpec(Spec, ABC):
         """Profiles whose students this runtime executes in integers."""
 
     @abstractmethod
+    def bits_note(self, *, weight_bits: int, largest_code: int, activation_bits: int) -> str:
+        """Say what fewer than 8 bits buy on this runtime; empty where all are 8.
+
+        Args:
+            weight_bits: Of the layers between the first and the last.
+            largest_code: Largest magnitude of their codes.
+            activation_bits: The fewest of any activation.
+        """
+
+    @abstractmethod
     def lower(self, marked: ir.Model, *, metadata: Mapping[str, str]) -> ir.Model:
         """Rewrite a marked graph into the runtime's dialect."""
 

@@ -23,7 +23,7 @@ from edgekd.zoo.student import (
 )
 
 
-@stage(FloatStudent, version=3)
+@stage(FloatStudent, version=4)
 def train_student(
     folder: Path,
     student: StudentSpec,

@@ -79,7 +79,7 @@ def teacher_network(network: NetworkSpec, weights: GivenWeights | None, info: Da
     return ImageNetwork(NormalizePixels(mean, std), build_body(network, info))
 
 
-@stage(Teacher, version=3)
+@stage(Teacher, version=4)
 def export_teacher(
     folder: Path, teacher: TeacherSpec, data: DataSpec, task: TaskSpec, training: TrainSpec | None, seed: int
 ) -> None:
@@ -117,10 +117,19 @@ class Mirrored(nn.Module):
 def load_teacher(teacher: Teacher, spec: TeacherSpec, info: DataInfo) -> nn.Module:
     """Rebuild a trained teacher: uint8 NHWC images in, logits out."""
     if isinstance(spec.network, OnnxTeacherSpec):
-        network: nn.Module = OnnxTeacher(teacher.onnx_path)
-    else:
-        network = teacher_network(spec.network, _weights(spec, spec.network, info), info)
-        teacher.load_into(network)
+        return _asked(OnnxTeacher(teacher.onnx_path), spec)
+    network = teacher_network(spec.network, _weights(spec, spec.network, info), info)
+    teacher.load_into(network)
+    return _asked(network, spec)
+
+
+def random_teacher(spec: TeacherSpec, info: DataInfo) -> nn.Module:
+    """Build a teacher's network with random weights, from torch's global random state."""
+    assert not isinstance(spec.network, OnnxTeacherSpec)  # frozen: the spec refuses to train it
+    return _asked(teacher_network(spec.network, _weights(spec, spec.network, info), info), spec)
+
+
+def _asked(network: nn.Module, spec: TeacherSpec) -> nn.Module:
     return Mirrored(network) if spec.mirrored else network
 
 

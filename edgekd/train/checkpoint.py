@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgekd.core.atomic import write_bytes
 from edgekd.core.faults import fault_point
@@ -30,6 +30,8 @@ class EpochRecord:
         seconds: Duration.
         compiled: Whether its steps were compiled.
         note: What may keep it from repeating bit by bit; empty in a run that never changed its machine.
+        teacher_loss: Mean training loss of a teacher that learns; None where it does not.
+        teacher_metric: Of a teacher that some phase trains, on the validation split at the end of each phase.
     """
 
     phase: str
@@ -40,6 +42,8 @@ class EpochRecord:
     seconds: float
     compiled: bool
     note: str = ""
+    teacher_loss: float | None = None
+    teacher_metric: float | None = None
 
 
 @dataclass
@@ -51,6 +55,7 @@ class Progress:
         epoch: Epochs of it that are done.
         step: Steps of the next epoch that are done.
         loss_sum: Sum of their losses.
+        teacher_loss_sum: Sum of the teacher's losses, where it learns.
         seconds: Their duration.
         compiled: Whether the phase was compiled; a resumed run keeps the decision, since compiled and eager
             steps are not bit-identical.
@@ -63,6 +68,7 @@ class Progress:
     epoch: int = 0
     step: int = 0
     loss_sum: float = 0.0
+    teacher_loss_sum: float = 0.0
     seconds: float = 0.0
     compiled: bool = False
     surroundings: dict[str, str | int] = field(default_factory=dict)
@@ -71,7 +77,8 @@ class Progress:
 
     def begin_epoch(self, done: int) -> None:
         """Stand at the start of an epoch, with ``done`` of the phase behind it."""
-        self.epoch, self.step, self.loss_sum, self.seconds, self.note = done, 0, 0.0, 0.0, ""
+        self.epoch, self.step, self.seconds, self.note = done, 0, 0.0, ""
+        self.loss_sum = self.teacher_loss_sum = 0.0
 
 
 def save_checkpoint(folder: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
@@ -103,22 +110,38 @@ def _sha256(told: str, tensors: dict[str, Tensor]) -> str:
     return hashlib.sha256(told.encode() + save(tensors)).hexdigest()
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the optimizer's state as named tensors."""
+def module_tensors(name: str, module: nn.Module) -> dict[str, Tensor]:
+    """Return the state of a module as tensors named ``name.key``."""
+    return {f"{name}.{key}": value for key, value in module.state_dict().items()}
+
+
+def load_module(name: str, module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Put back what :func:`module_tensors` took; nothing if there is nothing."""
+    stored = _named(name, tensors)
+    if stored:
+        module.load_state_dict(stored)
+
+
+def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the state of an optimizer as tensors named ``name.index.key``."""
     state = optimizer.state_dict()["state"]
     return {
-        f"optimizer.{index}.{name}": value
+        f"{name}.{index}.{key}": value
         for index, values in state.items()
-        for name, value in values.items()
+        for key, value in values.items()
         if isinstance(value, Tensor)
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def restore_optimizer(name: str, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put back what :func:`optimizer_tensors` took."""
     state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = value
+    for place, value in _named(name, tensors).items():
+        index, _, key = place.partition(".")
+        state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _named(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,110 +1,256 @@
 """What every kind of quantizer promises; a new member of the union is tested the moment it is listed."""
 
-from typing import get_args
+from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from edgekd.core.grid import IntGrid
+from edgekd.core.union import members_by_kind
+from edgekd.errors import SchemeError
 from edgekd.export.export_marked import fake_quant_codes
 from edgekd.export.onnx_file import export_onnx
 from edgekd.lower.float_reference import activation_marks, float_reference
 from edgekd.lower.quantize_weights import QuantizeWeightsPass
 from edgekd.quant.calibrate import calibrate
+from edgekd.quant.deploy import deploy
+from edgekd.quant.lsq import LsqSpec
 from edgekd.quant.placement import activation_quantizers, weight_quantizers
 from edgekd.quant.prepare import prepare
+from edgekd.quant.quantizer import ShapedQuantizer
 from edgekd.quant.scheme import QuantScheme
 from edgekd.runtimes.onnx_runtime import open_session, run_all
 from edgekd.spec import Quantizer
 
-KINDS = get_args(get_args(Quantizer)[0])
-GRIDS = (IntGrid(0, 255), IntGrid(-128, 127), IntGrid(-7, 7), IntGrid(-1, 1))
-
-pytestmark = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.model_fields["kind"].default)
+KINDS = members_by_kind(Quantizer)
+ACTIVATION_GRIDS = (IntGrid(0, 15), IntGrid(-128, 127))
 
 
-def built(kind, grid, *, axis=None, channels=1):
-    quantizer = kind().build(grid, axis=axis, mark="here", channels=channels)
-    quantizer.set_scale(torch.rand(quantizer.scale.shape, generator=torch.Generator().manual_seed(0)) + 0.05)
-    return quantizer
+def tensor(seed, size):
+    return size * torch.randn((4, 5, 3, 3), generator=torch.Generator().manual_seed(seed))
 
 
-def tensor(*shape):
-    return 20 * torch.randn(shape, generator=torch.Generator().manual_seed(1))
+class Case(NamedTuple):
+    """One quantizer: weights with an axis, activations without."""
+
+    spec: object
+    grid: IntGrid
+    axis: int | None
+
+    def build(self):
+        """Return it, started from a float tensor of 4 channels."""
+        made = self.spec.build(self.grid, axis=self.axis, mark="here", channels=4)
+        scale = tensor(0, 1.0).abs().flatten(1).amax(1) / self.grid.qmax
+        if self.axis is None:
+            made.set_scale(scale.mean())
+        else:
+            made.start(tensor(0, 1.0), scale)
+        return made
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
-@pytest.mark.parametrize("training", [True, False])
-def test_codes_are_on_the_grid(kind, grid, training):
-    quantizer = built(kind, grid).train(training)
-    codes = quantizer(50 * tensor(4, 100)) / quantizer.scale
-    torch.testing.assert_close(codes, codes.round(), atol=1e-4, rtol=0)
-    assert (codes.round().min(), codes.round().max()) == (grid.qmin, grid.qmax)
+def _cases():
+    for name, kind in KINDS.items():
+        for bits in (2, 4, 8):
+            if not kind(bits=bits).misuse("weights"):
+                spec = kind(bits=bits)
+                yield pytest.param(Case(spec, spec.weight_grid, 0), id=f"{name}-w{bits}")
+        for grid in ACTIVATION_GRIDS:
+            if not kind().misuse("activations"):
+                yield pytest.param(Case(kind(), grid, None), id=f"{name}-a{grid.qmin}..{grid.qmax}")
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
-def test_quantizers_are_idempotent(kind, grid):
-    quantizer = built(kind, grid).eval()
-    once = quantizer(tensor(4, 100))
-    assert torch.equal(quantizer(once), once)
+CASES = list(_cases())
+ONE_EACH = list({(type(case.values[0].spec), case.values[0].axis): case for case in CASES}.values())
+cases = pytest.mark.parametrize("case", CASES)
+any_tensor = given(seed=st.integers(0, 99), size=st.floats(0.01, 100))
+few = settings(max_examples=5, deadline=None, derandomize=True)
 
 
-def test_each_channel_has_its_own_scale(kind):
-    quantizer = built(kind, IntGrid(-7, 7), axis=0, channels=3).eval()
-    weight = tensor(3, 5, 2, 2)
-    alone = [
-        kind().build(IntGrid(-7, 7), axis=None, mark="here").eval().requires_grad_(False) for _ in range(3)
-    ]
-    for channel, single in enumerate(alone):
-        single.set_scale(quantizer.scale[channel])
-    expected = torch.stack([single(weight[channel]) for channel, single in enumerate(alone)])
-    assert torch.equal(quantizer(weight), expected)
+def codes_of(quantizer, x):
+    values = quantizer(x)
+    scale = quantizer.eval().scale_for(x)  # in train mode asking may move it
+    return (values / quantizer.per_channel(scale, x)).detach()
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_the_gradient_passes_inside_the_range_only(kind, training):
-    quantizer = built(kind, IntGrid(-7, 7)).train(training)
-    x = tensor(4, 100).requires_grad_()
-    quantizer(x).sum().backward()
-    v = x.detach() / quantizer.scale.detach()
-    inside = v.abs() <= 7
-    assert inside.any() and not inside.all()
-    assert torch.equal(x.grad, inside.float())
+@cases
+@any_tensor
+@few
+def test_codes_are_on_the_grid(case, seed, size):
+    quantizer = case.build()
+    if quantizer.refusal:
+        return
+    for training in (True, False):
+        codes = codes_of(quantizer.train(training), tensor(seed, size))
+        torch.testing.assert_close(codes, codes.round(), atol=1e-4, rtol=0)
+        assert case.grid.qmin <= codes.round().min() and codes.round().max() <= case.grid.qmax
 
 
-def test_a_trained_scale_gets_a_gradient(kind):
-    quantizer = built(kind, IntGrid(-7, 7)).train()
-    if not list(quantizer.parameters()):
-        pytest.skip("its scale is not trained")
-    quantizer(tensor(4, 100)).square().sum().backward()
+@cases
+def test_values_are_float32_and_the_same_under_autocast(case):
+    quantizer, x = case.build().eval(), tensor(1, 1.0).bfloat16()
+    plain = quantizer(x.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = quantizer(x)
+    assert mixed.dtype == torch.float32
+    assert torch.equal(mixed, plain)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in ONE_EACH if case.values[0].axis == 0 and not case.values[0].build().refusal]
+)
+def test_one_channel_does_not_change_another(case):
+    x, quantizer = tensor(1, 1.0), case.build()
+    changed = torch.cat([x[:3], 100 * x[3:]])
+    assert torch.equal(quantizer(changed)[:3], quantizer(x)[:3])
+
+
+@cases
+def test_the_gradient_passes_inside_the_range(case):
+    quantizer = case.build().train()
+    x = tensor(1, 1.5).requires_grad_()
+    values = quantizer(x)
+    values.sum().backward()
+    assert x.grad.isfinite().all()
+    if not isinstance(quantizer, ShapedQuantizer):
+        v = x / quantizer.per_channel(quantizer.eval().scale_for(x), x)
+        assert torch.equal(x.grad, ((v >= case.grid.qmin) & (v <= case.grid.qmax)).float())
     for parameter in quantizer.parameters():
         assert parameter.grad.isfinite().all()
         assert parameter.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("case", ONE_EACH)
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_a_step_compiles_to_one_graph_and_the_same_numbers(case):
+    torch.compiler.reset()
+    x = tensor(1, 1.0)
+    found = []
+    for prepare_module in (
+        lambda module: module,
+        lambda m: torch.compile(m, backend="aot_eager", fullgraph=True),
+    ):
+        quantizer, leaf = case.build().train(), x.clone().requires_grad_()
+        values = prepare_module(quantizer)(leaf)
+        values.square().sum().backward()
+        found.append([values.detach(), leaf.grad, *(p.grad for p in quantizer.parameters())])
+    for eager, compiled in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, eager)
+
+
+@cases
+def test_size_by_formula_is_between_the_codes_and_floats(case):
+    shape = (64, 16, 3, 3)
+    codes = 64 * 16 * 9 * case.spec.bits
+    assert codes < case.spec.size_bits(shape) < codes + 64 * 64 + 2**13
+
+
+# Whole networks: calibrate, deploy, export.
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8))
+        self.last = nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.last(torch.relu(x + self.second(x)).mean((2, 3)))
+
+
+def network():
+    torch.manual_seed(0)
+    made = Net()
+    for _ in range(30):
+        made(torch.randn(16, 3, 8, 8))  # batch statistics
+    return made.eval()
+
+
+def student_of(model, kind, **layer_bits):
+    """Return a calibrated student with this kind wherever it fits, and what it was calibrated with."""
+    x = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    spec = kind(bits=lowest(kind))
+    scheme = QuantScheme(
+        weights=LsqSpec(bits=4) if spec.misuse("weights") else spec,
+        activations=LsqSpec() if spec.misuse("activations") else kind(bits=8),
+        **layer_bits,
+    )
+    student = prepare(model, x[:2], scheme=scheme)
+    calibrate(student, [x])
+    return student.eval(), x
+
+
+def lowest(kind):
+    return 4 if "bits" not in kind(bits=4).misuse("weights") else 2
+
+
+DEPLOYABLE = {name: kind for name, kind in KINDS.items() if not kind().not_deployable()}
+each_kind = pytest.mark.parametrize("kind", DEPLOYABLE.values(), ids=DEPLOYABLE)
+
+
+@each_kind
+def test_calibration_starts_near_the_float_network(kind):
+    model = network()
+    student, x = student_of(model, kind, first_layer_bits=lowest(kind))
+    floats, started = model(x).detach(), student(x).detach()
+    assert torch.corrcoef(torch.stack([floats.flatten(), started.flatten()]))[0, 1] > 0.9
+
+
+@each_kind
+def test_deploy_changes_no_bit_and_is_idempotent(kind):
+    student, x = student_of(network(), kind)
+    for quantizer in (
+        *activation_quantizers(student).values(),
+        *(q for _, q in weight_quantizers(student).values()),
+    ):
+        for parameter in quantizer.parameters():
+            parameter.data *= torch.rand(parameter.shape) + 0.5  # as training might
+    before = student(x)
+    weights = {mark: layer.weight.detach() for mark, (layer, _) in weight_quantizers(student).items()}
+    for _ in range(2):
+        deploy(student)
+        assert torch.equal(student(x), before)
+        for mark, (layer, quantizer) in weight_quantizers(student).items():
+            assert torch.equal(layer.weight, weights[mark])
+            assert torch.equal(layer.parametrizations["weight"].original, weights[mark])
+            assert not list(quantizer.parameters())
+
+
+@pytest.mark.parametrize("name", KINDS.keys() - DEPLOYABLE.keys())
+def test_deploy_refuses_what_no_engine_holds(name):
+    student, _ = student_of(network(), KINDS[name])
+    with pytest.raises(SchemeError, match=name) as error:
+        deploy(student)
+    assert error.value.where in ("first.0.weight", "second.0.weight")
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Return a student of each kind and its marked graph."""
-    made = {}
-    for kind in KINDS:
-        torch.manual_seed(0)
-        scheme = QuantScheme(weights=kind(bits=4), activations=kind(), first_layer_bits=4, last_layer_bits=4)
-        x = torch.randn(4, 3, 8, 8)
-        student = prepare(nn.Sequential(nn.Conv2d(3, 6, 3)), x, scheme=scheme)
-        calibrate(student, [x])
+    """Return the deployed student of each kind, its marked graph and inputs with ties in it."""
+    found = {}
+    for kind in DEPLOYABLE.values():
+        bits = lowest(kind)
+        student, x = student_of(
+            nn.Sequential(nn.Conv2d(3, 6, 3)), kind, first_layer_bits=bits, last_layer_bits=bits
+        )
+        deploy(student)
         path = tmp_path_factory.mktemp("marked") / "marked.onnx"
         export_onnx(student, x[:2], path)
-        made[kind] = student, path, x
-    return made
+        x.view(-1)[:64] = (torch.arange(-32, 32) + 0.5) * activation_quantizers(student)["input_1"].scale
+        found[kind] = student, path, x
+    return found
 
 
+@each_kind
 def test_the_mark_of_an_activation_equals_eager_bit_by_bit(kind, exported):
     student, path, x = exported[kind]
     quantizer = activation_quantizers(student)["input_1"]
-    x.view(-1)[:64] = (torch.arange(-32, 32) + 0.5) * quantizer.scale.detach()  # ties
     reference = ir.to_proto(float_reference(ir.load(path))).SerializeToString()
     marks = {mark.name: mark for mark in activation_marks(ir.load(path))}
     session = open_session(reference, optimize=False)
@@ -112,16 +258,16 @@ def test_the_mark_of_an_activation_equals_eager_bit_by_bit(kind, exported):
     unrounded = run_all(session, feeds)[marks["input_1"].codes_name]
     codes = np.clip(np.round(unrounded), quantizer.grid.qmin, quantizer.grid.qmax)
     assert np.array_equal(codes, fake_quant_codes(student, x)[0]["input_1"])
-    assert np.array_equal(codes * np.float32(marks["input_1"].scale), quantizer(x).detach().numpy())
+    assert np.array_equal(codes * np.float32(marks["input_1"].scale), quantizer(x).numpy())
 
 
+@each_kind
 def test_the_mark_of_a_weight_equals_eager_bit_by_bit(kind, exported):
     student, path, _ = exported[kind]
-    layer, _ = weight_quantizers(student)["0.weight"]
     marked = ir.load(path)
     QuantizeWeightsPass()(marked)
-    codes = marked.graph.initializers["0.weight"].const_value.numpy()
-    scale = marked.graph.initializers["0.weight.scale"].const_value.numpy()
+    ((mark, (layer, _)),) = weight_quantizers(student).items()
+    codes = marked.graph.initializers[mark].const_value.numpy()
+    scale = marked.graph.initializers[f"{mark}.scale"].const_value.numpy()
     assert codes.dtype == np.int8
-    assert np.abs(codes).max() == 7 * 16  # four bits spread over int8
     assert np.array_equal(codes * scale.reshape(-1, 1, 1, 1), layer.weight.detach().numpy())

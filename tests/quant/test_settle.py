@@ -8,6 +8,7 @@ from torch import nn
 
 from edgekd.export.export import export
 from edgekd.quant.calibrate import calibrate
+from edgekd.quant.deploy import deploy
 from edgekd.quant.placement import activation_quantizers, weight_quantizers
 from edgekd.quant.prepare import prepare
 from edgekd.quant.settle import settle_biases
@@ -50,7 +51,8 @@ def student(images):
         network.norm.bias[:] = torch.tensor([0.777, 0.333, 0.5])
     student = prepare(network, images[:2])
     calibrate(student, [images], "minmax")
-    return student.eval()
+    deploy(student)
+    return student
 
 
 def test_a_constant_channel_keeps_its_bias_in_the_engine(student, images, tmp_path):

@@ -22,6 +22,7 @@ from edgekd.report.schema import (
     Metric,
     Ptq,
     PtqMethod,
+    Quantizers,
     Report,
     StageRecord,
     StudentReport,
@@ -79,6 +80,7 @@ def _target() -> TargetReport:
     return TargetReport(
         kind="onnxruntime",
         profile="ort",
+        bits_note="weights of 4 bits are stored in 4 bits each",
         profile_version=1,
         device="local",
         model_path="model.onnxruntime.onnx",
@@ -168,6 +170,7 @@ def report() -> Report:
             metric_fake_quant=_top1(356),
             method="hinton",
             bits=Bits(weights=8, activations=8, first_layer=8, last_layer=8, residual=8),
+            quantizers=Quantizers(weights="lsq", activations="pact", first_layer="lsq", last_layer="lsq"),
             float_layers=(),
             ptq=Ptq(
                 selected="mse",

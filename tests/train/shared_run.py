@@ -5,6 +5,7 @@ by SIGKILL in the second epoch, once. ``torchrun shared_run.py`` trains without 
 process's digest of its weights.
 """
 
+import copy
 import hashlib
 import os
 import signal
@@ -22,6 +23,7 @@ from edgekd.core.atomic import write_json
 from edgekd.core.schedule import Schedule
 from edgekd.core.store import Store
 from edgekd.data.dataset import Split
+from edgekd.distill.qkd import QkdSpec
 from edgekd.errors import EdgeKdError
 from edgekd.tasks.classification import ClassificationSpec
 from edgekd.train.label_loss import LabelLoss
@@ -51,15 +53,21 @@ def learn(scratch: Path, killed_rank: str) -> tuple[nn.Module, list[float]]:
     torch.set_num_threads(1)
     torch.manual_seed(7)
     body = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2))
-    network = ImageNetwork(PixelGrid.like(), body)
+    network, teacher = (
+        ImageNetwork(PixelGrid.like(), body),
+        ImageNetwork(PixelGrid.like(), copy.deepcopy(body)),
+    )
     rng = np.random.default_rng(0)
     data = Split(rng.integers(0, 256, (64, 4, 4, 1), dtype=np.uint8), rng.integers(0, 2, 64))
     loss = MortalLoss(killed_rank, scratch.parents[2] / "killed")
-    phase = Phase("p", Schedule(epochs=3, learning_rate=0.1), loss)
-    options = TrainSpec(batch_size=8, compile="never")
-    trainee = Trainee(network, None, data, lambda student: 0.5)
+    spec = QkdSpec(self_studying=0, schedule=Schedule(epochs=3, learning_rate=0.1))
+    teaching = spec.phases(ClassificationSpec())[0].teacher
+    phase = Phase("p", spec.schedule, loss, teacher=teaching)
+    options = TrainSpec(batch_size=8, compile="never", ema=0.5)
+    trainee = Trainee(network, teacher, data, lambda student: 0.5)
     history = train(trainee, (phase,), options, seed=3, scratch=scratch)
-    return network, [record.loss for record in history]
+    losses = [value for record in history for value in (record.loss, record.teacher_loss or 0.0)]
+    return nn.ModuleDict({"student": network, "teacher": teacher}), losses
 
 
 @stage(Artifact, version=1)

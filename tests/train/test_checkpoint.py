@@ -101,8 +101,8 @@ def test_restore_optimizer_puts_back_what_was_taken(momentum: float) -> None:
     old.step()
     twin.load_state_dict(network.state_dict())
     new = optimizer(twin)
-    taken = {name: tensor.clone() for name, tensor in optimizer_tensors(old).items()}
-    restore_optimizer(new, {"student.w": torch.ones(1), **taken})
+    taken = {name: tensor.clone() for name, tensor in optimizer_tensors("optimizer", old).items()}
+    restore_optimizer("optimizer", new, {"student.w": torch.ones(1), **taken})
     for net, optim in ((network, old), (twin, new)):
         optim.zero_grad()
         net(torch.ones(1, 2)).square().sum().backward()

@@ -15,15 +15,17 @@ from torch import Tensor, nn
 
 from edgekd.core.schedule import Schedule
 from edgekd.data.dataset import Split
-from edgekd.distill.hinton import HintonLoss
+from edgekd.distill.imitation import imitation_loss
+from edgekd.distill.qkd import QkdSpec
 from edgekd.errors import DataError, TrainError
 from edgekd.tasks.classification import ClassificationSpec
-from edgekd.train import loop
+from edgekd.train import phase_run
 from edgekd.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from edgekd.train.label_loss import LabelLoss
-from edgekd.train.loop import Trainee, _optimizer, compile_pays, rate_at, train
+from edgekd.train.loop import Trainee, compile_pays, train
 from edgekd.train.options import TrainSpec
 from edgekd.train.phase import KdLoss, Phase
+from edgekd.train.phase_run import rate_at
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 
 TASK = ClassificationSpec()
@@ -139,7 +141,7 @@ def test_train_leaves_the_teacher_as_it_is(split: Split, tmp_path: Path) -> None
         ImageNetwork(PixelGrid.like(), nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 2))),
     )
     before = {key: value.clone() for key, value in teacher.state_dict().items()}
-    loss = HintonLoss(TASK, temperature=4.0, alpha=1.0)
+    loss = imitation_loss(TASK, "hinton", temperature=4.0, labels=0.0, imitation=1.0)
     train(
         Trainee(student, teacher, split, _no_metric), (_phase(loss=loss),), OPTIONS, seed=0, scratch=tmp_path
     )
@@ -161,7 +163,7 @@ def test_train_runs_phases_in_order_with_a_new_optimizer_each(split: Split, tmp_
 
 
 def test_train_refuses_a_loss_that_needs_a_missing_teacher(split: Split, tmp_path: Path) -> None:
-    loss = HintonLoss(TASK, temperature=4.0, alpha=0.9)
+    loss = imitation_loss(TASK, "hinton", temperature=4.0, labels=0.1, imitation=0.9)
     with pytest.raises(TrainError, match="phase 'p' needs a teacher") as caught:
         train(
             Trainee(_network(), None, split, _no_metric),
@@ -205,25 +207,6 @@ def test_train_refuses_batches_that_the_data_cannot_fill(split: Split, tmp_path:
         )
 
 
-def test_optimizer_decays_weights_only() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2))
-    network[2].bias.requires_grad_(False)
-    network.register_parameter("scale", nn.Parameter(torch.ones(())))
-    decayed, others = _optimizer(network, TrainSpec(weight_decay=0.01, momentum=0.8), 0.1).param_groups
-    assert [(group["weight_decay"], group["momentum"], group["nesterov"]) for group in (decayed, others)] == [
-        (0.01, 0.8, True),
-        (0.0, 0.8, True),
-    ]
-    assert {id(p) for p in decayed["params"]} == {id(network[0].weight), id(network[2].weight)}
-    assert {p.shape for p in others["params"]} == {torch.Size(()), torch.Size((2,))}
-    assert len(others["params"]) == 4  # not the frozen bias
-
-
-def test_optimizer_works_without_momentum() -> None:
-    (group, _) = _optimizer(nn.Linear(2, 2), TrainSpec(momentum=0.0), 0.1).param_groups
-    assert not group["nesterov"]
-
-
 @pytest.fixture(scope="module")
 def killed_run() -> ModuleType:
     spec = spec_from_file_location("killed_run", KILLED_RUN)
@@ -234,7 +217,7 @@ def killed_run() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("epoch", [1, 3, 5], ids=["before any checkpoint", "first phase", "second phase"])
+@pytest.mark.parametrize("epoch", [1, 4, 6], ids=["before any checkpoint", "teacher learns", "last phase"])
 def test_train_resumes_a_killed_run_with_the_same_bits(
     killed_run: ModuleType, tmp_path: Path, one_thread: None, epoch: int
 ) -> None:
@@ -248,8 +231,12 @@ def test_train_resumes_a_killed_run_with_the_same_bits(
     assert (scratch / "checkpoint.safetensors").exists() == (epoch > 1)
     resumed, history = killed_run.run(scratch, kill_in_epoch=None)
     whole, expected = killed_run.run(tmp_path / "whole", kill_in_epoch=None)
-    assert [record.epoch for record in history] == [1, 2, 3, 1, 2, 3]
-    assert [record.loss for record in history] == [record.loss for record in expected]
+    assert [record.epoch for record in history] == [1, 2, 1, 2, 1, 2]
+    assert [replace(record, seconds=0.0) for record in history] == [
+        replace(record, seconds=0.0) for record in expected
+    ]
+    assert [record.teacher_loss is not None for record in history] == [False, False, True, True, False, False]
+    assert [record.teacher_metric for record in history] == [None, 0.5] * 3
     for key, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[key]), key
 
@@ -258,7 +245,7 @@ def test_train_resumes_within_a_long_epoch_with_the_same_bits(
     killed_run: ModuleType, tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, expected = killed_run.run(tmp_path / "whole", kill_in_epoch=None)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(phase_run, "CHECKPOINT_SECONDS", 0.0)
     steps: list[int] = []
 
     def stop_at_step_20(scratch: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
@@ -267,11 +254,11 @@ def test_train_resumes_within_a_long_epoch_with_the_same_bits(
         if len(steps) == 20:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "save_checkpoint", stop_at_step_20)
+    monkeypatch.setattr(phase_run, "save_checkpoint", stop_at_step_20)
     with pytest.raises(KeyboardInterrupt):
         killed_run.run(tmp_path / "stopped", kill_in_epoch=None)
     assert steps[:9] == [1, 2, 3, 4, 5, 6, 7, 0, 1]  # eight batches; the eighth ends the epoch
-    assert steps[-1] == 4
+    assert steps[-1] == 4  # of the third epoch, in which the teacher learns
     resumed, history = killed_run.run(tmp_path / "stopped", kill_in_epoch=None)
     assert steps[20] == 5
     assert [record.loss for record in history] == [record.loss for record in expected]
@@ -287,11 +274,11 @@ def test_train_notes_that_it_was_resumed_elsewhere(
     progress, tensors = found
     before = {**progress.surroundings, "threads": 8, "torch": "1.0"}
     save_checkpoint(
-        tmp_path, replace(progress, epoch=1, history=progress.history[:4], surroundings=before), tensors
+        tmp_path, replace(progress, epoch=1, history=progress.history[:5], surroundings=before), tensors
     )
     _, history = killed_run.run(tmp_path, kill_in_epoch=None)
     note = f"resumed with torch {torch.__version__} instead of 1.0, threads 1 instead of 8"
-    assert [record.note for record in history] == ["", "", "", "", note, ""]
+    assert [record.note for record in history] == ["", "", "", "", "", note]
 
 
 def test_train_does_nothing_again_when_it_was_complete(killed_run: ModuleType, tmp_path: Path) -> None:
@@ -310,3 +297,54 @@ def test_train_starts_anew_when_the_checkpoint_cannot_be_read(
     whole, _ = killed_run.run(tmp_path / "whole", kill_in_epoch=None)
     assert len(history) == 6
     assert all(torch.equal(value, student.state_dict()[key]) for key, value in whole.state_dict().items())
+
+
+def test_train_averages_freezes_and_leaves_the_teacher_frozen(
+    killed_run: ModuleType, tmp_path: Path, one_thread: None
+) -> None:
+    networks, _ = killed_run.run(tmp_path, kill_in_epoch=None)
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    _, tensors = found
+    student, teacher = networks["student"], networks["teacher"]
+    assert int(tensors["average.n_averaged"]) == 6 * 8
+    assert any(bool(value.any()) for key, value in tensors.items() if key.endswith("frozen"))
+    for name, value in student.state_dict().items():
+        assert torch.equal(value, tensors[f"average.module.{name}"])
+    assert not torch.equal(tensors["average.module.body.5.bias"], tensors["student.body.5.bias"])
+    assert not torch.equal(teacher.body[5].weight, killed_run.network().body[5].weight)
+    assert int(teacher.body[1].num_batches_tracked) == 2 * 2 * 8  # two epochs, two looks at each batch
+    assert not student.training
+    assert not teacher.training
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_train_gives_phases_their_part_of_one_schedule(split: Split, tmp_path: Path) -> None:
+    """Four steps per epoch, 16 in all: the last of epoch k is step 4 k - 1 of the whole curve."""
+    phases = tuple(replace(_phase(4, name=str(part)), part=part) for part in (range(1), range(1, 4)))
+    history = train(Trainee(_network(), None, split, _no_metric), phases, OPTIONS, seed=0, scratch=tmp_path)
+    assert [(record.phase, record.epoch) for record in history] == [
+        ("range(0, 1)", 1),
+        ("range(1, 4)", 1),
+        ("range(1, 4)", 2),
+        ("range(1, 4)", 3),
+    ]
+    rates = [0.1 * rate_at(step, 16) for step in (3, 7, 11, 15)]
+    assert [record.lr for record in history] == pytest.approx(rates)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_train_compiles_a_student_and_a_teacher_that_learns(split: Split, tmp_path: Path) -> None:
+    spec = QkdSpec(self_studying=0, schedule=Schedule(epochs=2, learning_rate=0.05))
+    losses = []
+    for index, mode in enumerate(("never", "always")):
+        options = TrainSpec(batch_size=16, compile=mode)  # type: ignore[arg-type]
+        torch.manual_seed(1)
+        body = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 2))
+        trainee = Trainee(_network(), ImageNetwork(PixelGrid.like(), body), split, _no_metric)
+        history = train(trainee, spec.phases(TASK), options, seed=0, scratch=tmp_path / str(index))
+        losses.append([value for record in history for value in (record.loss, record.teacher_loss or 0.0)])
+        assert all(record.compiled == (mode == "always") for record in history)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)

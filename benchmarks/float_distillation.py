@@ -1,0 +1,96 @@
+"""The float student, distilled as a pipeline distils its quantized one: what the bits cost.
+
+The same phases, seed and data from the same float student, without quantizers. A run that is interrupted goes
+on. One row per seed, with the metric on the test split, which nothing decides on.
+"""
+
+import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from benchmarks.rows import append_row
+from edgekd.core.store import Store, default_store_root
+from edgekd.search.search_student import search_student
+from edgekd.search.train_student import train_student
+from edgekd.spec import Pipeline, load_pipeline
+from edgekd.teacher.export_teacher import export_teacher, load_teacher
+from edgekd.train.batchnorm import reestimate_batchnorm
+from edgekd.train.checkpoint import EpochRecord
+from edgekd.train.evaluate import predict, validation_metric
+from edgekd.train.loop import Trainee, train
+from edgekd.zoo.student import student_network
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pipeline", type=Path, help="a pipeline file")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="fixed before the run")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for seed in arguments.seeds:
+        spec = load_pipeline(arguments.pipeline, (f"seed={seed}",))
+        start = time.perf_counter()
+        float_student, trainee = _trainee(spec)
+        history = _distil(spec, trainee)
+        test = spec.data.split("test")
+        append_row(
+            "float_distillation",
+            {
+                "command": f"python -m benchmarks.float_distillation {arguments.pipeline} --seeds {seed}",
+                "pipeline": spec.name,
+                "spec_digest": spec.digest,
+                "seed": seed,
+                "threads": arguments.threads,
+                "method": spec.distill.kind,
+                "epochs": len(history),
+                "metric": {
+                    "float": float_student,
+                    "float_distilled": spec.task.score(
+                        predict(trainee.student, test), test.labels
+                    ).model_dump(),
+                },
+                "wall_seconds": round(time.perf_counter() - start, 1),
+                "history": [asdict(record) for record in history],
+            },
+        )
+
+
+def _trainee(spec: Pipeline) -> tuple[dict[str, object], Trainee]:
+    """Return the float student's metric, and what a pipeline's run would start with."""
+    assert spec.teacher is not None, "this pipeline has no teacher"
+    assert spec.distill.student_start == spec.distill.teacher_start == "given", "random starts are not floats"
+    store, training, info = Store(default_store_root(), announce=print), spec.training, spec.data.info()
+    trained = training if spec.teacher.training else None
+    teacher = store.run(export_teacher, spec.teacher, spec.data, spec.task, trained, spec.seed)
+    arch = store.run(search_student, spec.student)
+    trained = training if spec.student.training else None
+    start = store.run(train_student, spec.student, arch, spec.data, spec.task, trained, spec.seed)
+    student = student_network(spec.student, arch, info)
+    start.load_into(student)
+    teaching = load_teacher(teacher, spec.teacher, info)
+    trainee = Trainee(student, teaching, spec.data.split("train"), validation_metric(spec.data, spec.task))
+    return start.facts().metric.model_dump(), trainee
+
+
+def _distil(spec: Pipeline, trainee: Trainee) -> list[EpochRecord]:
+    training, scratch = spec.training, Path("runs") / "float_distillation" / spec.digest
+    scratch.mkdir(parents=True, exist_ok=True)
+    history = train(trainee, spec.distill.phases(spec.task), training, seed=spec.seed, scratch=scratch)
+    reestimate_batchnorm(
+        trainee.student,
+        trainee.train,
+        batch_size=training.batch_size,
+        augment=training.augment,
+        seed=spec.seed,
+    )
+    return history
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+import pytest
+import torch
+
+from edgekd.core.schedule import Schedule
+from edgekd.distill.apprentice import ApprenticeSpec, ApprenticeTeacherLoss
+from edgekd.tasks.classification import ClassificationSpec
+
+TASK = ClassificationSpec()
+SCHEDULE = Schedule(epochs=1, learning_rate=0.1)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "student", "teacher"),
+    [("A", "random", "random"), ("B", "random", "given"), ("C", "given", "given")],
+)
+def test_scheme_says_where_both_start_and_who_learns(scheme: str, student: str, teacher: str) -> None:
+    spec = ApprenticeSpec.model_validate({"scheme": scheme, "schedule": SCHEDULE})
+    assert (spec.student_start, spec.teacher_start) == (student, teacher)
+    assert spec.trains_teacher(TASK) == (scheme == "A")
+    assert spec.needs_teacher(TASK)
+
+
+def test_frozen_teacher_cannot_imitate() -> None:
+    with pytest.raises(ValueError, match="teacher of scheme B is frozen"):
+        ApprenticeSpec(scheme="B", teacher_imitates=True, schedule=SCHEDULE)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5])
+def test_imitation_reaches_the_teacher_only_if_asked(gamma: float) -> None:
+    """For equal labels' probabilities the label term has no gradient; H(p_t, p_a) has one."""
+    logits_t = torch.tensor([[0.5, 0.0]], requires_grad=True)
+    loss = ApprenticeTeacherLoss(TASK, alpha=0.0, gamma=gamma)
+    loss(logits_t, torch.tensor([[0.0, 2.0]]), torch.tensor([0])).backward()
+    assert logits_t.grad is not None
+    assert bool(logits_t.grad.abs().sum() > 0.01) == (gamma > 0)
