@@ -55,21 +55,21 @@ class IntegerBiasPass(LoweringPass):
 def usable_scale(
     scale: NDArray[np.float32], bias: NDArray[np.float32], x_scale: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return the weight scales, raised where ``bias / (x_scale * scale)`` would pass ``LARGEST_BIAS_CODE``.
+    """Return the weight scales, larger where ``bias / (x_scale * scale)`` would pass ``LARGEST_BIAS_CODE``.
 
     Args:
-        scale: (channels,), >= 0.
+        scale: (channels,); a negative one turns the sign of its codes.
         bias: (channels,), in units of the result.
         x_scale: (), > 0.
     """
     floor = np.abs(bias) / (np.float32(x_scale) * np.float32(LARGEST_BIAS_CODE))
-    raised = np.maximum(scale, floor).astype(np.float32)
-    return np.where(raised > 0, raised, np.float32(1)).astype(np.float32)
+    raised = np.maximum(np.abs(scale), floor).astype(np.float32)
+    return np.copysign(np.where(raised > 0, raised, np.float32(1)), scale).astype(np.float32)
 
 
 def rescale_codes(
     codes: NDArray[np.int8], scale: NDArray[np.float32], new_scale: NDArray[np.float32]
 ) -> NDArray[np.int8]:
-    """Return the codes that mean the same numbers under ``new_scale >= scale``, rounded."""
+    """Return the codes that mean the same numbers under a larger scale, rounded."""
     shape = [-1] + [1] * (codes.ndim - 1)
     return np.round(codes * (scale / new_scale).reshape(shape)).astype(np.int8)
