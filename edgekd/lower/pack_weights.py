@@ -52,11 +52,11 @@ def _unpack(anchor: ir.Node, codes: NDArray[np.int8], storage: Storage, name: st
     if table is not None:
         indices = np.searchsorted(table, codes).astype(np.uint8)
         unpacked = _indices(anchor, indices, storage.bits, name)
-        return insert_before(anchor, "Gather", [constant(graph, table, f"{name[:-1]}t"), unpacked])
+        return _operator(anchor, "Gather", [constant(graph, table, f"{name[:-1]}t"), unpacked])
     if storage.bits == 4:
         return _cast(anchor, _stored(anchor, codes, ir.DataType.INT4, name), ir.DataType.INT8)
     unpacked = _fours(anchor, (codes + _OFFSET).astype(np.uint8), name, ir.DataType.INT8)
-    return insert_before(anchor, "Sub", [unpacked, constant(graph, np.int8(_OFFSET), "offset")])
+    return _operator(anchor, "Sub", [unpacked, constant(graph, np.int8(_OFFSET), "offset")])
 
 
 def _indices(anchor: ir.Node, indices: NDArray[np.uint8], bits: int, name: str) -> ir.Value:
@@ -72,13 +72,13 @@ def _fours(anchor: ir.Node, numbers: NDArray[np.uint8], name: str, kind: ir.Data
     fours = np.pad(numbers.ravel(), (0, -numbers.size % shifts.size)).reshape(-1, shifts.size)
     packed = np.bitwise_or.reduce(fours << shifts, axis=1, keepdims=True)
     inputs = [constant(graph, packed, name), constant(graph, shifts, "shifts")]
-    shifted = insert_before(anchor, "BitShift", inputs, attributes={"direction": "RIGHT"})
-    lowest = insert_before(anchor, "BitwiseAnd", [shifted, constant(graph, np.uint8(3), "mask")])
+    shifted = _operator(anchor, "BitShift", inputs, direction="RIGHT")
+    lowest = _operator(anchor, "BitwiseAnd", [shifted, constant(graph, np.uint8(3), "mask")])
     flat = _cast(anchor, lowest, kind)
     if fours.size > numbers.size:  # the last byte is not full
         flat = _reshape(anchor, flat, -1)
         ends = [constant(graph, np.int64([place]), f"at{place}") for place in (0, numbers.size)]
-        flat = insert_before(anchor, "Slice", [flat, *ends])
+        flat = _operator(anchor, "Slice", [flat, *ends])
     return _reshape(anchor, flat, -1, *numbers.shape[1:])
 
 
@@ -86,10 +86,14 @@ def _stored(anchor: ir.Node, numbers: NDArray[Any], kind: ir.DataType, name: str
     return constant(graph_of(anchor), numbers.astype(kind.numpy()), name)
 
 
+def _operator(anchor: ir.Node, op_type: str, inputs: list[ir.Value | None], **attributes: object) -> ir.Value:
+    return insert_before(anchor, op_type, inputs, attributes=attributes, name="")  # what it reads has a name
+
+
 def _cast(anchor: ir.Node, value: ir.Value, kind: ir.DataType) -> ir.Value:
-    return insert_before(anchor, "Cast", [value], attributes={"to": kind.value})
+    return _operator(anchor, "Cast", [value], to=kind.value)
 
 
 def _reshape(anchor: ir.Node, value: ir.Value, *shape: int) -> ir.Value:
     name = "shape" + "x".join(map(str, shape[1:]))
-    return insert_before(anchor, "Reshape", [value, constant(graph_of(anchor), np.int64(shape), name)])
+    return _operator(anchor, "Reshape", [value, constant(graph_of(anchor), np.int64(shape), name)])
