@@ -137,9 +137,7 @@ def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
         graph_bytes=verdict.size_bytes["engine"] - payload_bytes,
         float_weight_bytes=verdict.float_weight_bytes,
         download_bytes=verdict.download_bytes,
-        layers=tuple(
-            schema.LayerWeights(**asdict(layer), size_bytes=layer.size_bytes) for layer in layers
-        ),
+        layers=tuple(schema.LayerWeights(**asdict(layer), size_bytes=layer.size_bytes) for layer in layers),
         metric=verdict.metric,
         agreement_top1=verdict.agreement_top1,
         fidelity=measured.fidelity(verdict.faithfulness),

@@ -27,7 +27,7 @@ from edgekd.zoo.student import StudentArch, StudentSpec
 PROBE_IMAGES = 16
 
 
-@stage(MarkedOnnx, version=2)
+@stage(MarkedOnnx, version=3)
 def export_marked(
     folder: Path,
     student: QuantStudent,

@@ -4,8 +4,8 @@
     = sign * |g| * (w . x) + (b - mean) * g + beta        with g = gain / sqrt(var + eps) per output channel
 
 ``|g|`` multiplies the channel's scale, the sign multiplies its codes (their range is narrow, so they stay in
-it) or, where those of a code-book would then need more bytes, its scale. The rest is the new bias. A channel with gain 0 gets scale 0 here; :mod:`edgekd.lower.integer_bias`
-gives it codes 0 and a usable scale.
+it) or, where those of a code-book would then need more bytes, its scale. The rest is the new bias. A channel
+with gain 0 gets scale 0 here; :mod:`edgekd.lower.integer_bias` gives it codes 0 and a usable scale.
 """
 
 import numpy as np

@@ -34,7 +34,7 @@ class IntegerBiasPass(LoweringPass):
         has_bias = len(node.inputs) > 2 and node.inputs[2] is not None
         bias = array(node.inputs[2]) if has_bias else np.zeros(codes.shape[0], np.float32)
         assert bias is not None
-        usable = usable_scale(scale / finer(codes, scale, bias, x_scale), bias, x_scale)
+        usable = usable_scale(finer_scale(codes, scale, bias, x_scale), bias, x_scale)
         graph, mark = graph_of(node), name_of(w.inputs[0])
         if not np.array_equal(usable, scale):
             w.replace_input_with(0, constant(graph, rescale_codes(codes, scale, usable), mark))
@@ -55,25 +55,28 @@ class IntegerBiasPass(LoweringPass):
         return True
 
 
-def finer(
+def finer_scale(
     codes: NDArray[np.int8],
     scale: NDArray[np.float32],
     bias: NDArray[np.float32],
     x_scale: NDArray[np.float32],
-) -> np.float32:
-    """Return the power of two that codes are multiplied by: 1 if the bias comes in whole units.
+) -> NDArray[np.float32]:
+    """Return ``scale``, or a fraction of it if the bias does not come in whole units of ``x_scale * scale``.
+
+    The fraction is a power of two, so that the codes that go with it are whole, and ``LARGEST_FINE_CODE`` at
+    most.
 
     Example:
         >>> scale, x_scale = np.ones(1, np.float32), np.float32(0.5)
-        >>> [float(finer(np.int8([[7]]), scale, np.float32([bias]), x_scale)) for bias in (1.5, 1.6)]
-        [1.0, 8.0]
+        >>> [finer_scale(np.int8([[7]]), scale, np.float32([bias]), x_scale).item() for bias in (1.5, 1.6)]
+        [1.0, 0.125]
     """
     alive = scale != 0
     units = bias[alive].astype(np.float64) / (np.float64(x_scale) * scale[alive])
     if np.all(np.abs(units - np.round(units)) < _WHOLE):
-        return np.float32(1)
+        return scale
     room = LARGEST_FINE_CODE // max(1, int(np.abs(codes.astype(np.int16)).max(initial=0)))
-    return np.float32(1 << max(0, room.bit_length() - 1))
+    return scale / np.float32(1 << max(0, room.bit_length() - 1))
 
 
 def usable_scale(

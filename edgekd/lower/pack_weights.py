@@ -1,4 +1,4 @@
-"""Weight codes of few bits are packed in the file and unpacked by operators that a runtime runs once, at load.
+"""Weight codes of few bits are packed in the file, and unpacked by operators that run once, at load.
 
     4 bits            INT4 codes  -> Cast(INT8)
     2 bits            packed uint8 -> BitShift -> BitwiseAnd -> Cast(INT8) -> Reshape -> Sub(2)
@@ -9,6 +9,7 @@ What comes out are the INT8 codes that were there before, so the same integer ke
 all of it from 1.23 on; INT4 weights that are not cast would run in float.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def _fours(anchor: ir.Node, numbers: NDArray[np.uint8], name: str, kind: ir.Data
     flat = _cast(anchor, lowest, kind)
     if fours.size > numbers.size:  # the last byte is not full
         flat = _reshape(anchor, flat, -1)
-        ends = [constant(graph, np.int64([place]), f"at{place}") for place in (0, numbers.size)]
+        ends = [constant(graph, np.array([place]), f"at{place}") for place in (0, numbers.size)]
         flat = _operator(anchor, "Slice", [flat, *ends])
     return _reshape(anchor, flat, -1, *numbers.shape[1:])
 
@@ -86,7 +87,7 @@ def _stored(anchor: ir.Node, numbers: NDArray[Any], kind: ir.DataType, name: str
     return constant(graph_of(anchor), numbers.astype(kind.numpy()), name)
 
 
-def _operator(anchor: ir.Node, op_type: str, inputs: list[ir.Value | None], **attributes: object) -> ir.Value:
+def _operator(anchor: ir.Node, op_type: str, inputs: Sequence[ir.Value], **attributes: object) -> ir.Value:
     return insert_before(anchor, op_type, inputs, attributes=attributes, name="")  # what it reads has a name
 
 
@@ -96,4 +97,4 @@ def _cast(anchor: ir.Node, value: ir.Value, kind: ir.DataType) -> ir.Value:
 
 def _reshape(anchor: ir.Node, value: ir.Value, *shape: int) -> ir.Value:
     name = "shape" + "x".join(map(str, shape[1:]))
-    return _operator(anchor, "Reshape", [value, constant(graph_of(anchor), np.int64(shape), name)])
+    return _operator(anchor, "Reshape", [value, constant(graph_of(anchor), np.array(shape), name)])

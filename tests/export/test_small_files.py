@@ -62,7 +62,9 @@ def from_code_book(network, values):
 def exported(export_integer):
     """Return a network of each form; all layers have its bits."""
     made = {}
-    images = torch.randint(0, 256, (8, 9, 9, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (8, 9, 9, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     for form, bits in FORMS.items():
         torch.manual_seed(0)
         network = EveryLayer()

@@ -71,7 +71,7 @@ def models(onnx_model):
             }
             body = (
                 "x = DequantizeLinear(q, xs, z) w = DequantizeLinear<axis=0>(layer_w, ws, wz) "
-                f"bias = DequantizeLinear<axis=0>(b, bs) c = {layer.op}(x, w, bias) y = QuantizeLinear(c, ys, z)"
+                f"d = DequantizeLinear<axis=0>(b, bs) c = {layer.op}(x, w, d) y = QuantizeLinear(c, ys, z)"
             )
             image = ",".join(map(str, layer.image))
             unpacked = onnx_model(f"uint8[{image}] q", "uint8 y", body, constants)
@@ -116,7 +116,9 @@ def test_readers_of_a_graph_see_the_codes(models, name, kind):
     )
 
 
-@pytest.mark.skipif("EDGEKD_OLD_ONNXRUNTIME" not in os.environ, reason="names a folder with ONNX Runtime 1.23")
+@pytest.mark.skipif(
+    "EDGEKD_OLD_ONNXRUNTIME" not in os.environ, reason="names a folder with ONNX Runtime 1.23"
+)
 def test_an_older_onnx_runtime_gives_the_same_bits(models, tmp_path):
     for index, (_, packed, x) in enumerate(models.values()):
         onnx.save(ir.to_proto(packed), tmp_path / f"{index}.onnx")
