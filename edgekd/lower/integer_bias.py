@@ -9,7 +9,7 @@ from edgekd.lower.lowering_pass import LoweringPass
 
 LARGEST_BIAS_CODE = 2**30  # leaves the accumulator as much room again
 LARGEST_FINE_CODE = 64  # 2 * 255 * 64 < 2**15: no pair of products saturates where there is no VNNI
-_WHOLE = 0.05
+_WHOLE, _COARSE = 0.05, 2**16  # units: no fraction, and a bias of which half a unit is nothing
 
 
 class IntegerBiasPass(LoweringPass):
@@ -73,7 +73,7 @@ def finer_scale(
     """
     alive = scale != 0
     units = bias[alive].astype(np.float64) / (np.float64(x_scale) * scale[alive])
-    if np.all(np.abs(units - np.round(units)) < _WHOLE):
+    if np.all((np.abs(units - np.round(units)) < _WHOLE) | (np.abs(units) > _COARSE)):
         return scale
     room = LARGEST_FINE_CODE // max(1, int(np.abs(codes.astype(np.int16)).max(initial=0)))
     return scale / np.float32(1 << max(0, room.bit_length() - 1))

@@ -18,8 +18,8 @@ def test_layer_weights_counts_what_a_file_holds(graph):
     body = (
         "a = DequantizeLinear<axis=0>(c_w, cs) c = Conv(x, a) a2 = DequantizeLinear<axis=0>(c_w, cs) "
         'd = Conv(c, a2) f = Flatten(d) s = BitShift<direction="RIGHT">(l_w, shifts) '
-        "m = BitwiseAnd(s, mask) i = Cast<to=6>(m) v = Gather(t, i) b = DequantizeLinear<axis=0>(v, ls) g = Gemm<transB=1>(f, b) "
-        "y = Gemm<transB=1>(g, u)"
+        "m = BitwiseAnd(s, mask) i = Cast<to=6>(m) v = Gather(t, i) b = DequantizeLinear<axis=0>(v, ls) "
+        "g = Gemm<transB=1>(f, b) y = Gemm<transB=1>(g, u)"
     )
     conv, linear = layer_weights(graph("float[N,4,5,5] x", "float[N,2] y", body, **constants))
     assert conv == LayerWeights("c_w", weights=144, channels=8, bits=8, stored_bits=8, table_values=0)
