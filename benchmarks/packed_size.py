@@ -68,9 +68,7 @@ def _measure(spec: NetworkSpec, weights: str) -> dict[str, Any]:
     channels, height, width = SHAPE
     torch.manual_seed(0)
     images = torch.randint(0, 256, (32, height, width, channels), dtype=torch.uint8)
-    network = ImageNetwork(
-        PixelGrid.like(), spec.build(channels=channels, classes=10, size=(height, width))
-    )
+    network = ImageNetwork(PixelGrid.like(), spec.build(channels=channels, classes=10, size=(height, width)))
     with torch.no_grad():
         for batch in torch.split(images, 16):
             network.train()(batch)

@@ -1,15 +1,9 @@
 """Packed weights: the same integer kernels, the same bits, on this ONNX Runtime and on an older one."""
 
-import json
 import math
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import pytest
 
@@ -20,7 +14,6 @@ from edgekd.lower.payload import layer_weights
 from edgekd.runtimes.coverage import coverage
 from edgekd.runtimes.onnx_runtime import open_session, optimized_graph, run_all, tap_everything
 
-RUN = Path(__file__).with_name("run_models.py")
 VALUES = {
     "int4": np.arange(-7, 8),
     "ternary": np.arange(-1, 2),
@@ -116,17 +109,8 @@ def test_readers_of_a_graph_see_the_codes(models, name, kind):
     )
 
 
-@pytest.mark.skipif(
-    "EDGEKD_OLD_ONNXRUNTIME" not in os.environ, reason="names a folder with ONNX Runtime 1.23"
-)
-def test_an_older_onnx_runtime_gives_the_same_bits(models, tmp_path):
-    for index, (_, packed, x) in enumerate(models.values()):
-        onnx.save(ir.to_proto(packed), tmp_path / f"{index}.onnx")
-        np.save(tmp_path / f"{index}.npy", x)
-    paths = os.pathsep.join([os.environ["EDGEKD_OLD_ONNXRUNTIME"], *sys.path])
-    here, there = (
-        json.loads(subprocess.check_output([sys.executable, RUN, tmp_path], text=True, env=environment))
-        for environment in (os.environ, {**os.environ, "PYTHONPATH": paths})
+def test_an_older_onnx_runtime_gives_the_same_bits(models, run_in_both):
+    here, there = run_in_both(
+        {f"{name}, {kind}": (ir.to_proto(packed), x) for (name, kind), (_, packed, x) in models.items()}
     )
-    assert there.pop("version") < here.pop("version")
     assert here == there and len(here) == len(models)
