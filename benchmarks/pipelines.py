@@ -88,6 +88,8 @@ def _engine(target: TargetReport) -> dict[str, Any]:
         "agreement_top1": target.agreement_top1,
         "size_bytes": target.size_bytes,
         "payload_bytes": target.payload_bytes,
+        "graph_bytes": target.graph_bytes,
+        "download_bytes": target.download_bytes,
         "oracle": {"mismatches": target.fidelity.oracle_mismatches, "values": target.fidelity.oracle_values},
         "layer_off_by_more": target.fidelity.layer_off_by_more,
         "float_ops": target.coverage.float_ops,

@@ -55,6 +55,7 @@ def tables() -> str:
     parts = (
         _table("pipelines", ("pipeline", "seed", "target", "device"), _pipeline_cells),
         _table("engine_latency", ("network", "image", "threads"), _engine_cells),
+        _table("packed_size", ("network", "image"), _size_cells),
         _table("train_step", ("network", "batch_size", "threads"), _train_cells),
     )
     return "\n\n".join(part for part in parts if part)
@@ -112,6 +113,15 @@ def _engine_cells(row: Row) -> dict[str, str]:
             size(models[name]["size_bytes"]) for name in ("edgekd", "ort_tool_nchw", "float_nchw")
         ),
     }
+
+
+def _size_cells(row: Row) -> dict[str, str]:
+    files = {
+        f"{name}: file = weights + graph, download": f"{size(found['size_bytes'])} = "
+        f"{size(found['payload_bytes'])} + {size(found['graph_bytes'])}, {size(found['download_bytes'])}"
+        for name, found in row["weights"].items()
+    }
+    return {"random weights": f"{row['network']}, {'x'.join(map(str, row['image']))}", **files}
 
 
 def _train_cells(row: Row) -> dict[str, str]:

@@ -130,6 +130,8 @@ def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
     verdict, target = results.verdict, results.target
     engine = verdict.latency["engine"]
     profile = PROFILES[spec.quantize.profile]
+    layers = results.lowered.layers()
+    payload_bytes = sum(layer.size_bytes for layer in layers)
     return schema.TargetReport(
         kind=target.kind,
         profile=profile.name,
@@ -138,9 +140,11 @@ def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
         device=target.device.kind,
         model_path=results.file_name,
         size_bytes=verdict.size_bytes["engine"],
-        payload_bytes=results.lowered.payload_bytes,
+        payload_bytes=payload_bytes,
+        graph_bytes=verdict.size_bytes["engine"] - payload_bytes,
         float_weight_bytes=verdict.float_weight_bytes,
         download_bytes=verdict.download_bytes,
+        layers=tuple(schema.LayerWeights(**asdict(layer), size_bytes=layer.size_bytes) for layer in layers),
         metric=verdict.metric,
         agreement_top1=verdict.agreement_top1,
         fidelity=measured.fidelity(verdict.faithfulness),

@@ -1,9 +1,11 @@
 """Fixtures for all tests. What needs torch imports it late: most test files do not."""
 
 import collections
+import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -183,3 +185,28 @@ def qemu() -> list[str]:
     if emulator is None:
         pytest.skip("qemu-x86_64 is not on the PATH (Debian package qemu-user)")
     return [emulator, "-cpu", "Haswell", sys.executable]
+
+
+@pytest.fixture
+def run_in_both(tmp_path) -> Callable[..., tuple[dict[str, Any], dict[str, Any]]]:
+    """Return a function that runs models in this ONNX Runtime and in an older one: operators and digests."""
+    older = os.environ.get("EDGEKD_OLD_ONNXRUNTIME")
+    if older is None:
+        pytest.skip("EDGEKD_OLD_ONNXRUNTIME names no folder with an older onnxruntime (pip install --target)")
+
+    def run(
+        models: Mapping[str, tuple[onnx.ModelProto, np.ndarray]],
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        for name, (model, given) in models.items():
+            onnx.save(model, tmp_path / f"{name}.onnx")
+            np.save(tmp_path / f"{name}.npy", given)
+        command = [sys.executable, str(Path(__file__).parent / "runtimes" / "run_models.py"), str(tmp_path)]
+        paths = os.pathsep.join([older, *filter(None, [os.environ.get("PYTHONPATH")])])
+        here, there = (
+            json.loads(subprocess.check_output(command, text=True, env=environment))
+            for environment in (os.environ, {**os.environ, "PYTHONPATH": paths})
+        )
+        assert there.pop("version") < here.pop("version")
+        return here, there
+
+    return run

@@ -27,16 +27,6 @@ class IntGrid:
         """Bits that one code needs."""
         return (self.qmax - self.qmin).bit_length()
 
-    @property
-    def spread(self) -> int:
-        """The largest power of two by which all codes can be multiplied within -127..127.
-
-        Example:
-            >>> IntGrid(-7, 7).spread
-            16
-        """
-        return 1 << ((127 // max(-self.qmin, self.qmax)).bit_length() - 1)
-
 
 def weight_grid(bits: int) -> IntGrid:
     """Return the narrow symmetric grid of weights, ``-(2**(bits-1)-1) .. 2**(bits-1)-1``.

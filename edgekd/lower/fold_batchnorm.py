@@ -4,17 +4,19 @@
     = sign * |g| * (w . x) + (b - mean) * g + beta        with g = gain / sqrt(var + eps) per output channel
 
 ``|g|`` multiplies the channel's scale, the sign multiplies its codes (their range is narrow, so they stay in
-it), and the rest is the new bias. A channel with gain 0 gets scale 0 here; :mod:`edgekd.lower.integer_bias`
-gives it codes 0 and a usable scale.
+it) or, where those of a code-book would then need more bytes, its scale. The rest is the new bias. A channel
+with gain 0 gets scale 0 here; :mod:`edgekd.lower.integer_bias` gives it codes 0 and a usable scale.
 """
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from edgekd.core.rules import rule
 from edgekd.errors import LowerError
 from edgekd.lower.graph import array, attribute, constant, graph_of, is_op, name_of, producer, replace
 from edgekd.lower.lowering_pass import LoweringPass
+from edgekd.lower.storage import smallest_storage
 
 
 class FoldBatchNormPass(LoweringPass):
@@ -44,12 +46,20 @@ def _fold(node: ir.Node, layer: ir.Node, dequantize: ir.Node) -> None:
     sign = np.where(factor < 0, -1, 1).astype(np.int8).reshape([-1] + [1] * (codes.ndim - 1))
     graph = graph_of(node)
     mark = name_of(dequantize.inputs[0])
-    dequantize.replace_input_with(0, constant(graph, codes * sign, f"{mark}.folded"))
-    folded_scale = (scale.astype(np.float64) * np.abs(factor)).astype(np.float32)
+    magnitude = np.abs(factor)
+    flipped = codes * sign
+    if _size_bytes(flipped) > _size_bytes(codes):
+        flipped, magnitude = codes, factor
+    dequantize.replace_input_with(0, constant(graph, flipped, f"{mark}.folded"))
+    folded_scale = (scale.astype(np.float64) * magnitude).astype(np.float32)
     dequantize.replace_input_with(1, constant(graph, folded_scale, f"{mark}.folded.scale"))
     folded_bias = ((bias - mean) * factor + beta).astype(np.float32)
     layer.resize_inputs(3)
     layer.replace_input_with(2, constant(graph, folded_bias, f"{mark}.bias"))
+
+
+def _size_bytes(codes: NDArray[np.int8]) -> int:
+    return smallest_storage(codes).size_bytes(codes.size)
 
 
 def _float64(value: ir.Value | None) -> np.ndarray:

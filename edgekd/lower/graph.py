@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
 
 MARK_DOMAIN = "edgekd"
 CODES_SUFFIX = ".q"
 """Behind the name of a quantizer: its tensor of codes. No module, input or output is called like that."""
 
 _DOMAINS = ("", "ai.onnx")
+_FOLDED = ("BitShift", "BitwiseAnd", "Cast", "Gather", "Reshape", "Slice", "Sub")
 
 
 def is_op(node: ir.Node | None, *op_types: str) -> bool:
@@ -25,11 +28,17 @@ def is_mark(node: ir.Node | None, op_type: str = "FakeQuant") -> bool:
 
 
 def array(value: ir.Value | None) -> NDArray[Any] | None:
-    """Return the constant behind ``value``, or None if it is computed at run time."""
+    """Return the constant behind ``value``, or None if it is computed at run time.
+
+    What unpacks weight codes is computed once, when a runtime loads the file, so its result is a constant.
+    """
     if value is None:
         return None
     tensor = ir.convenience.get_const_tensor(value)
-    return None if tensor is None else tensor.numpy()
+    if tensor is not None:
+        return tensor.numpy()
+    node = value.producer()
+    return _folded(node) if node is not None and is_op(node, *_FOLDED) else None
 
 
 def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
@@ -117,6 +126,19 @@ def replace(node: ir.Node, result: ir.Value) -> None:
         result.name, result.type, result.shape = old.name, old.type, old.shape
     old.replace_all_uses_with(result, replace_graph_outputs=True)
     graph_of(node).remove(node, safe=True)
+
+
+def _folded(node: ir.Node) -> NDArray[Any] | None:
+    inputs = {}
+    for index, value in enumerate(node.inputs):
+        known = array(value)
+        if known is None:
+            return None
+        inputs[str(index)] = known
+    alone = onnx.NodeProto(op_type=node.op_type, input=list(inputs), output=["result"])
+    alone.attribute.extend(ir.to_proto(item) for item in node.attributes.values())
+    (result,) = ReferenceEvaluator(alone).run(None, inputs)
+    return np.asarray(result)
 
 
 def _free_name(graph: ir.Graph, data: NDArray[Any], name: str) -> str:

@@ -159,7 +159,8 @@ def _bias_scale(node: ir.Node) -> Mistakes:
     x, w, b = (_scale(value) for value in (*layer.inputs[:2], bias))
     if x is None or w is None or b is None or w.ndim > 1:
         return
-    error = float(np.max(np.abs(b / np.maximum(x.astype(np.float64) * w, _TINY) - 1)))
+    unit = x.astype(np.float64) * w
+    error = float(np.max(np.abs(b - unit) / np.maximum(np.abs(unit), _TINY)))
     if error > _BIAS_TOLERANCE:
         conv = is_op(layer, "Conv")
         what = f"the scale of its bias is {100 * error:.3g} % off x_scale * w_scale"

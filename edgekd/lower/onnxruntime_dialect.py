@@ -1,4 +1,7 @@
-"""From the marked graph to ONNX Runtime's dialect: uint8 activations, int8 weights, int32 biases."""
+"""From the marked graph to ONNX Runtime's dialect: uint8 activations, int8 weights, int32 biases.
+
+Weights of few bits stand packed in the file; the kernels get them as int8.
+"""
 
 from collections.abc import Mapping
 
@@ -12,6 +15,7 @@ from edgekd.lower.compact import DropDefaultAttributesPass, NameOperatorsPass, S
 from edgekd.lower.fold_batchnorm import FoldBatchNormPass
 from edgekd.lower.graph import MARK_DOMAIN
 from edgekd.lower.integer_bias import IntegerBiasPass
+from edgekd.lower.pack_weights import PackWeightsPass
 from edgekd.lower.quantize_activations import QuantizeActivationsPass, QuantizePixelsPass
 from edgekd.lower.quantize_scalars import QuantizeScalarsPass
 from edgekd.lower.quantize_weights import QuantizeWeightsPass
@@ -35,6 +39,7 @@ PASSES: tuple[type[ir.passes.InPlacePass], ...] = (
     common.RemoveUnusedNodesPass,
     DropDefaultAttributesPass,
     NameOperatorsPass,
+    PackWeightsPass,
     ShortNamesPass,
 )
 

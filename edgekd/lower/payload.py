@@ -1,40 +1,84 @@
-"""Payload: the bytes that a quantized network needs whatever the format, to hold a file's size against."""
+"""Payload: the bytes of a file that no format could spare, and how each layer's weights are held in it."""
 
+import math
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from edgekd.lower.graph import array, is_op
+from edgekd.lower.graph import array, is_op, name_of, producer
+from edgekd.lower.storage import code_bits
+
+CHANNEL_BYTES = 12
+"""Scale, bias and scale of the bias."""
 
 
 @dataclass(frozen=True)
-class Payload:
-    """What a lowered file has to hold whatever the format.
+class LayerWeights:
+    """The weights of one quantized layer in a file.
 
     Attributes:
-        codes_bytes: Packed weight codes.
-        channels: Output channels of all quantized layers; each costs 12 bytes: scale, bias and bias scale.
+        name: The layer.
+        weights: Number of its codes.
+        channels: Output channels, those of every use if it is used more than once.
+        bits: That one code needs.
+        stored_bits: That one code, or its index into the table, has in the file.
+        table_values: Values in the table; 0 without one.
     """
 
-    codes_bytes: int
+    name: str
+    weights: int
     channels: int
+    bits: int
+    stored_bits: int
+    table_values: int
+
+    @property
+    def needed_bytes(self) -> int:
+        """Codes of ``bits`` side by side, and the channels."""
+        return math.ceil(self.weights * self.bits / 8) + CHANNEL_BYTES * self.channels
 
     @property
     def size_bytes(self) -> int:
-        """Codes and 12 bytes per output channel."""
-        return self.codes_bytes + 12 * self.channels
+        """Codes as they are stored, their table, and the channels."""
+        codes_bytes = math.ceil(self.weights * self.stored_bits / 8)
+        return codes_bytes + self.table_values + CHANNEL_BYTES * self.channels
 
 
-def payload(model: ir.Model) -> Payload:
-    """Count what the quantized layers of a lowered graph have to store."""
-    codes_bytes = channels = 0
+def layer_weights(model: ir.Model) -> tuple[LayerWeights, ...]:
+    """Return the quantized layers of a lowered graph in its order; one that is used twice, once."""
+    uses: dict[ir.Value, list[ir.Node]] = {}
     for node in model.graph:
-        if not is_op(node, "Conv", "Gemm", "MatMul"):
-            continue
-        dequantize = node.inputs[1].producer() if node.inputs[1] is not None else None
-        codes = array(dequantize.inputs[0]) if dequantize is not None else None
-        if codes is not None and dequantize is not None:
-            scale = array(dequantize.inputs[1])
-            codes_bytes += codes.nbytes
-            channels += 1 if scale is None else scale.size
-    return Payload(codes_bytes, channels)
+        dequantize = producer(node, 1, "DequantizeLinear") if is_op(node, "Conv", "Gemm", "MatMul") else None
+        codes = dequantize.inputs[0] if dequantize is not None else None
+        if dequantize is not None and codes is not None and array(codes) is not None:
+            uses.setdefault(codes, []).append(dequantize)
+    return tuple(_layer(codes, dequantizers) for codes, dequantizers in uses.items())
+
+
+def _layer(value: ir.Value, dequantizers: list[ir.Node]) -> LayerWeights:
+    stored, table, per_element = value, None, 1
+    while (node := stored.producer()) is not None:
+        if is_op(node, "Gather"):
+            table = array(node.inputs[0])
+        if is_op(node, "BitShift"):
+            per_element = _size(node.inputs[1])
+        source = node.inputs[1 if is_op(node, "Gather") else 0]
+        assert source is not None
+        stored = source
+    codes, held = array(value), array(stored)
+    assert codes is not None
+    assert held is not None
+    width = ir.DataType.from_numpy(held.dtype).bitwidth
+    return LayerWeights(
+        name=name_of(stored).removesuffix(".w"),
+        weights=codes.size,
+        channels=sum(_size(node.inputs[1]) for node in dequantizers),
+        bits=code_bits(codes) if table is None else max(1, (table.size - 1).bit_length()),
+        stored_bits=width // per_element,
+        table_values=0 if table is None else table.size,
+    )
+
+
+def _size(value: ir.Value | None) -> int:
+    data = array(value)
+    return 1 if data is None else data.size

@@ -3,7 +3,6 @@
 import numpy as np
 import onnx_ir as ir
 
-from edgekd.core.grid import IntGrid
 from edgekd.lower.graph import array, attribute, constant, graph_of, insert_before, is_mark
 from edgekd.lower.lowering_pass import LoweringPass
 
@@ -11,9 +10,7 @@ from edgekd.lower.lowering_pass import LoweringPass
 class QuantizeWeightsPass(LoweringPass):
     """``FakeQuant(w, scale)`` -> ``DequantizeLinear(codes int8, scale)``, one for every reader.
 
-    A layer that is used twice has one weight, but each use folds its own BatchNorm and bias. Codes of few
-    bits are spread over int8 by a power of two, which the scale takes back: exact, and the int32 bias, whose
-    unit is ``x_scale * w_scale``, gets finer.
+    A layer that is used twice has one weight, but each use folds its own BatchNorm and bias.
     """
 
     def visit(self, node: ir.Node) -> bool:
@@ -27,10 +24,9 @@ class QuantizeWeightsPass(LoweringPass):
         qmin, qmax = int(attribute(node, "qmin")), int(attribute(node, "qmax"))
         shape = [-1 if dim == axis else 1 for dim in range(weight.ndim)]
         scaled = np.round(weight / (scale.reshape(shape) if axis >= 0 else scale))
-        spread = IntGrid(qmin, qmax).spread
-        codes = (np.clip(scaled, qmin, qmax) * spread).astype(np.int8)
+        codes = np.clip(scaled, qmin, qmax).astype(np.int8)
         graph = graph_of(node)
-        inputs = [constant(graph, codes, mark), constant(graph, scale / np.float32(spread), f"{mark}.scale")]
+        inputs = [constant(graph, codes, mark), constant(graph, scale, f"{mark}.scale")]
         for use in list(node.outputs[0].uses()):
             weights = insert_before(node, "DequantizeLinear", inputs, attributes={"axis": max(axis, 0)})
             use.node.replace_input_with(use.idx, weights)

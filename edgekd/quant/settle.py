@@ -103,7 +103,7 @@ def _layer(node: fx.Node, module: nn.Module, modules: dict[str, nn.Module]) -> _
     return _Layer(
         module=module,
         norm=follower if isinstance(follower, nn.BatchNorm1d | nn.BatchNorm2d) else None,
-        step=x_scale * quantizer.bounded(quantizer.scale).double() / quantizer.grid.spread,
+        step=x_scale * quantizer.bounded(quantizer.scale).double(),
         y_scale=_scale_behind(node, modules),
     )
 

@@ -254,6 +254,28 @@ class Baseline(Spec):
     speedup: Speedup
 
 
+class LayerWeights(Spec):
+    """How the file holds the weights of one layer.
+
+    Attributes:
+        name: The layer.
+        weights: Number of its codes.
+        channels: Output channels; each has a scale, a bias and a scale of the bias, 12 bytes.
+        bits: That one code needs.
+        stored_bits: That one code, or its index into a table, has in the file.
+        table_values: Values of that table, a byte each; 0 without one.
+        size_bytes: Codes as they are stored, table and channels.
+    """
+
+    name: str
+    weights: int
+    channels: int
+    bits: int
+    stored_bits: int
+    table_values: int
+    size_bytes: int
+
+
 class TargetReport(Spec):
     """An engine on its device.
 
@@ -265,9 +287,11 @@ class TargetReport(Spec):
         device: Where the engine was built and measured.
         model_path: The engine's file, relative to the report.
         size_bytes: Size of the file.
-        payload_bytes: Bytes of the weights in it.
+        payload_bytes: Of them, those of the weights: codes as they are stored, tables, and 12 per channel.
+        graph_bytes: The others: operators, names, metadata.
         float_weight_bytes: Bytes of the float student's weights, for comparison.
-        download_bytes: Size of the file when compressed for download.
+        download_bytes: Size of the file compressed by zlib at level 9, as a package or a web server would.
+        layers: What the payload is made of.
         metric: Engine on the test split.
         agreement_top1: Fraction of test samples on which engine and fake-quantized student agree; null where
             the task knows no such thing.
@@ -287,8 +311,10 @@ class TargetReport(Spec):
     model_path: str
     size_bytes: int
     payload_bytes: int
+    graph_bytes: int
     float_weight_bytes: int
     download_bytes: int
+    layers: tuple[LayerWeights, ...]
     metric: Metric
     agreement_top1: float | None
     fidelity: Fidelity

@@ -1,5 +1,7 @@
 """The report on a terminal: the verdict first, then what it rests on."""
 
+from collections import Counter
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +20,7 @@ from edgekd.report.words import (
     percent,
     size,
     speedup_interval,
+    stored_form,
 )
 
 MARKS = {"good": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "red")}
@@ -37,7 +40,13 @@ def print_summary(report: Report, console: Console) -> None:
             console.print(_finding_text(finding))
         console.print(_models_table(report, target))
         note = [f"  {target.bits_note}"] if target.bits_note else []
-        lines = (_bits_line(report), *note, _fidelity_line(target), _coverage_line(target))
+        lines = (
+            _bits_line(report),
+            *note,
+            _file_line(target),
+            _fidelity_line(target),
+            _coverage_line(target),
+        )
         for line in (*lines, *_reasons(report, target)):
             _print(console, line)
     console.print(_stages_table(report))
@@ -82,6 +91,15 @@ def _model_cells(row: ModelRow) -> tuple[str, ...]:
 
 def _bits_line(report: Report) -> str:
     return f"Bits: {bits_and_kinds(report.student)}"
+
+
+def _file_line(target: TargetReport) -> str:
+    forms = Counter(stored_form(layer.stored_bits, layer.table_values) for layer in target.layers)
+    layers = "; ".join(f"{number} of {form}" for form, number in forms.items())
+    return (
+        f"File: weights {size(target.payload_bytes)}, graph {size(target.graph_bytes)}, "
+        f"compressed {size(target.download_bytes)}; layers: {layers}"
+    )
 
 
 def _fidelity_line(target: TargetReport) -> str:

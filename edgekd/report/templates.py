@@ -21,6 +21,7 @@ for _filter in (
     words.percent,
     words.size,
     words.speedup_interval,
+    words.stored_form,
 ):
     ENVIRONMENT.filters[_filter.__name__] = _filter
 

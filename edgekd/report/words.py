@@ -66,6 +66,16 @@ def size(size_bytes: float) -> str:
     return _scaled(size_bytes, ("B", "kB", "MB", "GB"))
 
 
+def stored_form(stored_bits: int, table_values: int) -> str:
+    """Return how the weight codes of a layer are held in the file.
+
+    Example:
+        >>> stored_form(2, 0), stored_form(4, 16)
+        ('2 bits', '4 bits, table of 16')
+    """
+    return f"{stored_bits} bits" + (f", table of {table_values}" if table_values else "")
+
+
 def count(number: float) -> str:
     """Return a large count, such as MACs.
 

@@ -1,6 +1,7 @@
 """The stages ``lower_for`` and ``build_engine``: from the marked graph to what a runtime loads."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import onnx
@@ -9,10 +10,10 @@ import onnx_ir as ir
 from edgekd.core.artifact import Artifact, stage
 from edgekd.core.atomic import write_json
 from edgekd.lower.marked import MarkedOnnx
-from edgekd.lower.payload import payload
+from edgekd.lower.payload import LayerWeights, layer_weights
 from edgekd.runtimes.target import TargetSpec
 
-MODEL, ENGINE = "model.onnx", "engine"
+MODEL, LAYERS, ENGINE = "model.onnx", "layers.json", "engine"
 
 
 class TargetOnnx(Artifact):
@@ -23,10 +24,9 @@ class TargetOnnx(Artifact):
         """The lowered file."""
         return self.path(MODEL)
 
-    @property
-    def payload_bytes(self) -> int:
-        """Packed weight codes and 12 bytes per output channel: what any format would have to hold."""
-        return int(self.read_json("payload.json")["size_bytes"])
+    def layers(self) -> tuple[LayerWeights, ...]:
+        """Return how each quantized layer's weights are held in the file."""
+        return tuple(LayerWeights(**layer) for layer in self.read_json(LAYERS))
 
 
 class Engine(Artifact):
@@ -39,11 +39,11 @@ class Engine(Artifact):
         return found
 
 
-@stage(TargetOnnx, version=2)
+@stage(TargetOnnx, version=3)
 def lower_for(folder: Path, target: TargetSpec, marked: MarkedOnnx, metadata: dict[str, str]) -> None:
-    """Lower the marked graph, check the result and count its payload."""
+    """Lower the marked graph, check the result and write down how it holds the weights."""
     model = write_lowered(marked.marked_path, folder / MODEL, target=target, metadata=metadata)
-    write_json(folder / "payload.json", {"size_bytes": payload(model).size_bytes})
+    write_json(folder / LAYERS, [asdict(layer) for layer in layer_weights(model)])
 
 
 def write_lowered(marked: Path, path: Path, *, target: TargetSpec, metadata: Mapping[str, str]) -> ir.Model:

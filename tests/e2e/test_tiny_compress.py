@@ -44,7 +44,9 @@ def test_report_is_complete_and_says_that_the_engine_is_integer_and_right(first_
     assert target.agreement_top1 > 0.95
     assert {baseline.name for baseline in target.baselines} == {"teacher_float", "student_float", "ptq"}
     assert 0 < target.latency_ms.p50 <= target.latency_ms.p90 <= target.latency_ms.p99
-    assert target.payload_bytes < target.size_bytes < report.student.size_bytes_float / 2
+    assert target.payload_bytes + target.graph_bytes == target.size_bytes
+    assert target.payload_bytes == sum(layer.size_bytes for layer in target.layers)
+    assert target.size_bytes < report.student.size_bytes_float / 2
     assert report.student.metric_float.value > 0.3  # a student that learned nothing proves nothing
     assert [record.phase for record in report.student.history] == ["train teacher", "train student", "distil"]
     assert [method.method for method in report.student.ptq.methods] == ["minmax", "mse"]

@@ -45,6 +45,23 @@ def test_fold_batchnorm_flips_codes_where_the_gain_is_negative(graph):
     assert array(dequantize.inputs[1])[2] == 0
 
 
+def test_fold_batchnorm_leaves_the_codes_of_a_code_book_alone(graph, evaluate):
+    """Flipped codes would double its table: the scales become negative instead."""
+    codes = np.int8([-90, -20, 50, 127])[RNG.integers(0, 4, (4, 3, 3, 3))]
+    body = (
+        "w = DequantizeLinear<axis=0>(codes, scale) c = Conv(x, w, bias) "
+        "y = BatchNormalization<epsilon=0.001>(c, gain, beta, mean, var)"
+    )
+    constants = {**LAYER, **NORM, "codes": codes}
+    model = graph("float[2,3,4,4] x", "float[2,4,2,2] y", body, **constants)
+    before = evaluate(model, x=X)["y"]
+    FoldBatchNormPass()(model)
+    dequantize, _ = model.graph
+    assert np.array_equal(array(dequantize.inputs[0]), codes)
+    assert np.sign(array(dequantize.inputs[1])).tolist() == [1, -1, 0, -1]
+    np.testing.assert_allclose(evaluate(model, x=X)["y"], before, rtol=1e-5, atol=1e-3)
+
+
 def test_fold_batchnorm_reaches_through_a_linear_layer(graph, evaluate, op_types):
     body = (
         "w = DequantizeLinear<axis=0>(codes, scale) c = Gemm<transB=1>(x, w, bias) "

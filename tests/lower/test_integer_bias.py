@@ -70,6 +70,13 @@ def test_layers_that_are_not_quantized_are_left_alone(graph):
     assert not IntegerBiasPass()(model).modified
 
 
+def test_a_negative_scale_counts_the_bias_in_its_own_unit(graph):
+    """As where BatchNorm's sign is in the scale: 1.3 / -0.125 = -10.4."""
+    (codes, scale), (bias, bias_scale) = lowered(graph, bias=np.float32([1.3, -2, 0.75]), scale=-SCALE)
+    assert np.array_equal(codes, CODES) and np.array_equal(scale, -SCALE)
+    assert bias.tolist() == [-10, 8, -2] and bias_scale.tolist() == [-0.125, -0.25, -0.5]
+
+
 def test_usable_scale_is_raised_where_a_bias_would_overflow():
     """1e9 / (0.5 * 1) = 2e9 > 2**30: the scale becomes 1e9 / (0.5 * 2**30) = 1.8626451."""
     found = usable_scale(np.float32([1, 1]), np.float32([1e9, 1e3]), np.float32(0.5))

@@ -1,21 +1,33 @@
 import numpy as np
 
-from edgekd.lower.payload import Payload, payload
+from edgekd.lower.payload import LayerWeights, layer_weights
 
 
-def test_payload_counts_codes_and_channels_of_quantized_layers(graph):
-    """4 * 3 * 3 * 3 + 5 * 4 = 128 codes of 1 byte; 4 + 5 channels of 12 bytes; a float layer has none."""
+def test_layer_weights_counts_what_a_file_holds(graph):
+    """A shared layer of 4 * 4 * 3 * 3 = 144 codes, 4 channels in each use; a table of 3 for 5 * 4 indices."""
     constants = {
-        "w": np.ones((4, 3, 3, 3), np.int8),
-        "ws": np.ones(4, np.float32),
-        "v": np.ones((5, 4), np.int8),
-        "vs": np.ones(5, np.float32),
+        "c_w": np.full((4, 4, 3, 3), 100, np.int8),
+        "cs": np.ones(4, np.float32),
+        "l_w": np.uint8([[0], [1], [2], [1], [36]]),
+        "shifts": np.uint8([0, 2, 4, 6]),
+        "mask": np.uint8(3),
+        "t": np.int8([-100, 0, 90]),
+        "ls": np.ones(5, np.float32),
         "u": np.ones((2, 5), np.float32),
     }
     body = (
-        "a = DequantizeLinear<axis=0>(w, ws) c = Conv(x, a) f = Flatten(c) "
-        "b = DequantizeLinear<axis=0>(v, vs) g = Gemm<transB=1>(f, b) y = Gemm<transB=1>(g, u)"
+        "a = DequantizeLinear<axis=0>(c_w, cs) c = Conv(x, a) a2 = DequantizeLinear<axis=0>(c_w, cs) "
+        'd = Conv(c, a2) f = Flatten(d) s = BitShift<direction="RIGHT">(l_w, shifts) '
+        "m = BitwiseAnd(s, mask) i = Cast<to=6>(m) v = Gather(t, i) b = DequantizeLinear<axis=0>(v, ls) "
+        "g = Gemm<transB=1>(f, b) y = Gemm<transB=1>(g, u)"
     )
-    model = graph("float[N,3,3,3] x", "float[N,2] y", body, **constants)
-    assert payload(model) == Payload(codes_bytes=128, channels=9)
-    assert Payload(codes_bytes=128, channels=9).size_bytes == 236
+    conv, linear = layer_weights(graph("float[N,4,5,5] x", "float[N,2] y", body, **constants))
+    assert conv == LayerWeights("c_w", weights=144, channels=8, bits=8, stored_bits=8, table_values=0)
+    assert linear == LayerWeights("l_w", weights=20, channels=5, bits=2, stored_bits=2, table_values=3)
+    assert (conv.size_bytes, conv.needed_bytes) == (144 + 12 * 8, 144 + 12 * 8)
+    assert (linear.size_bytes, linear.needed_bytes) == (5 + 3 + 12 * 5, 5 + 12 * 5)
+
+
+def test_three_bits_are_stored_in_four():
+    layer = LayerWeights("c", weights=100, channels=1, bits=3, stored_bits=4, table_values=0)
+    assert (layer.needed_bytes, layer.size_bytes) == (38 + 12, 50 + 12)

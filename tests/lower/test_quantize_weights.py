@@ -5,10 +5,7 @@ from edgekd.lower.quantize_weights import QuantizeWeightsPass
 
 
 def test_weights_become_codes_behind_a_dequantizer(graph):
-    """Channel 0: v = w / 0.25 = 1.5 -2.5 40 -> 2 -2 7; channel 1: v = w / 2 = 0.5 -1.5 -40 -> 0 -2 -7.
-
-    127 // 7 = 18, the power of two below is 16: stored are 16 * v with a scale of s / 16.
-    """
+    """Channel 0: w / 0.25 = 1.5 -2.5 40 -> 2 -2 7; channel 1: w / 2 = 0.5 -1.5 -40 -> 0 -2 -7."""
     body = 'y0 = edgekd.FakeQuant<qmin=-7, qmax=7, axis=0, mark="conv.weight">(w, s) y = MatMul(x, y0)'
     weight, scale = np.float32([[0.375, -0.625, 10], [1, -3, -80]]), np.float32([0.25, 2])
     model = graph("float[2,2] x", "float y", body, w=weight, s=scale)
@@ -20,8 +17,8 @@ def test_weights_become_codes_behind_a_dequantizer(graph):
         0,
         "conv.weight",
     )
-    assert codes.dtype == np.int8 and codes.tolist() == [[32, -32, 112], [0, -32, -112]]
-    assert np.array_equal(stored, scale / 16)
+    assert codes.dtype == np.int8 and codes.tolist() == [[2, -2, 7], [0, -2, -7]]
+    assert np.array_equal(stored, scale)
 
 
 def test_marks_on_activations_are_left_to_another_pass(graph):

@@ -51,6 +51,12 @@ def page(report: Report) -> _Page:
     return _Page(render_html(report))
 
 
+def test_render_html_shows_how_each_layer_is_stored(page: _Page):
+    text = " ".join(page.text.split())
+    assert "and graph 12.0 kB; 71.3 kB as a compressed download (zlib, level 9)" in text
+    assert "Weights of 2 layers" in text and "2 bits, table of 3" in text
+
+
 def test_render_html_needs_no_other_file(page: _Page):
     links = [
         value for _, attrs in page.tags for key, value in attrs.items() if key in {"src", "href", "srcset"}

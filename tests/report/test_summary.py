@@ -30,6 +30,13 @@ def test_print_summary_shows_each_model_in_one_row(report: Report):
         assert sum(line.strip().startswith(label) for line in lines) == 1
 
 
+def test_print_summary_says_what_the_file_is_made_of(report: Report):
+    assert (
+        "File: weights 78.9 kB, graph 12.0 kB, compressed 71.3 kB; "
+        "layers: 1 of 8 bits; 1 of 2 bits, table of 3"
+    ) in " ".join(_printed(report).split())
+
+
 def test_print_summary_fits_100_columns_when_numbers_are_long(report: Report):
     target = report.targets[0]
     long = target.model_copy(

@@ -33,8 +33,10 @@ def test_lower_for_writes_the_model_with_its_metadata(lowered, residual):
 
 
 def test_lower_for_counts_the_payload(lowered):
-    """Codes: 8 * 3 * 9 + 8 * 8 * 9 + 5 * 8 = 832; 12 bytes for each of 8 + 8 + 5 channels."""
-    assert lowered().payload_bytes == 832 + 12 * 21
+    """Codes: 8 * 3 * 9, 8 * 8 * 9 and 5 * 8; 12 bytes for each of 8, 8 and 5 channels."""
+    layers = lowered().layers()
+    assert [layer.name for layer in layers] == ["stem", "left", "linear"]
+    assert [layer.size_bytes for layer in layers] == [216 + 96, 576 + 96, 40 + 60]
 
 
 def test_lower_for_fixes_the_batch(lowered, residual):
