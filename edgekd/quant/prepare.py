@@ -9,7 +9,7 @@ from edgekd.core.profile import PROFILES, ProfileName
 from edgekd.errors import SchemeError
 from edgekd.quant.placement import Placement
 from edgekd.quant.scheme import QuantScheme
-from edgekd.quant.tracing import decompose, trace
+from edgekd.quant.tracing import trace
 
 
 def prepare(
@@ -41,8 +41,7 @@ def prepare(
     if profile not in PROFILES:
         what = f"unknown profile {profile!r}"
         raise SchemeError(what, where="edgekd.prepare", fix=f"one of: {', '.join(PROFILES)}")
-    student = trace(copy.deepcopy(model))
-    decompose(student)
+    student = trace(copy.deepcopy(model), example)
     Placement(student, PROFILES[profile], scheme or QuantScheme()).place()
     student.meta["profile"] = profile
     student.eval()

@@ -1,92 +1,436 @@
-"""Trace a network with torch.fx, and write composite activations as operators that have integer kernels."""
+"""Trace a network with torch.fx, with concrete sizes: a graph of the operators that the rule table speaks of.
 
+Sizes are known while tracing, because every operation is also carried out on tensors without data, once for
+each of two batch sizes. What is the same for both is a plain number, so that a forward pass may compute with
+sizes and branch on them; what differs depends on the batch and stays in the graph. What depends on weights
+alone is computed once and is a weight from then on. In-place operations become ordinary ones, and
+composite operations are written as those that have integer kernels (:mod:`edgekd.quant.rewrites`).
+"""
+
+import inspect
+import linecache
 import operator
-import traceback
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import torch
 import torch.nn.functional as F
-from torch import fx, nn
+from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.node import map_aggregate
 
-from edgekd.core.rules import Role, rules_for
-from edgekd.errors import ExportError
-from edgekd.quant.operators import onnx_op
-from edgekd.zoo.pixels import PixelGrid
+from edgekd.errors import EdgeKdError, ExportError
+from edgekd.quant.operators import IN_EVAL, LINE, is_known_layer
+from edgekd.quant.rewrites import REWRITES, Rewrite, apply_to_rows, as_shape, is_reshape
+
+_INPLACE: dict[Callable[..., Any], Callable[..., Any]] = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+    torch.relu_: torch.relu,
+    F.relu_: F.relu,
+}
 
 
-class _Tracer(fx.Tracer):
+class _Mode(int):
+    """What ``self.training`` is while tracing: false, and recognized where it is handed on."""
+
+
+class FollowsMode(nn.Module):
+    """A function that takes ``training``, such as dropout: active in train mode, nothing in eval mode."""
+
+    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        super().__init__()
+        self.function, self.args, self.kwargs = function, args, kwargs
+        setattr(self, IN_EVAL, True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Call the function in the mode of this module."""
+
+        def follow(value: Any) -> Any:
+            return self.training if isinstance(value, _Mode) else value
+
+        result: Tensor = self.function(x, *map_aggregate(self.args, follow), **map_aggregate(self.kwargs, follow))
+        return result
+
+
+class _Known(fx.Proxy):
+    """A proxy whose sizes are known."""
+
+    @property
+    def _values(self) -> tuple[Any, Any]:
+        tracer = self.tracer
+        assert isinstance(tracer, ConcreteTracer)
+        return tracer.values[self.node]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or not hasattr(self._values[0], name):
+            raise AttributeError(name)
+        if callable(getattr(self._values[0], name)):
+            return super().__getattr__(name)
+        return self.tracer.create_proxy("call_function", getattr, (self, name), {})
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([self[index] for index in range(len(self))])
+
+    def __len__(self) -> int:
+        first, second = (len(value) for value in self._values)
+        if first != second:
+            msg = "the number of turns depends on the batch size"
+            raise fx.proxy.TraceError(msg)
+        return first
+
+
+class ConcreteTracer(fx.Tracer):
+    """Records operations with what they give for two batch sizes.
+
+    Attributes:
+        values: By node, the results for both batch sizes; real tensors if they depend on weights alone.
+        added: Modules that the network does not have under that path: functional layers, dropouts.
+        constants: Tensors computed from weights, by name.
+    """
+
+    proxy_buffer_attributes = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[fx.Node, tuple[Any, Any]] = {}
+        self.added: dict[str, nn.Module] = {}
+        self.constants: dict[str, Tensor] = {}
+        self._layers: dict[Any, str] = {}
+        self._constant: set[fx.Node] = set()
+        self._overwritten: dict[fx.Node, fx.Proxy] = {}
+        self._fake = FakeTensorMode(allow_non_fake_inputs=True)
+        self._evaluating = False
+
+    def trace_with(self, model: nn.Module, example: Tensor) -> fx.Graph:
+        """Trace a model, in eval mode, on inputs like ``example`` (n, ...)."""
+        batches = (2, 3) if len(example) == 1 else (len(example), len(example) + 1)
+        with self._fake:
+            shapes = [(batch, *example.shape[1:]) for batch in batches]
+            self._inputs = tuple(torch.empty(shape, dtype=example.dtype) for shape in shapes)
+        model.eval()
+        self._tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        marked = list(self._traced_through(model))
+        for module in marked:
+            module.training = _Mode(0)  # type: ignore[assignment]
+        try:
+            return self.trace(model)
+        finally:
+            for module in marked:
+                module.training = False
+
+    def _traced_through(self, module: nn.Module) -> Iterator[nn.Module]:
+        yield module
+        for child in module.children():
+            if not self.is_leaf_module(child, ""):
+                yield from self._traced_through(child)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, PixelGrid) or super().is_leaf_module(m, module_qualified_name)
+        """Whether the rule table speaks of the module as a whole; others are traced through."""
+        return is_known_layer(m)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """Wrap a node."""
+        return _Known(node, self)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Return a weight as a proxy, unless a layer is being carried out."""
+        return attr_val if self._evaluating else super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def create_arg(self, a: Any) -> Any:
+        """Return what stands in the graph for an argument: the newest version of a tensor."""
+        if isinstance(a, fx.Proxy):
+            return self._newest(a).node
+        if isinstance(a, Tensor) and not isinstance(a, nn.Parameter):
+            return self._constant_proxy(a).node
+        return super().create_arg(a)
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Trace through a module; one that only does something in training stays a module."""
+        if self._evaluating:
+            return forward(*args, **kwargs)
+        result = super().call_module(m, forward, args, kwargs)
+        weightless = not any(True for _ in (*m.parameters(), *m.buffers(), *m.children()))
+        if args and result is args[0] and weightless and not isinstance(m, nn.Identity):
+            setattr(m, IN_EVAL, True)
+            return self.create_proxy("call_module", self.path_of_module(m), args, kwargs)
+        return result
+
+    def create_proxy(  # type: ignore[override]
+        self,
+        kind: str,
+        target: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        name: str | None = None,
+        type_expr: Any = None,
+        proxy_factory_fn: Any = None,
+    ) -> Any:
+        """Record one operation, or what it is written as, and return its result."""
+        if kind == "placeholder" and args:
+            return args[0]  # an option of forward, at its default
+        if kind == "placeholder":
+            proxy = super().create_proxy(kind, target, args, kwargs, name, type_expr)
+            self.values[proxy.node] = self._inputs
+            return proxy
+        if kind == "get_attr":
+            proxy = super().create_proxy(kind, target, args, kwargs, name, type_expr)
+            value = self._tensors[target]
+            self._constant.add(proxy.node)
+            self.values[proxy.node] = (value, value)
+            return proxy
+        args, kwargs = map_aggregate((args, kwargs), self._newest_if_proxy)  # type: ignore[assignment]
+        target = "reshape" if kind == "call_method" and target == "view" else target
+        target, args, kwargs, inplace = self._out_of_place(kind, target, args, kwargs)
+        result = self._record(kind, target, args, kwargs)
+        if inplace and isinstance(args[0], fx.Proxy) and isinstance(result, fx.Proxy):
+            self._overwritten[args[0].node] = result
+        return result
+
+    def _record(self, kind: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        proxies = _proxies((args, kwargs))
+        if proxies and all(proxy.node in self._constant for proxy in proxies):
+            return self._compute(kind, target, args, kwargs)
+        rewrite = self._rewrite(kind, target, args)
+        if rewrite is not None:
+            result = rewrite(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        if kind == "call_function" and any(isinstance(value, _Mode) for value in _leaves((args, kwargs))):
+            return self.call_added(FollowsMode(target, args[1:], kwargs), args[0])
+        values = tuple(self._evaluate(kind, target, args, kwargs, index) for index in (0, 1))
+        if is_reshape(target, args):
+            kind, target, args, kwargs = "call_method", "reshape", (args[0], *as_shape(*values)), {}
+        if not isinstance(values[0], Tensor | tuple | list) and _same(*values):
+            return values[0]  # a size: no node at all
+        proxy = super().create_proxy(kind, target, args, kwargs)
+        proxy.node.meta[LINE] = _user_line()
+        self.values[proxy.node] = values
+        if isinstance(values[0], tuple | list) and not any(isinstance(v, Tensor) for v in values[0]):
+            return tuple(a if _same(a, b) else proxy[i] for i, (a, b) in enumerate(zip(*values, strict=True)))
+        return proxy
+
+    def call_added(self, module: nn.Module, *args: Any, key: Any = None) -> Any:
+        """Call a module that the network does not own; one per ``key`` (None: a new one)."""
+        if key is None or key not in self._layers:
+            path = self._path()
+            name = f"{path}.{type(module).__name__.lower()}" if path else type(module).__name__.lower()
+            while name in self.added or self._taken(name):
+                name += "_"
+            self.added[name] = module.eval()
+            self._layers[key] = name
+        return self.create_proxy("call_module", self._layers[key], args, {})
+
+    def weights(self, value: Any) -> Tensor | None:
+        """Return the tensor behind an argument that depends on weights alone; None if it does not."""
+        if isinstance(value, fx.Proxy):
+            return self.values[value.node][0] if value.node in self._constant else None
+        return value if isinstance(value, Tensor) else None
+
+    def _taken(self, path: str) -> bool:
+        parent, _, name = path.rpartition(".")
+        return hasattr(self.root.get_submodule(parent), name)
+
+    def _path(self) -> str:
+        stack = list(self.module_stack.values())
+        return str(stack[-1][0]) if stack else ""
+
+    def _rewrite(self, kind: str, target: Any, args: tuple[Any, ...]) -> Rewrite | None:
+        if kind == "call_module":
+            module = self._module(target)
+            rows = isinstance(module, nn.Linear) and args[0].ndim > 2
+            return (lambda x: apply_to_rows(x, target, module.out_features)) if rows else None  # type: ignore[union-attr]
+        return REWRITES.get(target)
+
+    def _module(self, path: str) -> nn.Module:
+        return self.added[path] if path in self.added else self.root.get_submodule(path)
+
+    def _evaluate(self, kind: str, target: Any, args: Any, kwargs: Any, index: int) -> Any:
+        def value(leaf: Any) -> Any:
+            found = self.values[leaf.node][index] if isinstance(leaf, fx.Proxy) else leaf
+            return bool(found) if isinstance(found, _Mode) else found
+
+        real_args, real_kwargs = map_aggregate((args, kwargs), value)  # type: ignore[misc]
+        with self._fake, torch.no_grad():
+            return self._call(kind, target, real_args, real_kwargs)
+
+    def _call(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
+        self._evaluating = True
+        try:
+            if kind == "call_module":
+                return self._module(target)(*args, **kwargs)
+            if kind == "call_method":
+                return getattr(args[0], target)(*args[1:], **kwargs)
+            return target(*args, **kwargs)
+        finally:
+            self._evaluating = False
+
+    def _compute(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
+        """Carry out an operation on weights."""
+        leaves = _leaves((args, kwargs))
+        sources = [self.weights(leaf) for leaf in leaves]
+        trained = any(source is not None and source.requires_grad for source in sources)
+
+        def value(leaf: Any) -> Any:
+            found = self.weights(leaf) if isinstance(leaf, fx.Proxy) else leaf
+            return bool(found) if isinstance(found, _Mode) else found
+
+        real_args, real_kwargs = map_aggregate((args, kwargs), value)  # type: ignore[misc]
+        with torch.no_grad():
+            result = self._call(kind, target, real_args, real_kwargs)
+        return map_aggregate(result, lambda leaf: self._as_constant(leaf, trained))
+
+    def _as_constant(self, leaf: Any, trained: bool) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        return self._constant_proxy(leaf.detach().requires_grad_(trained and leaf.is_floating_point()))
+
+    def _constant_proxy(self, tensor: Tensor) -> fx.Proxy:
+        path = self._path().replace(".", "_")
+        name = f"{path}_constant" if path else "constant"
+        while name in self.constants or hasattr(self.root, name):
+            name += "_"
+        self.constants[name] = tensor
+        proxy = super().create_proxy("get_attr", name, (), {})
+        self._constant.add(proxy.node)
+        self.values[proxy.node] = (tensor, tensor)
+        return proxy
+
+    def _newest_if_proxy(self, leaf: Any) -> Any:
+        return self._newest(leaf) if isinstance(leaf, fx.Proxy) else leaf
+
+    def _newest(self, proxy: fx.Proxy) -> fx.Proxy:
+        while proxy.node in self._overwritten:
+            proxy = self._overwritten[proxy.node]
+        return proxy
+
+    def _out_of_place(
+        self, kind: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, tuple[Any, ...], dict[str, Any], bool]:
+        """Return an operation that makes a new tensor, and whether it was one that overwrites."""
+        if kind == "call_module":
+            return target, args, kwargs, bool(getattr(self._module(target), "inplace", False))
+        if kind == "call_method":
+            inplace = target.endswith("_") and not target.endswith("__")
+            return target.removesuffix("_") if inplace else target, args, kwargs, inplace
+        if target in _INPLACE:
+            return _INPLACE[target], args, kwargs, True
+        if inspect.isfunction(target) and "inplace" in inspect.signature(target).parameters:
+            bound = inspect.signature(target).bind(*args, **kwargs)
+            inplace = bool(bound.arguments.get("inplace", False))
+            bound.arguments.pop("inplace", None)
+            return target, bound.args, bound.kwargs, inplace
+        return target, args, kwargs, False
 
 
-def trace(model: nn.Module) -> fx.GraphModule:
-    """Return ``model`` as a graph that keeps its modules and their paths.
+def trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
+    """Return ``model`` as a graph that keeps its modules and their paths; ``model`` itself is used up.
+
+    Args:
+        model: The network.
+        example: A batch of inputs; its sizes are those that the graph is made for, the batch size stays free.
 
     Raises:
         ExportError: If the forward pass depends on values or has control flow on tensors; names file and
             line.
+        SchemeError: If an operation has no integer form and cannot be written as others.
     """
-    tracer = _Tracer()
+    tracer = ConcreteTracer()
     try:
-        graph = tracer.trace(model)
+        graph = tracer.trace_with(model, example)
+    except EdgeKdError:
+        raise
     except Exception as e:
-        line = traceback.extract_tb(e.__traceback__)[-1]
-        user = [f for f in traceback.extract_tb(e.__traceback__) if "/torch/" not in f.filename]
-        line = user[-1] if user else line
-        what = f"the network cannot be traced: {type(e).__name__}: {e}"
+        what = f"the network cannot be traced: {type(e).__name__}: {_first_line(e)}"
         raise ExportError(
             what,
-            where=f"{line.filename}:{line.lineno}: {line.line}",
-            fix="replace control flow and Python conversions that depend on tensor values",
+            where=_line_of(e),
+            fix="replace control flow and Python conversions that depend on tensor values or the batch size",
         ) from e
-    return fx.GraphModule(tracer.root, graph)
+    _own(tracer, model, graph)
+    return fx.GraphModule(model, graph)
 
 
-def decompose(graph_module: fx.GraphModule) -> None:
-    """Rewrite HardSigmoid, HardSwish and SiLU, in place, into adds, products, ReLU6 and Sigmoid."""
-    modules = dict(graph_module.named_modules())
-    graph = graph_module.graph
-    for node in list(graph.nodes):
-        if node.op not in ("call_module", "call_function", "call_method"):
-            continue
-        op = onnx_op(node, modules)
-        if not any(row.role is Role.DECOMPOSE for row in rules_for(op)):
-            continue
-        with graph.inserting_before(node):
-            result = _DECOMPOSITIONS[op](graph, node.args[0])
-        for made in _chain_between(node.args[0], result):
-            made.meta["nn_module_stack"] = node.meta.get("nn_module_stack")
-        node.replace_all_uses_with(result)
-        graph.erase_node(node)
-    graph_module.recompile()
+def _own(tracer: ConcreteTracer, model: nn.Module, graph: fx.Graph) -> None:
+    """Give the model what tracing added, and every module a path that attribute access finds."""
+    for path, module in tracer.added.items():
+        parent, _, name = path.rpartition(".")
+        model.get_submodule(parent).add_module(name, module)
+    for name, tensor in tracer.constants.items():
+        if tensor.requires_grad:
+            model.register_parameter(name, nn.Parameter(tensor.detach().clone()))
+        else:
+            model.register_buffer(name, tensor.detach().clone())
+    graph.owning_module = model  # type: ignore[assignment]
+    graph.eliminate_dead_code()
+    for node in graph.nodes:
+        node.meta["values"] = tracer.values.get(node)
+        if node.op == "call_module":
+            node.target = _reachable(model, node.target)
+    for module in model.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # type: ignore[assignment]
 
 
-def _hard_sigmoid(graph: fx.Graph, x: fx.Node) -> fx.Node:
-    shifted = graph.call_function(operator.add, (x, 3.0))
-    clamped = graph.call_function(F.relu6, (shifted,))
-    return graph.call_function(operator.mul, (clamped, 1.0 / 6.0))
+def _reachable(model: nn.Module, path: str) -> str:
+    """Rename modules on a path that are hidden by a method of the same name, as a key ``keys`` is."""
+    parent, names = model, []
+    for name in path.split("."):
+        child = parent._modules.get(name)
+        if child is not None and getattr(parent, name) is not child:
+            parent._modules[f"{name}_"] = parent._modules.pop(name)
+            name += "_"  # noqa: PLW2901
+        elif child is None:
+            name += "_"  # noqa: PLW2901  renamed before
+            child = parent._modules[name]
+        names.append(name)
+        assert child is not None
+        parent = child
+    return ".".join(names)
 
 
-def _hard_swish(graph: fx.Graph, x: fx.Node) -> fx.Node:
-    return graph.call_function(operator.mul, (x, _hard_sigmoid(graph, x)))
+def _proxies(value: Any) -> list[fx.Proxy]:
+    return [leaf for leaf in _leaves(value) if isinstance(leaf, fx.Proxy)]
 
 
-def _silu(graph: fx.Graph, x: fx.Node) -> fx.Node:
-    return graph.call_function(operator.mul, (x, graph.call_function(F.sigmoid, (x,))))
+def _leaves(value: Any) -> list[Any]:
+    found: list[Any] = []
+    map_aggregate(value, found.append)
+    return found
 
 
-_DECOMPOSITIONS: dict[str, Callable[[fx.Graph, fx.Node], fx.Node]] = {
-    "HardSigmoid": _hard_sigmoid,
-    "HardSwish": _hard_swish,
-    "Silu": _silu,
-}
+def _same(first: Any, second: Any) -> bool:
+    return type(first) is type(second) and not isinstance(first, Tensor) and bool(first == second)
 
 
-def _chain_between(start: fx.Node, end: fx.Node) -> list[fx.Node]:
-    made: list[fx.Node] = []
-    pending = [end]
-    while pending:
-        node = pending.pop()
-        if node is not start and node not in made:
-            made.append(node)
-            pending.extend(node.all_input_nodes)
-    return made
+def _is_own(filename: str) -> bool:
+    return "/torch/" in filename or filename == __file__ or filename.endswith("quant/rewrites.py")
+
+
+def _user_line() -> str:
+    frame = sys._getframe(1)
+    while frame is not None and _is_own(frame.f_code.co_filename):
+        frame = frame.f_back  # type: ignore[assignment]
+    if frame is None:
+        return ""
+    name, number = frame.f_code.co_filename, frame.f_lineno
+    return f"{name}:{number}: {linecache.getline(name, number).strip()}"
+
+
+def _line_of(error: BaseException) -> str:
+    found, trace_ = "", error.__traceback__
+    while trace_ is not None:
+        name = trace_.tb_frame.f_code.co_filename
+        if not _is_own(name) or not found:
+            found = f"{name}:{trace_.tb_lineno}: {linecache.getline(name, trace_.tb_lineno).strip()}"
+        trace_ = trace_.tb_next
+    return found
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else ""
