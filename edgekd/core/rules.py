@@ -193,6 +193,15 @@ RULES: tuple[Rule, ...] = (
         non_negative=None,
     ),
     Rule(
+        "repeat",
+        ("Expand", "Gather", "Resize"),
+        Role.SHARE,
+        ("Expand", "Gather", "Resize"),
+        "they run on the codes: broadcasting, picking and nearest-neighbour resizing copy numbers",
+        "move Expand, Gather and Resize in front of the DequantizeLinear, and resize to the nearest neighbour",
+        non_negative=None,
+    ),
+    Rule(
         "flatten",
         ("Flatten", "Reshape", "Squeeze", "Unsqueeze"),
         Role.SHARE,
@@ -229,12 +238,21 @@ RULES: tuple[Rule, ...] = (
         non_negative=True,
     ),
     Rule(
+        "leaky_relu",
+        ("LeakyRelu",),
+        Role.QUANTIZE,
+        ("QLinearLeakyRelu",),
+        "input and result are quantized; it runs as a table of 256 entries",
+        "quantize the result of the LeakyReLU, and what it reads",
+    ),
+    Rule(
         "softmax",
         ("Softmax",),
         Role.QUANTIZE,
         ("QLinearSoftmax",),
-        "input and result are quantized",
-        "quantize the result of the softmax as well",
+        "input and result are quantized, the result by a power of two (1 / 256 for 8 bits): the kernel rounds "
+        "the reciprocal of its scale down to an integer",
+        "quantize the result of the softmax as well, with scale 1 / 256",
         non_negative=True,
     ),
     Rule(

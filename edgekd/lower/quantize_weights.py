@@ -1,10 +1,14 @@
 """Marks on initializers become integer codes behind a DequantizeLinear."""
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
-from edgekd.lower.graph import array, attribute, constant, graph_of, insert_before, is_mark
+from edgekd.lower.graph import array, attribute, constant, graph_of, insert_before, is_mark, replace
 from edgekd.lower.lowering_pass import LoweringPass
+from edgekd.lower.quantize_activations import stored_zero_point
 
 
 class QuantizeWeightsPass(LoweringPass):
@@ -26,6 +30,9 @@ class QuantizeWeightsPass(LoweringPass):
         qmin, qmax = int(attribute(node, "qmin")), int(attribute(node, "qmax"))
         shape = [-1 if dim == axis else 1 for dim in range(weight.ndim)]
         scaled = np.round(weight / (scale.reshape(shape) if axis >= 0 else scale))
+        if axis < 0:
+            self._operand(node, np.clip(scaled, qmin, qmax), scale, zero_point=stored_zero_point(qmin))
+            return True
         spread = 2 ** int(np.log2(127 // max(-qmin, qmax)))
         codes = (np.clip(scaled, qmin, qmax) * spread).astype(np.int8)
         graph = graph_of(node)
@@ -35,3 +42,13 @@ class QuantizeWeightsPass(LoweringPass):
             use.node.replace_input_with(use.idx, weights)
         graph.remove(node, safe=True)
         return True
+
+    def _operand(self, node: ir.Node, codes: NDArray[Any], scale: NDArray[Any], *, zero_point: int) -> None:
+        """A constant that is added or multiplied is stored as activations are."""
+        graph, mark = graph_of(node), str(attribute(node, "mark"))
+        inputs = [
+            constant(graph, (codes + zero_point).astype(np.uint8), mark),
+            constant(graph, scale.astype(np.float32), f"{mark}.s"),
+            constant(graph, np.uint8(zero_point), f"zp{zero_point}"),
+        ]
+        replace(node, insert_before(node, "DequantizeLinear", inputs))

@@ -14,7 +14,7 @@ class ShareCodesPass(LoweringPass):
     def visit(self, node: ir.Node) -> bool:
         """Move one operator in front of the DequantizeLinear that it reads."""
         dequantize = producer(node, 0, "DequantizeLinear") if shares_grid(node.op_type) else None
-        if dequantize is None or array(dequantize.inputs[0]) is not None:
+        if dequantize is None or (array(dequantize.inputs[0]) is not None and node.op_type != "Expand"):
             return False
         codes, scale, zero = dequantize.inputs[:3]
         _let_zero_be(zero, node)

@@ -9,6 +9,7 @@ from edgekd.core.profile import PROFILES, ProfileName
 from edgekd.errors import SchemeError
 from edgekd.quant.placement import Placement
 from edgekd.quant.scheme import QuantScheme
+from edgekd.quant.simplify import simplify
 from edgekd.quant.tracing import trace
 
 
@@ -42,6 +43,7 @@ def prepare(
         what = f"unknown profile {profile!r}"
         raise SchemeError(what, where="edgekd.prepare", fix=f"one of: {', '.join(PROFILES)}")
     student = trace(copy.deepcopy(model), example)
+    simplify(student)
     Placement(student, PROFILES[profile], scheme or QuantScheme()).place()
     student.meta["profile"] = profile
     student.eval()

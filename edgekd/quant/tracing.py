@@ -13,11 +13,13 @@ import operator
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx import _symbolic_trace
 from torch.fx.node import map_aggregate
 
 from edgekd.errors import EdgeKdError, ExportError
@@ -117,7 +119,8 @@ class ConcreteTracer(fx.Tracer):
         for module in marked:
             module.training = _Mode(0)  # type: ignore[assignment]
         try:
-            return self.trace(model)
+            with mock.patch.dict(_symbolic_trace._wrapped_fns_to_patch, clear=True):
+                return self.trace(model)  # also through functions that others have wrapped for their sizes
         finally:
             for module in marked:
                 module.training = False
