@@ -302,10 +302,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "float_only",
-        ("LayerNormalization", "Gelu", "Erf", "InstanceNormalization"),
+        ("LayerNormalization", "SkipLayerNormalization", "Gelu", "FastGelu", "BiasGelu"),
         Role.FLOAT,
         (),
-        "no integer kernel on this runtime",
+        "no integer kernel on this runtime: this is the closed list of operators that may stay float",
         "it stays float; its share of the time is reported",
     ),
 )
@@ -324,6 +324,11 @@ def rules_for(op_type: str) -> tuple[Rule, ...]:
 def shares_grid(op_type: str) -> bool:
     """Whether an operator of ``op_type`` can run on the codes of its input."""
     return any(row.role is Role.SHARE for row in rules_for(op_type))
+
+
+def may_be_float(op_type: str) -> bool:
+    """Whether ``op_type`` is on the closed list of operators that may stay float."""
+    return any(row.role is Role.FLOAT for row in rules_for(op_type))
 
 
 def explain_float(op_type: str) -> str:

@@ -100,6 +100,7 @@ _METHODS: dict[str, str] = {
     "split": "Split",
 }
 
+_OPAQUE = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 _GLOBAL_POOLS = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 
 
@@ -107,6 +108,8 @@ def is_known_layer(module: nn.Module) -> bool:
     """Whether a module is one operation; others are looked into while tracing."""
     if isinstance(module, _GLOBAL_POOLS) and module.output_size not in (1, (1,), (1, 1)):
         return False
+    if isinstance(module, _OPAQUE):
+        return True
     own = type(module).__module__.startswith("torch.nn")  # a subclass may do something else
     return isinstance(module, PixelGrid) or (own and isinstance(module, tuple(_MODULES)))
 

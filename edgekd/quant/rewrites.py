@@ -131,6 +131,11 @@ def _div(a: Any, b: Any, *, rounding_mode: str | None = None) -> Any:
     return NotImplemented if divisor is None else a * (1.0 / divisor)
 
 
+@_rewrites(torch.addcmul, "addcmul")
+def _addcmul(x: Any, a: Any, b: Any, *, value: float = 1) -> Any:
+    return x + (a * b if value == 1 else a * b * value)
+
+
 @_rewrites(torch.square, "square")
 def _square(x: Any) -> Any:
     return x * x
@@ -407,6 +412,14 @@ def _expand_as(x: Any, other: Any) -> Any:
     return x.expand(*other.shape)
 
 
+@_rewrites("repeat", "tile", torch.tile)
+def _repeat(x: Any, *counts: Any) -> Any:
+    sizes = _flat(counts)
+    if len(sizes) != x.ndim or any(x.shape[i] != 1 for i, count in enumerate(sizes) if _is_size(count) or count != 1):
+        return NotImplemented
+    return x.expand(*(count if _is_size(count) or count != 1 else -1 for count in sizes))
+
+
 @_rewrites("unbind", torch.unbind)
 def _unbind(x: Any, dim: int = 0) -> Any:
     axis = dim % x.ndim
@@ -464,15 +477,17 @@ def _roll(x: Any, shifts: Any, dims: Any) -> Any:
 
 
 @_rewrites(F.pixel_shuffle)
-def _pixel_shuffle(x: Any, factor: int) -> Any:
+def _pixel_shuffle(x: Any, upscale_factor: int) -> Any:
     _, c, h, w = x.shape
+    factor = upscale_factor
     blocks = x.reshape(-1, c // factor**2, factor, factor, h, w).permute(0, 1, 4, 2, 5, 3)
     return blocks.reshape(-1, c // factor**2, h * factor, w * factor)
 
 
 @_rewrites(F.pixel_unshuffle)
-def _pixel_unshuffle(x: Any, factor: int) -> Any:
+def _pixel_unshuffle(x: Any, downscale_factor: int) -> Any:
     _, c, h, w = x.shape
+    factor = downscale_factor
     blocks = x.reshape(-1, c, h // factor, factor, w // factor, factor).permute(0, 1, 3, 5, 2, 4)
     return blocks.reshape(-1, c * factor**2, h // factor, w // factor)
 
@@ -481,6 +496,18 @@ def _pixel_unshuffle(x: Any, factor: int) -> Any:
 def _channel_shuffle(x: Any, groups: int) -> Any:
     _, c, h, w = x.shape
     return x.reshape(-1, groups, c // groups, h, w).transpose(1, 2).reshape(-1, c, h, w)
+
+
+def _for_one(factory: Callable[..., Any]) -> Rewrite:
+    def make(*args: Any, **kwargs: Any) -> Any:
+        """Make a tensor that is the same for every image once; what reads it broadcasts."""
+        sizes = fx.node.map_aggregate((args, kwargs), lambda leaf: 1 if _is_size(leaf) else leaf)
+        return factory(*sizes[0], **sizes[1])  # type: ignore[index,call-overload,misc]
+
+    return make
+
+
+REWRITES |= {factory: _for_one(factory) for factory in (torch.zeros, torch.ones, torch.full)}
 
 
 @_rewrites(torch._assert)
@@ -512,6 +539,36 @@ def _attention(
     scores = torch.matmul(q * (q.shape[-1] ** -0.5 if scale is None else scale), k.transpose(-2, -1))
     scores = scores if attn_mask is None else scores + attn_mask
     return torch.matmul(F.softmax(scores, dim=-1), v)
+
+
+def attend_with(layer: nn.MultiheadAttention) -> Rewrite:
+    """Return what a module of torch computes, for attention without masks."""
+
+    def attend(query: Any, key: Any, value: Any, *options: Any, **named: Any) -> Any:
+        flags = (*options[2:], *(named.get(name) for name in ("key_padding_mask", "attn_mask", "is_causal")))
+        if any(flag not in (None, False, True) for flag in flags) or named.get("is_causal") or options[:1] > (False,):
+            return NotImplemented
+        if layer.bias_k is not None or layer.add_zero_attn or query.ndim != 3:
+            return NotImplemented
+        inputs = [x if layer.batch_first else x.transpose(0, 1) for x in (query, key, value)]
+        q, k, v = (_heads(x, layer, part) for part, x in enumerate(inputs))
+        scores = F.softmax(torch.matmul(q * layer.head_dim**-0.5, k.transpose(-2, -1)), dim=-1)
+        mixed = torch.matmul(scores, v).transpose(1, 2).flatten(2)
+        result = F.linear(mixed, layer.out_proj.weight, layer.out_proj.bias)
+        return result if layer.batch_first else result.transpose(0, 1), scores.mean(1)
+
+    return attend
+
+
+def _heads(x: Any, layer: nn.MultiheadAttention, part: int) -> Any:
+    """Project to query, key or value: (n, heads, tokens, features)."""
+    rows = slice(part * layer.embed_dim, (part + 1) * layer.embed_dim)
+    packed = layer.in_proj_weight
+    own = (layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight)[part]
+    weight = own if packed is None else packed[rows]
+    bias = None if layer.in_proj_bias is None else layer.in_proj_bias[rows]
+    features = F.linear(x, weight, bias)
+    return features.reshape(*x.shape[:2], layer.num_heads, layer.head_dim).transpose(1, 2)
 
 
 # One letter per axis, as attention and mixers use it

@@ -63,7 +63,7 @@ def _carry_batchnorm(graph_module: fx.GraphModule, norm: fx.Node, before: fx.Nod
     carrier.weight.requires_grad_(False)
     parent, _, name = str(norm.target).rpartition(".")
     path = f"{parent}.{name}_carrier" if parent else f"{name}_carrier"
-    while any(module == path for module, _ in graph_module.named_modules()):
+    while hasattr(graph_module.get_submodule(parent), path.rpartition(".")[2]):
         path += "_"
     graph_module.add_submodule(path, carrier)
     with graph.inserting_before(norm):

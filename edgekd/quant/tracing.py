@@ -24,7 +24,7 @@ from torch.fx.node import map_aggregate
 
 from edgekd.errors import EdgeKdError, ExportError
 from edgekd.quant.operators import IN_EVAL, LINE, is_known_layer
-from edgekd.quant.rewrites import REWRITES, Rewrite, apply_to_rows, as_shape, is_reshape
+from edgekd.quant.rewrites import REWRITES, Rewrite, apply_to_rows, as_shape, attend_with, is_reshape
 
 _INPLACE: dict[Callable[..., Any], Callable[..., Any]] = {
     operator.iadd: operator.add,
@@ -74,13 +74,28 @@ class _Known(fx.Proxy):
             return super().__getattr__(name)
         return self.tracer.create_proxy("call_function", getattr, (self, name), {})
 
+    def _overwrite(self, function: Callable[..., Any], other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+    def __iadd__(self, other: Any) -> Any:
+        return self._overwrite(operator.iadd, other)
+
+    def __isub__(self, other: Any) -> Any:
+        return self._overwrite(operator.isub, other)
+
+    def __imul__(self, other: Any) -> Any:
+        return self._overwrite(operator.imul, other)
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self._overwrite(operator.itruediv, other)
+
     def __iter__(self) -> Iterator[Any]:
         return iter([self[index] for index in range(len(self))])
 
     def __len__(self) -> int:
         first, second = (len(value) for value in self._values)
         if first != second:
-            msg = "the number of turns depends on the batch size"
+            msg = "len() and loops take plain numbers, this one depends on the batch: use x.shape[0]"
             raise fx.proxy.TraceError(msg)
         return first
 
@@ -191,7 +206,7 @@ class ConcreteTracer(fx.Tracer):
         target = "reshape" if kind == "call_method" and target == "view" else target
         target, args, kwargs, inplace = self._out_of_place(kind, target, args, kwargs)
         result = self._record(kind, target, args, kwargs)
-        if inplace and isinstance(args[0], fx.Proxy) and isinstance(result, fx.Proxy):
+        if inplace and isinstance(args[0], fx.Proxy) and isinstance(self.values[args[0].node][0], Tensor):
             self._overwritten[args[0].node] = result
         return result
 
@@ -209,6 +224,9 @@ class ConcreteTracer(fx.Tracer):
         values = tuple(self._evaluate(kind, target, args, kwargs, index) for index in (0, 1))
         if is_reshape(target, args):
             kind, target, args, kwargs = "call_method", "reshape", (args[0], *as_shape(*values)), {}
+        if isinstance(values[0], bool) and not all(isinstance(arg, fx.Proxy) for arg in args):
+            msg = "the batch size decides what the network does"
+            raise fx.proxy.TraceError(msg)
         if not isinstance(values[0], Tensor | tuple | list) and _same(*values):
             return values[0]  # a size: no node at all
         proxy = super().create_proxy(kind, target, args, kwargs)
@@ -246,8 +264,9 @@ class ConcreteTracer(fx.Tracer):
     def _rewrite(self, kind: str, target: Any, args: tuple[Any, ...]) -> Rewrite | None:
         if kind == "call_module":
             module = self._module(target)
-            rows = isinstance(module, nn.Linear) and args[0].ndim > 2
-            return (lambda x: apply_to_rows(x, target, module.out_features)) if rows else None  # type: ignore[union-attr]
+            if isinstance(module, nn.Linear) and args[0].ndim > 2:
+                return lambda x: apply_to_rows(x, target, module.out_features)
+            return attend_with(module) if isinstance(module, nn.MultiheadAttention) else None
         return REWRITES.get(target)
 
     def _module(self, path: str) -> nn.Module:
@@ -375,26 +394,22 @@ def _own(tracer: ConcreteTracer, model: nn.Module, graph: fx.Graph) -> None:
         node.meta["values"] = tracer.values.get(node)
         if node.op == "call_module":
             node.target = _reachable(model, node.target)
+        elif node.op == "get_attr" and "." in node.target:
+            parent, _, name = node.target.rpartition(".")
+            node.target = f"{_reachable(model, parent)}.{name}"
     for module in model.modules():
         if getattr(module, "inplace", False):
             module.inplace = False  # type: ignore[assignment]
 
 
 def _reachable(model: nn.Module, path: str) -> str:
-    """Rename modules on a path that are hidden by a method of the same name, as a key ``keys`` is."""
-    parent, names = model, []
-    for name in path.split("."):
-        child = parent._modules.get(name)
-        if child is not None and getattr(parent, name) is not child:
-            parent._modules[f"{name}_"] = parent._modules.pop(name)
-            name += "_"  # noqa: PLW2901
-        elif child is None:
-            name += "_"  # noqa: PLW2901  renamed before
-            child = parent._modules[name]
-        names.append(name)
-        assert child is not None
-        parent = child
-    return ".".join(names)
+    """Rename the first module of a path if graph modules use its name for something else, such as ``code``."""
+    first, dot, rest = path.partition(".")
+    if hasattr(fx.GraphModule, first):
+        if first in model._modules:
+            model._modules[f"{first}_"] = model._modules.pop(first)
+        first += "_"
+    return f"{first}{dot}{rest}"
 
 
 def _proxies(value: Any) -> list[fx.Proxy]:

@@ -281,7 +281,8 @@ def test_rule_gives_its_integer_form(row, exported):
 @pytest.mark.parametrize("row", RULES, ids=lambda row: row.name)
 def test_case_holds_an_operator_of_its_rule(row, exported):
     case = CASES[row.name]
-    traced = trace(NETWORKS[case.network][0]())
+    build, inputs = NETWORKS[case.network]
+    traced = trace(build(), inputs)
     modules = dict(traced.named_modules())
     spoken = {onnx_op(node, modules) for node in traced.graph.nodes if node.op.startswith("call_")}
     lowered = {node.op_type for node in exported(case.network).lowered.graph.node}
