@@ -1,5 +1,6 @@
 """From nodes of a traced network to ONNX operator types: the words that the rule table speaks."""
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -158,7 +159,8 @@ def _check_arguments(node: fx.Node, found: str) -> None:
     options = dict(node.kwargs)
     if node.target is F.pad:
         value = node.args[3] if len(node.args) > 3 else options.get("value")
-        if value:
+        pooled = all(_is_max_pool(user) for user in node.users)  # there the lowest code does the same
+        if value and not (value == -math.inf and pooled):
             what = f"padding with {value} has no integer form"
             raise SchemeError(what, where=place(node), fix="pad with 0: every grid holds it")
     if found == "Resize" and (node.args[3] if len(node.args) > 3 else options.get("mode", "nearest")) != "nearest":
@@ -176,6 +178,10 @@ def _check_arguments(node: fx.Node, found: str) -> None:
         dims = dims if isinstance(dims, tuple | list) else (dims,)
         if values is not None and any(dim is None or dim == 0 for dim in dims):
             raise SchemeError(what, where=place(node), fix="take the mean over channels or pixels")
+
+
+def _is_max_pool(node: fx.Node) -> bool:
+    return node.op == "call_function" and _FUNCTIONS.get(node.target) == "MaxPool"  # type: ignore[arg-type]
 
 
 def place(node: fx.Node) -> str:

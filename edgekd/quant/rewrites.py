@@ -57,8 +57,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float)
 
 
-def _is_size(value: Any) -> bool:
-    """Whether a value is a number that depends on the batch."""
+def is_batch_size(value: Any) -> bool:
+    """Whether a value is no tensor but a number that depends on the batch."""
     return isinstance(value, fx.Proxy) and not isinstance(value._values[0], Tensor)  # type: ignore[attr-defined]
 
 
@@ -106,12 +106,12 @@ def _abs(x: Any) -> Any:
 
 @_rewrites(torch.neg, operator.neg, "neg")
 def _neg(x: Any) -> Any:
-    return NotImplemented if _is_size(x) else x * -1.0
+    return NotImplemented if is_batch_size(x) else x * -1.0
 
 
 @_rewrites(torch.sub, operator.sub, "sub")
 def _sub(a: Any, b: Any, *, alpha: float = 1) -> Any:
-    if _is_size(a) or _is_size(b):
+    if is_batch_size(a) or is_batch_size(b):
         return NotImplemented
     return a + (-alpha * b if _is_number(b) else b * (-1.0 * alpha))
 
@@ -123,7 +123,7 @@ def _rsub(a: Any, b: Any) -> Any:
 
 @_rewrites(torch.div, operator.truediv, "div", "true_divide")
 def _div(a: Any, b: Any, *, rounding_mode: str | None = None) -> Any:
-    if rounding_mode is not None or _is_size(a) or _is_size(b):
+    if rounding_mode is not None or is_batch_size(a) or is_batch_size(b):
         return NotImplemented
     if _is_number(b):
         return a * (1.0 / b)
@@ -326,7 +326,7 @@ def _instance_norm(
 def _adaptive_avg_pool2d(x: Any, size: Any) -> Any:
     wanted = _sizes(size, x.shape[-2:])
     if wanted == (1, 1):
-        return NotImplemented
+        return x.mean((2, 3), keepdim=True)
     kernel = _kernel(x.shape[-2:], wanted)
     return kernel if kernel is NotImplemented else _pool(F.avg_pool2d, x, kernel)
 
@@ -340,8 +340,17 @@ def _adaptive_max_pool2d(x: Any, size: Any, return_indices: bool = False) -> Any
 @_rewrites(F.adaptive_avg_pool1d)
 def _adaptive_avg_pool1d(x: Any, size: Any) -> Any:
     if _sizes(size, x.shape[-1:]) == (1,):
-        return NotImplemented
+        return x.mean(2, keepdim=True)
     return F.adaptive_avg_pool2d(x.unsqueeze(2), (1, *_sizes(size, x.shape[-1:]))).squeeze(2)
+
+
+@_rewrites(F.avg_pool1d, torch.avg_pool1d)
+def _avg_pool1d(
+    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True
+) -> Any:
+    (size,), (step,), (pad,) = (_flat([value]) for value in (kernel_size, stride or kernel_size, padding))
+    pooled = F.avg_pool2d(x.unsqueeze(2), (1, size), (1, step), (0, pad), ceil_mode, count_include_pad)
+    return pooled.squeeze(2)
 
 
 def _sizes(size: Any, given: Sequence[int]) -> tuple[int, ...]:
@@ -415,9 +424,9 @@ def _expand_as(x: Any, other: Any) -> Any:
 @_rewrites("repeat", "tile", torch.tile)
 def _repeat(x: Any, *counts: Any) -> Any:
     sizes = _flat(counts)
-    if len(sizes) != x.ndim or any(x.shape[i] != 1 for i, count in enumerate(sizes) if _is_size(count) or count != 1):
+    if len(sizes) != x.ndim or any(x.shape[i] != 1 for i, count in enumerate(sizes) if is_batch_size(count) or count != 1):
         return NotImplemented
-    return x.expand(*(count if _is_size(count) or count != 1 else -1 for count in sizes))
+    return x.expand(*(count if is_batch_size(count) or count != 1 else -1 for count in sizes))
 
 
 @_rewrites("unbind", torch.unbind)
@@ -501,7 +510,7 @@ def _channel_shuffle(x: Any, groups: int) -> Any:
 def _for_one(factory: Callable[..., Any]) -> Rewrite:
     def make(*args: Any, **kwargs: Any) -> Any:
         """Make a tensor that is the same for every image once; what reads it broadcasts."""
-        sizes = fx.node.map_aggregate((args, kwargs), lambda leaf: 1 if _is_size(leaf) else leaf)
+        sizes = fx.node.map_aggregate((args, kwargs), lambda leaf: 1 if is_batch_size(leaf) else leaf)
         return factory(*sizes[0], **sizes[1])  # type: ignore[index,call-overload,misc]
 
     return make
@@ -545,8 +554,9 @@ def attend_with(layer: nn.MultiheadAttention) -> Rewrite:
     """Return what a module of torch computes, for attention without masks."""
 
     def attend(query: Any, key: Any, value: Any, *options: Any, **named: Any) -> Any:
-        flags = (*options[2:], *(named.get(name) for name in ("key_padding_mask", "attn_mask", "is_causal")))
-        if any(flag not in (None, False, True) for flag in flags) or named.get("is_causal") or options[:1] > (False,):
+        masked = options[0] if options else named.get("key_padding_mask")
+        masked = masked is not None or named.get("attn_mask") is not None or len(options) > 2
+        if masked or named.get("is_causal"):
             return NotImplemented
         if layer.bias_k is not None or layer.add_zero_attn or query.ndim != 3:
             return NotImplemented

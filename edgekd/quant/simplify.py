@@ -5,6 +5,14 @@ from torch import Tensor, fx, nn
 
 from edgekd.quant.operators import onnx_op
 
+class GlobalAverage(nn.AdaptiveAvgPool2d):
+    """The mean of each channel, written so that its export does not depend on how a tensor lies in memory."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  as torch calls it
+        """Map (n, c, ...) to (n, c, 1, ...)."""
+        return input.mean(tuple(range(2, input.dim())), keepdim=True)
+
+
 _RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 _BROADCASTS = ("Add", "Mul")
 
@@ -20,6 +28,8 @@ def simplify(graph_module: fx.GraphModule) -> None:
         elif op == "Expand":
             _drop_broadcast(node, ops)
     for node, op in ops.items():
+        if op == "GlobalAveragePool" and node.op == "call_module":
+            graph_module.set_submodule(str(node.target), GlobalAverage(1))
         before = node.all_input_nodes[0] if op == "BatchNormalization" else None
         if before is not None and not (ops.get(before) in ("Conv", "Gemm") and len(before.users) == 1):
             _carry_batchnorm(graph_module, node, before)

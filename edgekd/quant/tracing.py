@@ -24,7 +24,7 @@ from torch.fx.node import map_aggregate
 
 from edgekd.errors import EdgeKdError, ExportError
 from edgekd.quant.operators import IN_EVAL, LINE, is_known_layer
-from edgekd.quant.rewrites import REWRITES, Rewrite, apply_to_rows, as_shape, attend_with, is_reshape
+from edgekd.quant.rewrites import REWRITES, Rewrite, apply_to_rows, as_shape, attend_with, is_batch_size, is_reshape
 
 _INPLACE: dict[Callable[..., Any], Callable[..., Any]] = {
     operator.iadd: operator.add,
@@ -224,7 +224,8 @@ class ConcreteTracer(fx.Tracer):
         values = tuple(self._evaluate(kind, target, args, kwargs, index) for index in (0, 1))
         if is_reshape(target, args):
             kind, target, args, kwargs = "call_method", "reshape", (args[0], *as_shape(*values)), {}
-        if isinstance(values[0], bool) and not all(isinstance(arg, fx.Proxy) for arg in args):
+        sizes = [is_batch_size(arg) for arg in args]
+        if isinstance(values[0], bool) and any(sizes) and not all(sizes):
             msg = "the batch size decides what the network does"
             raise fx.proxy.TraceError(msg)
         if not isinstance(values[0], Tensor | tuple | list) and _same(*values):

@@ -109,8 +109,16 @@ def _reason(node: onnx.NodeProto) -> str:
 def _moves_integers(node: onnx.NodeProto, types: Mapping[str, np.dtype[Any]]) -> bool:
     if node.op_type in _BORDER:
         return False
-    data = [types[name] for name in [*node.input, *node.output] if name in types]
+    if node.op_type == "Shape":
+        return True  # it reads no number
+    read = node.input[:1] if _resizes_to_nearest(node) else node.input  # its factors are float
+    data = [types[name] for name in [*read, *node.output] if name in types]
     return bool(data) and not any(np.issubdtype(kind, np.floating) for kind in data)
+
+
+def _resizes_to_nearest(node: onnx.NodeProto) -> bool:
+    modes = [onnx.helper.get_attribute_value(item) for item in node.attribute if item.name == "mode"]
+    return node.op_type == "Resize" and (modes or [b"nearest"]) == [b"nearest"]
 
 
 def _is_border(node: onnx.NodeProto, inputs: set[str], read_by_nodes: set[str]) -> bool:
