@@ -198,7 +198,7 @@ RULES: tuple[Rule, ...] = (
         Role.SHARE,
         ("Expand", "Gather", "Resize"),
         "they run on the codes: broadcasting, picking and nearest-neighbour resizing copy numbers",
-        "move Expand, Gather and Resize in front of the DequantizeLinear, and resize to the nearest neighbour",
+        "move Expand, Gather and Resize in front of the DequantizeLinear; resize to the nearest neighbour",
         non_negative=None,
     ),
     Rule(
@@ -250,8 +250,8 @@ RULES: tuple[Rule, ...] = (
         ("Softmax",),
         Role.QUANTIZE,
         ("QLinearSoftmax",),
-        "input and result are quantized, the result by a power of two (1 / 256 for 8 bits): the kernel rounds "
-        "the reciprocal of its scale down to an integer",
+        "input and result are quantized, the result by a power of two (1 / 256 for 8 bits): the kernel "
+        "rounds the reciprocal of its scale down to an integer",
         "quantize the result of the softmax as well, with scale 1 / 256",
         non_negative=True,
     ),

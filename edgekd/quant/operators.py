@@ -163,14 +163,19 @@ def _check_arguments(node: fx.Node, found: str) -> None:
         if value and not (value == -math.inf and pooled):
             what = f"padding with {value} has no integer form"
             raise SchemeError(what, where=place(node), fix="pad with 0: every grid holds it")
-    if found == "Resize" and (node.args[3] if len(node.args) > 3 else options.get("mode", "nearest")) != "nearest":
+    if (
+        found == "Resize"
+        and (node.args[3] if len(node.args) > 3 else options.get("mode", "nearest")) != "nearest"
+    ):
         what = "interpolation other than nearest has no integer form"
         raise SchemeError(what, where=place(node), fix='use F.interpolate(mode="nearest") or a convolution')
     if found == "GlobalAveragePool" and node.op == "call_function":
         size = node.args[1] if len(node.args) > 1 else options.get("output_size")
         if size not in (1, (1,), [1], (1, 1), [1, 1]):
             what = f"an adaptive pool to {size} of a size that is no multiple of it has no integer form"
-            raise SchemeError(what, where=place(node), fix="use an input size that it divides, or an AvgPool2d")
+            raise SchemeError(
+                what, where=place(node), fix="use an input size that it divides, or an AvgPool2d"
+            )
     if found == "ReduceMean":
         what = "a mean over the batch has no integer form"
         values = node.meta.get("values")

@@ -139,9 +139,7 @@ class Placement:
     def _mark(self, head: fx.Node) -> str:
         if head.op == "placeholder":
             name = head.name
-        elif head.op == "get_attr":
-            name = _name(head)
-        elif head.op == "call_module":
+        elif head.op == "get_attr" or head.op == "call_module":
             name = _name(head)
         else:
             path = module_path(head).removeprefix("body.")

@@ -12,7 +12,6 @@ from edgekd.quant.scheme import QuantScheme
 from edgekd.quant.simplify import simplify
 from edgekd.quant.tracing import trace
 
-
 _ROUNDING = 1e-3
 """Of the largest output: far above what rewriting changes in float32, far below what a mistake does."""
 

@@ -5,10 +5,11 @@ from torch import Tensor, fx, nn
 
 from edgekd.quant.operators import onnx_op
 
+
 class GlobalAverage(nn.AdaptiveAvgPool2d):
     """The mean of each channel, written so that its export does not depend on how a tensor lies in memory."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  as torch calls it
+    def forward(self, input: Tensor) -> Tensor:
         """Map (n, c, ...) to (n, c, 1, ...)."""
         return input.mean(tuple(range(2, input.dim())), keepdim=True)
 

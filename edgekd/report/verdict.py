@@ -58,7 +58,9 @@ def _integer(target: TargetReport) -> Finding:
     figure = percent(coverage.integer_ops / total)
     if coverage.unlisted:
         first = coverage.unlisted[0]
-        text = f"{len(coverage.unlisted)} operators run in float that must not, first {first.node} ({first.op})"
+        text = (
+            f"{len(coverage.unlisted)} operators run in float that must not, first {first.node} ({first.op})"
+        )
         return Finding("Integer", "bad", figure, text)
     counted = Counter(coverage.float_op_names)
     names = ", ".join(f"{number} {name}" for name, number in counted.most_common())

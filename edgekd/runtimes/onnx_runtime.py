@@ -149,7 +149,7 @@ def run_all(session: ort.InferenceSession, feeds: Tensors) -> dict[str, NDArray[
 
 
 def node_times(optimized: onnx.ModelProto, feeds: Tensors) -> list[float]:
-    """Return how long each operator of an optimised graph takes, in microseconds, by the runtime's own profile.
+    """Return how many microseconds each operator of an optimised graph takes, by the runtime's own profile.
 
     Args:
         optimized: From :func:`optimized_graph`.

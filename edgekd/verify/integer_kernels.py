@@ -3,7 +3,8 @@
 Accumulators are exact integers (float64 holds every integer below 2**53); the requantization is the float32
 arithmetic that the kernels document in their source (mlas: quantize.cpp, qladd.cpp, qlmul.cpp,
 qpostprocessor.cpp), rounded half to even. So the expected number of mismatches is 0 on every x86 CPU with
-AVX2. Tables of 256 entries hold what the float kernels compute, ties included. On ARM the source of QLinearAdd works in fixed point instead: not modelled here.
+AVX2. Tables of 256 entries hold what the float kernels compute, ties included. On ARM the source of
+QLinearAdd works in fixed point instead: not modelled here.
 """
 
 import math
@@ -119,7 +120,7 @@ def qlinear_average_pool(inputs: list[Array | None], attributes: Attributes) -> 
         places = np.ix_(*(start + step for start, step in zip(starts, offset, strict=True)))
         sizes = values.shape[2:]
         inside = np.all(
-            np.broadcast_arrays(*((0 <= p) & (p < size) for p, size in zip(places, sizes, strict=True))), 0
+            np.broadcast_arrays(*((p >= 0) & (p < size) for p, size in zip(places, sizes, strict=True))), 0
         )
         reached = tuple(np.clip(p, 0, size - 1) for p, size in zip(places, sizes, strict=True))
         total += np.where(inside, values[:, :, *reached], np.float32(0))
@@ -156,7 +157,7 @@ def qlinear_leaky_relu(inputs: list[Array | None], attributes: Attributes) -> Ar
 
 
 def qlinear_softmax(inputs: list[Array | None], attributes: Attributes) -> Array:
-    """Return QLinearSoftmax: (x, x_scale, x_zero, y_scale, y_zero) -> codes; along the last axis from opset 13.
+    """Return QLinearSoftmax: (x, x_scale, x_zero, y_scale, y_zero) -> codes.
 
     A table holds ``exp`` of the distance to the largest code, scaled so that the float32 sum of a row cannot
     overflow. The row is added from left to right. ``1 / y_scale`` is rounded down to an integer.
@@ -178,7 +179,13 @@ def qlinear_softmax(inputs: list[Array | None], attributes: Attributes) -> Array
     return y.reshape(x.shape) if rows.ndim != x.ndim else np.moveaxis(y, -1, axis)
 
 
-_LOGISTIC_P = (4.37031012579801e-11, 1.15627324459942e-07, 6.08574864600143e-05, 8.51377133304701e-03, 0.248287947061529)
+_LOGISTIC_P = (
+    4.37031012579801e-11,
+    1.15627324459942e-07,
+    6.08574864600143e-05,
+    8.51377133304701e-03,
+    0.248287947061529,
+)
 _LOGISTIC_Q = (
     6.10247389755681e-13,
     5.76102136993427e-09,
@@ -230,10 +237,11 @@ def _logistic(x: NDArray[np.float32]) -> NDArray[np.float32]:
     square = x * x
     numerator, denominator = (np.full_like(x, first) for first in (_LOGISTIC_P[0], _LOGISTIC_Q[0]))
     for factor in _LOGISTIC_P[1:]:
-        numerator = _fused_multiply_add(numerator, square, np.float32(factor))
+        numerator = _fused_multiply_add(numerator, square, np.asarray(factor, np.float32))
     for factor in _LOGISTIC_Q[1:]:
-        denominator = _fused_multiply_add(denominator, square, np.float32(factor))
-    return np.maximum(numerator * x / denominator + np.float32(0.5), np.float32(0))
+        denominator = _fused_multiply_add(denominator, square, np.asarray(factor, np.float32))
+    y: NDArray[np.float32] = np.maximum(numerator * x / denominator + np.float32(0.5), np.float32(0))
+    return y
 
 
 def _exponentials(rows: Array, scale: float) -> NDArray[np.float32]:
@@ -241,7 +249,8 @@ def _exponentials(rows: Array, scale: float) -> NDArray[np.float32]:
     shift = max(0.0, most - 5) / scale
     table = np.exp((np.arange(256) - 255 + shift) * scale).astype(np.float32)
     codes = rows.astype(np.int64)
-    return table[codes - codes.max(-1, keepdims=True) + 255]
+    aligned: NDArray[np.float32] = table[codes - codes.max(-1, keepdims=True) + 255]
+    return aligned
 
 
 def _window_starts(size: int, axis: int, attributes: Attributes) -> NDArray[np.int64]:
@@ -254,7 +263,8 @@ def _window_starts(size: int, axis: int, attributes: Attributes) -> NDArray[np.i
     if attributes.get("ceil_mode", 0):
         count = -(-free // stride) + 1
         count -= (count - 1) * stride >= size + pads[axis]  # a window in the padding alone is left out
-    return np.arange(count) * stride - pads[axis]
+    starts: NDArray[np.int64] = np.arange(count) * stride - pads[axis]
+    return starts
 
 
 def _is_broadcast(a: Array | None, b: Array | None) -> bool:

@@ -230,7 +230,9 @@ def test_a_batch_norm_that_follows_no_layer_gets_one(shape):
     norm = nn.BatchNorm2d(4) if len(shape) == 4 else nn.BatchNorm1d(4)
     student = prepare(nn.Sequential(nn.Sigmoid(), norm, nn.ReLU()), torch.randn(shape))
     marks = {mark: q.grid.qmin for mark, q in activation_quantizers(student).items()}
-    assert marks == {"input_1": -128, "0": 0, "1_carrier": 0} | ({"1_carrier": -128} if len(shape) == 2 else {})
+    assert marks == {"input_1": -128, "0": 0, "1_carrier": 0} | (
+        {"1_carrier": -128} if len(shape) == 2 else {}
+    )
     assert list(weight_quantizers(student)) == ["1_carrier.weight"]
 
 

@@ -316,7 +316,9 @@ def test_qlinear_mul_rounds_with_the_zero_point_added(differs):
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=seeds, op_type=st.sampled_from(["QLinearSigmoid", "QLinearLeakyRelu"]), kind=st.sampled_from([U, S]))
+@given(
+    seed=seeds, op_type=st.sampled_from(["QLinearSigmoid", "QLinearLeakyRelu"]), kind=st.sampled_from([U, S])
+)
 def test_tables_equal_onnxruntime(differs, seed, op_type, kind):
     rng = np.random.default_rng(seed)
     every = np.arange(np.iinfo(kind).min, np.iinfo(kind).max + 1).astype(kind)
@@ -363,7 +365,12 @@ def test_concat_equals_onnxruntime(onnx_model, seed, same):
     body = "y = com.microsoft.QLinearConcat<axis=1>(ys, yz, x, as, az, b, bs, bz)"
     model = onnx_model("uint8[2,256] x", "uint8[2,296] y", body, constants, domain="com.microsoft")
     engine = run_all(open_session(model.SerializeToString()), {"x": a})["y"]
-    order = [constants["ys"], constants["yz"], a, *(constants[name] for name in ("as", "az", "b", "bs", "bz"))]
+    order = [
+        constants["ys"],
+        constants["yz"],
+        a,
+        *(constants[name] for name in ("as", "az", "b", "bs", "bz")),
+    ]
     assert np.array_equal(EXACT_KERNELS["QLinearConcat"](order, {"axis": 1}), engine)
 
 
