@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from edgekd.errors import SchemeError
+from edgekd.quant.global_average import GlobalAverage, global_average
 from edgekd.zoo.pixels import PixelGrid
 
 LINE = "line"
@@ -30,6 +31,7 @@ _MODULES: dict[type[nn.Module], str] = {
     nn.LeakyReLU: "LeakyRelu",
     nn.MaxPool2d: "MaxPool",
     nn.AvgPool2d: "AveragePool",
+    GlobalAverage: "GlobalAveragePool",
     nn.AdaptiveAvgPool1d: "GlobalAveragePool",
     nn.AdaptiveAvgPool2d: "GlobalAveragePool",
     nn.Flatten: "Flatten",
@@ -61,6 +63,7 @@ _FUNCTIONS: dict[Callable[..., Any], str] = {
     F.max_pool2d: "MaxPool",
     torch.max_pool2d: "MaxPool",
     F.avg_pool2d: "AveragePool",
+    global_average: "GlobalAveragePool",
     F.adaptive_avg_pool1d: "GlobalAveragePool",
     F.adaptive_avg_pool2d: "GlobalAveragePool",
     F.pad: "Pad",
@@ -169,7 +172,7 @@ def _check_arguments(node: fx.Node, found: str) -> None:
     ):
         what = "interpolation other than nearest has no integer form"
         raise SchemeError(what, where=place(node), fix='use F.interpolate(mode="nearest") or a convolution')
-    if found == "GlobalAveragePool" and node.op == "call_function":
+    if found == "GlobalAveragePool" and node.target in (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d):
         size = node.args[1] if len(node.args) > 1 else options.get("output_size")
         if size not in (1, (1,), [1], (1, 1), [1, 1]):
             what = f"an adaptive pool to {size} of a size that is no multiple of it has no integer form"

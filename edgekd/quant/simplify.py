@@ -3,16 +3,8 @@
 import torch
 from torch import Tensor, fx, nn
 
+from edgekd.quant.global_average import GlobalAverage, global_average
 from edgekd.quant.operators import onnx_op
-
-
-class GlobalAverage(nn.AdaptiveAvgPool2d):
-    """The mean of each channel, written so that its export does not depend on how a tensor lies in memory."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Map (n, c, ...) to (n, c, 1, ...)."""
-        return input.mean(tuple(range(2, input.dim())), keepdim=True)
-
 
 _RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 _BROADCASTS = ("Add", "Mul")
@@ -29,8 +21,8 @@ def simplify(graph_module: fx.GraphModule) -> None:
         elif op == "Expand":
             _drop_broadcast(node, ops)
     for node, op in ops.items():
-        if op == "GlobalAveragePool" and node.op == "call_module":
-            graph_module.set_submodule(str(node.target), GlobalAverage(1))
+        if op == "GlobalAveragePool":
+            _write_as_mean(graph_module, node)
         before = node.all_input_nodes[0] if op == "BatchNormalization" else None
         if before is not None and not (ops.get(before) in ("Conv", "Gemm") and len(before.users) == 1):
             _carry_batchnorm(graph_module, node, before)
@@ -62,6 +54,13 @@ def _drop_broadcast(node: fx.Node, ops: dict[fx.Node, str]) -> None:
         fits = [_shapes(other) == _shapes(user) for other in others if other.meta.get("values")]
         if ops.get(user) in _BROADCASTS and fits == [True]:
             user.replace_input_with(node, source)
+
+
+def _write_as_mean(graph_module: fx.GraphModule, pool: fx.Node) -> None:
+    if pool.op == "call_module":
+        graph_module.set_submodule(str(pool.target), GlobalAverage())
+    else:
+        pool.target, pool.args, pool.kwargs = global_average, (pool.all_input_nodes[0],), {}
 
 
 def _carry_batchnorm(graph_module: fx.GraphModule, norm: fx.Node, before: fx.Node) -> None:

@@ -13,7 +13,7 @@ from edgekd.quant.rewriting.rewrite import Rewrite, flat
 def _adaptive_avg_pool2d(x: Any, size: Any) -> Any:
     wanted = _sizes(size, x.shape[-2:])
     if wanted == (1, 1):
-        return x.mean((2, 3), keepdim=True)
+        return NotImplemented
     kernel = _kernel(x.shape[-2:], wanted)
     return kernel if kernel is NotImplemented else _pool(F.avg_pool2d, x, kernel)
 
@@ -25,7 +25,7 @@ def _adaptive_max_pool2d(x: Any, size: Any, return_indices: bool = False) -> Any
 
 def _adaptive_avg_pool1d(x: Any, size: Any) -> Any:
     if _sizes(size, x.shape[-1:]) == (1,):
-        return x.mean(2, keepdim=True)
+        return NotImplemented
     return _adaptive_avg_pool2d(x.unsqueeze(2), (1, *_sizes(size, x.shape[-1:]))).squeeze(2)
 
 
