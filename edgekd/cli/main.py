@@ -181,7 +181,8 @@ def compress(
         print_summary(report, Console(width=None if sys.stdout.isatty() else LOG_WIDTH))
         typer.echo(f"\nReport: {runs / pipeline.name / 'report.html'}")
     if any(
-        target.fidelity.oracle_mismatches or target.fidelity.layer_off_by_more for target in report.targets
+        target.fidelity.oracle_mismatches or target.fidelity.layer_off_by_more or target.coverage.unlisted
+        for target in report.targets
     ):
         raise typer.Exit(NOT_FAITHFUL)
 
@@ -448,12 +449,15 @@ def _show_faithfulness(model: Path, found: Any, *, as_json: bool, extra: dict[st
         _print_json({"model": str(model), **extra, **seen})
     else:
         _print_faithfulness(model, cover, faith, extra)
-    if faith.oracle_mismatches or faith.layer_off_by_more:
+    own = faith.layer_tensors > 0  # an engine of edgekd; what others leave in float is no mistake
+    if faith.oracle_mismatches or faith.layer_off_by_more or (own and cover.unlisted):
         raise typer.Exit(NOT_FAITHFUL)
 
 
 def _print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, Any]) -> None:
-    typer.echo(f"{model}: {cover.integer_ops} operators in integers, {cover.float_ops} in float")
+    share = cover.integer_time_share
+    spent = f" ({100 * (1 - share):.1f} % of the time)" if cover.float_ops and share is not None else ""
+    typer.echo(f"{model}: {cover.integer_ops} operators in integers, {cover.float_ops} in float{spent}")
     compared = f"{faith.oracle_values} values in {faith.oracle_nodes} operators"
     typer.echo(f"oracle: {faith.oracle_mismatches} of {compared} differ from exact arithmetic")
     if faith.first_mismatch:

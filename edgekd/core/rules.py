@@ -193,6 +193,15 @@ RULES: tuple[Rule, ...] = (
         non_negative=None,
     ),
     Rule(
+        "repeat",
+        ("Expand", "Gather", "Resize"),
+        Role.SHARE,
+        ("Expand", "Gather", "Resize"),
+        "they run on the codes: broadcasting, picking and nearest-neighbour resizing copy numbers",
+        "move Expand, Gather and Resize in front of the DequantizeLinear; resize to the nearest neighbour",
+        non_negative=None,
+    ),
+    Rule(
         "flatten",
         ("Flatten", "Reshape", "Squeeze", "Unsqueeze"),
         Role.SHARE,
@@ -229,12 +238,21 @@ RULES: tuple[Rule, ...] = (
         non_negative=True,
     ),
     Rule(
+        "leaky_relu",
+        ("LeakyRelu",),
+        Role.QUANTIZE,
+        ("QLinearLeakyRelu",),
+        "input and result are quantized; it runs as a table of 256 entries",
+        "quantize the result of the LeakyReLU, and what it reads",
+    ),
+    Rule(
         "softmax",
         ("Softmax",),
         Role.QUANTIZE,
         ("QLinearSoftmax",),
-        "input and result are quantized",
-        "quantize the result of the softmax as well",
+        "input and result are quantized, the result by a power of two (1 / 256 for 8 bits): the kernel "
+        "rounds the reciprocal of its scale down to an integer",
+        "quantize the result of the softmax as well, with scale 1 / 256",
         non_negative=True,
     ),
     Rule(
@@ -284,10 +302,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "float_only",
-        ("LayerNormalization", "Gelu", "Erf", "InstanceNormalization"),
+        ("LayerNormalization", "SkipLayerNormalization", "Gelu", "FastGelu", "BiasGelu"),
         Role.FLOAT,
         (),
-        "no integer kernel on this runtime",
+        "no integer kernel on this runtime: this is the closed list of operators that may stay float",
         "it stays float; its share of the time is reported",
     ),
 )
@@ -306,6 +324,11 @@ def rules_for(op_type: str) -> tuple[Rule, ...]:
 def shares_grid(op_type: str) -> bool:
     """Whether an operator of ``op_type`` can run on the codes of its input."""
     return any(row.role is Role.SHARE for row in rules_for(op_type))
+
+
+def may_be_float(op_type: str) -> bool:
+    """Whether ``op_type`` is on the closed list of operators that may stay float."""
+    return any(row.role is Role.FLOAT for row in rules_for(op_type))
 
 
 def explain_float(op_type: str) -> str:

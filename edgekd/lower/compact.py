@@ -46,7 +46,7 @@ class NameOperatorsPass(LoweringPass):
         readers = [use.node for use in node.outputs[0].uses()]
         dequantize = producer(node, 1, "DequantizeLinear") if is_op(node, "Conv", "Gemm", "MatMul") else None
         node.name = ""
-        if dequantize is not None and array(dequantize.inputs[0]) is not None:
+        if dequantize is not None and _is_layer(dequantize):
             mark = name_of(dequantize.inputs[0])
             layer = mark.removesuffix(".w") if mark.endswith(".w") else mark[: mark.rindex(".weight")]
             _rename(dequantize, layer, ("w", "ws", "wz"))
@@ -58,6 +58,10 @@ class NameOperatorsPass(LoweringPass):
         elif len(readers) == 1 and is_op(readers[0], "QuantizeLinear"):
             node.name = name_of(readers[0].outputs[0]).rpartition(".")[0]
         return True
+
+
+def _is_layer(dequantize: ir.Node) -> bool:
+    return array(dequantize.inputs[0]) is not None and ".w" in name_of(dequantize.inputs[0])
 
 
 def _rename(dequantize: ir.Node, layer: str, suffixes: tuple[str, ...]) -> None:

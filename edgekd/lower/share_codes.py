@@ -1,10 +1,11 @@
 """Operators that share their input's grid run on the codes: they move in front of the DequantizeLinear."""
 
+import numpy as np
 import onnx_ir as ir
 
 from edgekd.core.rules import shares_grid
 from edgekd.errors import LowerError
-from edgekd.lower.graph import array, attribute, graph_of, insert_behind, producer
+from edgekd.lower.graph import array, attribute, constant, graph_of, insert_behind, producer
 from edgekd.lower.lowering_pass import LoweringPass
 
 
@@ -14,7 +15,7 @@ class ShareCodesPass(LoweringPass):
     def visit(self, node: ir.Node) -> bool:
         """Move one operator in front of the DequantizeLinear that it reads."""
         dequantize = producer(node, 0, "DequantizeLinear") if shares_grid(node.op_type) else None
-        if dequantize is None or array(dequantize.inputs[0]) is not None:
+        if dequantize is None or (array(dequantize.inputs[0]) is not None and node.op_type != "Expand"):
             return False
         codes, scale, zero = dequantize.inputs[:3]
         _let_zero_be(zero, node)
@@ -34,7 +35,9 @@ def _let_zero_be(zero: ir.Value | None, node: ir.Node) -> None:
         node.replace_input_with(1, zero)
     if node.op_type == "Pad" and attribute(node, "mode", "constant") == "constant":
         padding = array(node.inputs[2]) if len(node.inputs) > 2 else None
-        if padding is not None and padding != 0:
+        if padding is not None and padding == -np.inf:  # in front of a MaxPool
+            zero = constant(graph_of(node), np.uint8(0), "lowest")
+        elif padding is not None and padding != 0:
             what = f"{node.name} pads with {padding}"
             raise LowerError(what, fix="pad with 0: the only number that every grid holds")
         node.resize_inputs(max(3, len(node.inputs)))

@@ -42,7 +42,7 @@ class LsqQuantizer(Quantizer):
         """Return the scale; its gradient is damped by ``1 / sqrt(N * Qp)``."""
         if not self.training:
             return self.scale
-        count = x[0].numel()  # weights: one output channel; activations: one sample
+        count = x[0].numel() if x.dim() else 1  # weights: one output channel; activations: one sample
         damping = 1.0 / math.sqrt(count * self.grid.qmax)
         value = self.scale.detach()
         return value + damping * (self.scale - value)  # exactly the scale: what is added is 0

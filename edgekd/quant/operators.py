@@ -1,15 +1,23 @@
 """From nodes of a traced network to ONNX operator types: the words that the rule table speaks."""
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from edgekd.errors import SchemeError
+from edgekd.quant.global_average import GlobalAverage, global_average
 from edgekd.zoo.pixels import PixelGrid
+
+LINE = "line"
+"""Key of ``node.meta``: the user's line that made a node."""
+
+IN_EVAL = "identity_in_eval"
+"""Attribute of a module that changes nothing once training is over, such as stochastic depth."""
 
 _MODULES: dict[type[nn.Module], str] = {
     PixelGrid: "Pixels",
@@ -20,17 +28,16 @@ _MODULES: dict[type[nn.Module], str] = {
     nn.BatchNorm2d: "BatchNormalization",
     nn.ReLU: "Relu",
     nn.ReLU6: "Clip",
+    nn.LeakyReLU: "LeakyRelu",
     nn.MaxPool2d: "MaxPool",
     nn.AvgPool2d: "AveragePool",
+    GlobalAverage: "GlobalAveragePool",
     nn.AdaptiveAvgPool1d: "GlobalAveragePool",
     nn.AdaptiveAvgPool2d: "GlobalAveragePool",
     nn.Flatten: "Flatten",
     nn.Dropout: "Identity",
     nn.Identity: "Identity",
     nn.Sigmoid: "Sigmoid",
-    nn.Hardsigmoid: "HardSigmoid",
-    nn.Hardswish: "HardSwish",
-    nn.SiLU: "Silu",
     nn.LayerNorm: "LayerNormalization",
     nn.Softmax: "Softmax",
     nn.GELU: "Gelu",
@@ -38,35 +45,35 @@ _MODULES: dict[type[nn.Module], str] = {
 
 _FUNCTIONS: dict[Callable[..., Any], str] = {
     operator.add: "Add",
-    operator.iadd: "Add",
     torch.add: "Add",
     operator.mul: "Mul",
-    operator.imul: "Mul",
     torch.mul: "Mul",
+    torch.multiply: "Mul",
     torch.matmul: "MatMul",
     operator.matmul: "MatMul",
     torch.relu: "Relu",
     F.relu: "Relu",
     F.relu6: "Clip",
+    F.leaky_relu: "LeakyRelu",
     torch.sigmoid: "Sigmoid",
     F.sigmoid: "Sigmoid",
-    F.hardsigmoid: "HardSigmoid",
-    F.hardswish: "HardSwish",
-    F.silu: "Silu",
     torch.softmax: "Softmax",
     F.softmax: "Softmax",
     F.gelu: "Gelu",
-    F.layer_norm: "LayerNormalization",
     F.max_pool2d: "MaxPool",
+    torch.max_pool2d: "MaxPool",
     F.avg_pool2d: "AveragePool",
+    global_average: "GlobalAveragePool",
+    F.adaptive_avg_pool1d: "GlobalAveragePool",
     F.adaptive_avg_pool2d: "GlobalAveragePool",
-    F.dropout: "Identity",
-    F.conv2d: "Conv",
-    F.linear: "Gemm",
     F.pad: "Pad",
+    F.interpolate: "Resize",
     torch.mean: "ReduceMean",
     torch.flatten: "Flatten",
     torch.reshape: "Reshape",
+    torch.unflatten: "Reshape",
+    torch.squeeze: "Squeeze",
+    torch.unsqueeze: "Unsqueeze",
     torch.permute: "Transpose",
     torch.transpose: "Transpose",
     torch.cat: "Concat",
@@ -74,32 +81,41 @@ _FUNCTIONS: dict[Callable[..., Any], str] = {
     torch.chunk: "Split",
     torch.split: "Split",
     operator.getitem: "Slice",
-    getattr: "Shape",
 }
 
 _METHODS: dict[str, str] = {
     "add": "Add",
-    "add_": "Add",
     "mul": "Mul",
-    "mul_": "Mul",
+    "multiply": "Mul",
     "matmul": "MatMul",
     "relu": "Relu",
-    "relu_": "Relu",
     "sigmoid": "Sigmoid",
     "softmax": "Softmax",
     "mean": "ReduceMean",
     "flatten": "Flatten",
     "reshape": "Reshape",
     "view": "Reshape",
-    "squeeze": "Reshape",
-    "unsqueeze": "Reshape",
+    "squeeze": "Squeeze",
+    "unsqueeze": "Unsqueeze",
+    "expand": "Expand",
     "permute": "Transpose",
     "transpose": "Transpose",
     "chunk": "Split",
     "split": "Split",
-    "contiguous": "Identity",
-    "size": "Shape",
 }
+
+_OPAQUE = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
+_GLOBAL_POOLS = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
+
+
+def is_known_layer(module: nn.Module) -> bool:
+    """Whether a module is one operation; others are looked into while tracing."""
+    if isinstance(module, _GLOBAL_POOLS) and module.output_size not in (1, (1,), (1, 1)):
+        return False
+    if isinstance(module, _OPAQUE):
+        return True
+    own = type(module).__module__.startswith("torch.nn")  # a subclass may do something else
+    return isinstance(module, PixelGrid) or (own and isinstance(module, tuple(_MODULES)))
 
 
 def onnx_op(node: fx.Node, modules: dict[str, nn.Module]) -> str:
@@ -110,11 +126,14 @@ def onnx_op(node: fx.Node, modules: dict[str, nn.Module]) -> str:
         modules: The network's named modules.
 
     Raises:
-        SchemeError: If no rule speaks of the operation; the message names the module path.
+        SchemeError: If no rule speaks of the operation; the message names module path and line.
     """
+    if is_size(node):
+        return "Shape"
     if node.op == "call_module":
         module = modules[str(node.target)]
         found = next((op for kind, op in _MODULES.items() if isinstance(module, kind)), None)
+        found = "Identity" if getattr(module, IN_EVAL, False) else found
         spoken = type(module).__name__
     elif node.op == "call_function":
         found = _FUNCTIONS.get(node.target)  # type: ignore[arg-type]
@@ -124,15 +143,59 @@ def onnx_op(node: fx.Node, modules: dict[str, nn.Module]) -> str:
         spoken = f"Tensor.{node.target}"
     if found is None:
         what = f"no quantization rule for {spoken}"
-        raise SchemeError(
-            what, where=module_path(node), fix=f"use one of: {', '.join(supported_operations())}"
-        )
-    if node.target is F.pad:
-        value = node.args[3] if len(node.args) > 3 else node.kwargs.get("value")
-        if value:
-            what = f"padding with {value} has no integer form"
-            raise SchemeError(what, where=module_path(node), fix="pad with 0: every grid holds it")
+        raise SchemeError(what, where=place(node), fix=f"use one of: {', '.join(supported_operations())}")
+    _check_arguments(node, found)
     return found
+
+
+def is_size(node: fx.Node) -> bool:
+    """Whether a node is no tensor but a size that depends on the batch."""
+    values = node.meta.get("values")
+    if values is None:
+        return False
+    parts = values[0] if isinstance(values[0], tuple | list) else (values[0],)
+    return not any(isinstance(part, Tensor) for part in parts)
+
+
+def _check_arguments(node: fx.Node, found: str) -> None:
+    """Refuse the forms of an operation that have no integer kernel."""
+    options = dict(node.kwargs)
+    if node.target is F.pad:
+        value = node.args[3] if len(node.args) > 3 else options.get("value")
+        pooled = all(_is_max_pool(user) for user in node.users)  # there the lowest code does the same
+        if value and not (value == -math.inf and pooled):
+            what = f"padding with {value} has no integer form"
+            raise SchemeError(what, where=place(node), fix="pad with 0: every grid holds it")
+    if (
+        found == "Resize"
+        and (node.args[3] if len(node.args) > 3 else options.get("mode", "nearest")) != "nearest"
+    ):
+        what = "interpolation other than nearest has no integer form"
+        raise SchemeError(what, where=place(node), fix='use F.interpolate(mode="nearest") or a convolution')
+    if found == "GlobalAveragePool" and node.target in (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d):
+        size = node.args[1] if len(node.args) > 1 else options.get("output_size")
+        if size not in (1, (1,), [1], (1, 1), [1, 1]):
+            what = f"an adaptive pool to {size} of a size that is no multiple of it has no integer form"
+            raise SchemeError(
+                what, where=place(node), fix="use an input size that it divides, or an AvgPool2d"
+            )
+    if found == "ReduceMean":
+        what = "a mean over the batch has no integer form"
+        values = node.meta.get("values")
+        dims = node.args[1] if len(node.args) > 1 else options.get("dim")
+        dims = dims if isinstance(dims, tuple | list) else (dims,)
+        if values is not None and any(dim is None or dim == 0 for dim in dims):
+            raise SchemeError(what, where=place(node), fix="take the mean over channels or pixels")
+
+
+def _is_max_pool(node: fx.Node) -> bool:
+    return node.op == "call_function" and _FUNCTIONS.get(node.target) == "MaxPool"  # type: ignore[arg-type]
+
+
+def place(node: fx.Node) -> str:
+    """Return where a node comes from, for a message: its module, and the line of the forward pass."""
+    line = node.meta.get(LINE)
+    return f"{module_path(node)}: {line}" if line else module_path(node)
 
 
 def module_path(node: fx.Node) -> str:

@@ -10,7 +10,7 @@ from edgekd.core.grid import IntGrid
 from edgekd.core.profile import Profile
 from edgekd.core.rules import Role, Rule, rule, rules_for
 from edgekd.errors import SchemeError
-from edgekd.quant.operators import module_path, onnx_op
+from edgekd.quant.operators import module_path, onnx_op, place
 from edgekd.quant.pixels import MarkedPixels
 from edgekd.quant.quantizer import Quantizer
 from edgekd.quant.scheme import QuantScheme
@@ -43,7 +43,7 @@ class Placement:
         self._mark_pixels()
         self._place_weights()
         groups = [node for node in self.ops if self._starts_group(node)]
-        inputs = [node for node in self.graph_module.graph.nodes if node.op == "placeholder"]
+        inputs = [node for node in self.graph_module.graph.nodes if node.op in ("placeholder", "get_attr")]
         if self.profile.edges == "outputs":
             self._quantize_results(inputs, groups)
         else:
@@ -103,8 +103,8 @@ class Placement:
         for node in [node for node, op in self.ops.items() if op in _WEIGHTED]:
             module = self.modules[str(node.target)] if node.op == "call_module" else None
             if module is None:
-                what = "a functional convolution or linear layer owns no weight to quantize"
-                raise SchemeError(what, where=module_path(node), fix="use nn.Conv2d or nn.Linear")
+                what = "the weights of a convolution or linear layer are computed from the input"
+                raise SchemeError(what, where=place(node), fix="use nn.Conv2d or nn.Linear")
             if parametrize.is_parametrized(module, "weight"):
                 continue  # one module used at several places
             bits = self.scheme.weights.bits
@@ -138,6 +138,7 @@ class Placement:
         grid = self.profile.activation_grid(bits=bits, non_negative=self._non_negative(node))
         quantizer = self.scheme.activations.build(grid, axis=None, mark=self._mark(head))
         quantizer.largest_scale = self._largest_scale(node, head, grid)
+        quantizer.fixed_scale = 1.0 / (grid.qmax + 1) if self.ops.get(head) == "Softmax" else None
         name = quantizer.mark.replace(".", "_")
         self.quantizers[name] = quantizer
         with self.graph_module.graph.inserting_after(node):
@@ -153,7 +154,7 @@ class Placement:
     def _mark(self, head: fx.Node) -> str:
         if head.op == "placeholder":
             name = head.name
-        elif head.op == "call_module":
+        elif head.op == "get_attr" or head.op == "call_module":
             name = _name(head)
         else:
             path = module_path(head).removeprefix("body.")
@@ -178,7 +179,7 @@ class Placement:
             return False
         if self.ops[node] == "BatchNormalization":
             what = "a BatchNorm that does not follow a convolution or linear layer cannot be folded"
-            raise SchemeError(what, where=module_path(node), fix=rule("batch_norm").advice)
+            raise SchemeError(what, where=place(node), fix=rule("batch_norm").advice)
         return self._rule(node).role in (Role.QUANTIZE, Role.FLOAT, Role.ABSORB)
 
     def _is_absorbed(self, node: fx.Node) -> bool:

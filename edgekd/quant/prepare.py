@@ -6,10 +6,14 @@ import torch
 from torch import Tensor, fx, nn
 
 from edgekd.core.profile import PROFILES, ProfileName
-from edgekd.errors import SchemeError
+from edgekd.errors import ExportError, SchemeError
 from edgekd.quant.placement import Placement
 from edgekd.quant.scheme import QuantScheme
-from edgekd.quant.tracing import decompose, trace
+from edgekd.quant.simplify import simplify
+from edgekd.quant.tracing import trace
+
+_ROUNDING = 1e-3
+"""Of the largest output: far above what rewriting changes in float32, far below what a mistake does."""
 
 
 def prepare(
@@ -35,17 +39,53 @@ def prepare(
         quantized weight ``w`` is found as ``parametrizations.w.original``.
 
     Raises:
-        ExportError: If the network cannot be traced.
+        ExportError: If the network cannot be traced, or is another network then.
         SchemeError: If no rule speaks of one of its operations, or the profile is unknown.
     """
     if profile not in PROFILES:
         what = f"unknown profile {profile!r}"
         raise SchemeError(what, where="edgekd.prepare", fix=f"one of: {', '.join(PROFILES)}")
-    student = trace(copy.deepcopy(model))
-    decompose(student)
+    reference = copy.deepcopy(model).eval()
+    images = _telling(example)
+    expected = _outputs(reference, images)
+    if not _agree(_outputs(reference, images), expected):
+        what = "the network gives different results for the same inputs in eval mode"
+        fix = "switch what is random off in eval mode, as F.dropout(x, p, training=self.training) does"
+        raise ExportError(what, where=type(model).__name__, fix=fix)
+    student = trace(reference, example)
+    simplify(student)
+    if not _agree(_outputs(student.eval(), images), expected):
+        what = "the traced network computes other numbers than the network itself"
+        fix = "write to no tensor that is read elsewhere: y = x.view(...); y += 1 also changes x"
+        raise ExportError(what, where=type(model).__name__, fix=fix)
     Placement(student, PROFILES[profile], scheme or QuantScheme()).place()
     student.meta["profile"] = profile
     student.eval()
     with torch.no_grad():
         student(example)
     return student.train()
+
+
+def _telling(example: Tensor) -> Tensor:
+    """Return two inputs like ``example``, drawn at random where all its numbers are the same."""
+    if example.min() != example.max():
+        return example[:2]
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, *example.shape[1:])
+    if example.is_floating_point():
+        return torch.randn(shape, generator=generator).to(example)
+    return torch.randint(0, 256, shape, generator=generator).to(example)
+
+
+@torch.no_grad()
+def _outputs(network: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
+    outputs = network(images)
+    return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+
+
+def _agree(found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> bool:
+    """Whether outputs are the same but for the rounding of float32."""
+    return len(found) == len(expected) and all(
+        a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=_ROUNDING * float(b.abs().max()) + 1e-7)
+        for a, b in zip(found, expected, strict=True)
+    )

@@ -32,6 +32,7 @@ class Quantizer(nn.Module, ABC):
         grid: The integer codes.
         axis: Channel axis of the scale, None for one scale per tensor.
         mark: Name in the exported graph; it is also the name of the tensor in the engine.
+        fixed_scale: The only scale that the runtime's kernel takes; None if it takes any.
         largest_scale: Upper bound of the scale, so that the grid ends where a ReLU6 does; None without bound.
         smallest_scale: Lower bound of the scale, same shape: a fraction of where calibration started it. One
             step of the optimizer can otherwise carry the scale of a small channel through 0.
@@ -46,6 +47,7 @@ class Quantizer(nn.Module, ABC):
         self.grid = grid
         self.axis = axis
         self.mark = mark
+        self.fixed_scale: float | None = None
         self.largest_scale: float | None = None
         one = torch.ones(() if axis is None else (channels,))
         self.register_buffer("smallest_scale", one * SMALLEST_SCALE)
@@ -70,12 +72,16 @@ class Quantizer(nn.Module, ABC):
     @torch.no_grad()
     def allow(self, scale: Tensor) -> Tensor:
         """Clamp a scale to start from, and let training shrink it to :data:`SMALLEST_SHARE` of that."""
+        if self.fixed_scale is not None:
+            scale = torch.full_like(scale, self.fixed_scale)
         allowed = torch.clamp(scale, min=SMALLEST_SCALE, max=self.largest_scale)
         self.smallest_scale.copy_(allowed * SMALLEST_SHARE)
         return allowed
 
     def bounded(self, scale: Tensor) -> Tensor:
         """Clamp ``scale`` to at least ``smallest_scale`` and at most ``largest_scale``."""
+        if self.fixed_scale is not None:
+            return torch.full_like(scale, self.fixed_scale)
         at_least = torch.maximum(scale, self.smallest_scale)
         return at_least if self.largest_scale is None else torch.clamp(at_least, max=self.largest_scale)
 

@@ -34,8 +34,10 @@ def coverage(found: Faithfulness) -> schema.Coverage:
         float_ops=len(fallbacks),
         float_op_names=tuple(item.op for item in fallbacks),
         fallbacks=tuple(
-            schema.Fallback(node=item.node, op=item.op, reason=item.reason) for item in fallbacks
+            schema.Fallback(node=item.node, op=item.op, reason=item.reason, listed=item.listed)
+            for item in fallbacks
         ),
+        integer_time_share=found.coverage.integer_time_share,
     )
 
 

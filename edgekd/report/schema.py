@@ -194,11 +194,19 @@ class Fidelity(Spec):
 
 
 class Fallback(Spec):
-    """A node of the optimised graph that runs in float, and why."""
+    """A node of the optimised graph that runs in float, and why.
+
+    Attributes:
+        node: Its name.
+        op: Operator type.
+        reason: Why, and what to change.
+        listed: Whether it is on the closed list of operators that may be float, or beside one.
+    """
 
     node: str
     op: str
     reason: str
+    listed: bool = False
 
 
 class Coverage(Spec):
@@ -217,6 +225,11 @@ class Coverage(Spec):
     float_op_names: tuple[str, ...]
     fallbacks: tuple[Fallback, ...]
     integer_time_share: float | None = None
+
+    @property
+    def unlisted(self) -> tuple[Fallback, ...]:
+        """The float nodes that the closed list does not allow: an engine of edgekd has none."""
+        return tuple(item for item in self.fallbacks if not item.listed)
 
 
 class Latency(Spec):

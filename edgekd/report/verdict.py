@@ -1,5 +1,6 @@
 """What a run proved, in words."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,9 +55,19 @@ def _integer(target: TargetReport) -> Finding:
         return Finding("Integer", "warn", "no operator", "the graph has no operator at all")
     if coverage.float_ops == 0:
         return Finding("Integer", "good", "100 %", f"0 float operators, {total} in integers")
-    names = ", ".join(coverage.float_op_names)
+    figure = percent(coverage.integer_ops / total)
+    if coverage.unlisted:
+        first = coverage.unlisted[0]
+        text = (
+            f"{len(coverage.unlisted)} operators run in float that must not, first {first.node} ({first.op})"
+        )
+        return Finding("Integer", "bad", figure, text)
+    counted = Counter(coverage.float_op_names)
+    names = ", ".join(f"{number} {name}" for name, number in counted.most_common())
     text = f"{coverage.float_ops} of {total} operators run in float ({names})"
-    return Finding("Integer", "warn", percent(coverage.integer_ops / total), text)
+    if coverage.integer_time_share is not None:
+        text += f", {percent(1 - coverage.integer_time_share)} of the time"
+    return Finding("Integer", "warn", figure, text)
 
 
 def _faithful(target: TargetReport) -> Finding:

@@ -19,13 +19,14 @@ from edgekd.lower.quantize_activations import stored_zero_point
 from edgekd.runtimes.coverage import coverage
 from edgekd.runtimes.onnx_runtime import (
     OnnxRuntimeSession,
+    node_times,
     open_session,
     optimized_graph,
     run_all,
     tap,
     tap_everything,
 )
-from edgekd.runtimes.session import Session, Tensors
+from edgekd.runtimes.session import Session, Tensors, fitting
 from edgekd.runtimes.target import Inside, TargetSpec
 
 LARGEST_SAFE_CODE = 64
@@ -85,9 +86,11 @@ class OnnxRuntimeTarget(TargetSpec):
         tensors = {**tap_everything(optimized, feeds), **feeds}
         with self.open(engine) as session:
             computed = session.run(feeds)
+            one = {name: fitting(value, session.fixed_batch or 1) for name, value in feeds.items()}
         _must_agree(computed, tensors, where=engine, what="saving the optimised graph")
         codes: Tensors = {} if marked is None else self._codes(engine, marked, feeds, computed)
-        return Inside(coverage(optimized, tensors), optimized, tensors, codes)
+        times = node_times(optimized, one)
+        return Inside(coverage(optimized, tensors, times), optimized, tensors, codes)
 
     def _codes(self, engine: Path, marked: Path, feeds: Tensors, computed: Tensors) -> Tensors:
         """Make the tensors of codes outputs of the lowered file, which is then optimised as always."""

@@ -35,11 +35,12 @@ def train_student(
 ) -> None:
     """Load or train the float student (``training``: None if not); write weights, float ONNX and facts."""
     torch.manual_seed(seed)
-    network = student_network(student, arch, data.info())
+    info = data.info()
+    network = student_network(student, arch, info)
     history: list[EpochRecord] = []
-    weights = starting_weights(student, arch, data.info())
+    weights = starting_weights(student, arch, info)
     if weights is not None:
-        start_from_weights(network, weights)
+        start_from_weights(network, weights, (info.height, info.width))
     if student.training is not None and training is not None:
         phase = Phase("train student", student.training, LabelLoss(task))
         trainee = Trainee(network, None, data.split("train"), validation_metric(data, task))

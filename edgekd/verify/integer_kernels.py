@@ -3,7 +3,8 @@
 Accumulators are exact integers (float64 holds every integer below 2**53); the requantization is the float32
 arithmetic that the kernels document in their source (mlas: quantize.cpp, qladd.cpp, qlmul.cpp,
 qpostprocessor.cpp), rounded half to even. So the expected number of mismatches is 0 on every x86 CPU with
-AVX2. On ARM the source of QLinearAdd works in fixed point instead: not modelled here.
+AVX2. Tables of 256 entries hold what the float kernels compute, ties included. On ARM the source of
+QLinearAdd works in fixed point instead: not modelled here.
 """
 
 import math
@@ -101,6 +102,99 @@ def qlinear_global_average_pool(inputs: list[Array | None], attributes: Attribut
     return _requantize(total, _f32(x_scale) / (_f32(y_scale) * np.float32(count)), y_zero)
 
 
+def qlinear_average_pool(inputs: list[Array | None], attributes: Attributes) -> Array:
+    """Return QLinearAveragePool: (x, x_scale, x_zero, y_scale, y_zero) -> codes.
+
+    Numbers, not codes, are added in float32, row by row of the window; padding counts or not, but adds
+    nothing.
+    """
+    x, x_scale, x_zero, y_scale, y_zero = inputs
+    assert x is not None
+    channels_last = bool(attributes.get("channels_last", 0))
+    values = _dequantize(np.moveaxis(x, -1, 1) if channels_last else x, x_scale, x_zero)
+    kernel, rank = attributes["kernel_shape"], x.ndim - 2
+    starts = [_window_starts(x.shape[(1 if channels_last else 2) + i], i, attributes) for i in range(rank)]
+    total = np.zeros((*values.shape[:2], *map(len, starts)), np.float32)
+    count = np.zeros(total.shape[2:], np.float32)
+    for offset in np.ndindex(*kernel):
+        places = np.ix_(*(start + step for start, step in zip(starts, offset, strict=True)))
+        sizes = values.shape[2:]
+        inside = np.all(
+            np.broadcast_arrays(*((p >= 0) & (p < size) for p, size in zip(places, sizes, strict=True))), 0
+        )
+        reached = tuple(np.clip(p, 0, size - 1) for p, size in zip(places, sizes, strict=True))
+        total += np.where(inside, values[:, :, *reached], np.float32(0))
+        count += inside
+    if attributes.get("count_include_pad", 0):
+        count = np.full_like(count, math.prod(kernel))
+    y = _clip_to(np.rint(total / count / _f32(y_scale) + _f32(y_zero)), y_zero)
+    return np.moveaxis(y, 1, -1) if channels_last else y
+
+
+def qlinear_concat(inputs: list[Array | None], attributes: Attributes) -> Array:
+    """Return QLinearConcat: (y_scale, y_zero, then x, x_scale, x_zero of every part) -> codes."""
+    y_scale, y_zero, *parts = inputs
+    codes = []
+    for x, scale, zero in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        assert x is not None
+        same = _f32(scale) == _f32(y_scale) and _f32(zero) == _f32(y_zero)
+        codes.append(x if same else _quantize(_dequantize(x, scale, zero), y_scale, y_zero))
+    return np.concatenate(codes, axis=attributes["axis"])
+
+
+def qlinear_sigmoid(inputs: list[Array | None], attributes: Attributes) -> Array:
+    """Return QLinearSigmoid: (x, x_scale, x_zero, y_scale, y_zero) -> codes."""
+    x, x_scale, x_zero, y_scale, y_zero = inputs
+    return _quantize(_logistic(_dequantize(x, x_scale, x_zero)), y_scale, y_zero)
+
+
+def qlinear_leaky_relu(inputs: list[Array | None], attributes: Attributes) -> Array:
+    """Return QLinearLeakyRelu: (x, x_scale, x_zero, y_scale, y_zero) -> codes."""
+    x, x_scale, x_zero, y_scale, y_zero = inputs
+    value = _dequantize(x, x_scale, x_zero)
+    sloped = np.where(value >= 0, value, np.float32(attributes.get("alpha", 0.01)) * value)
+    return _quantize(sloped, y_scale, y_zero)
+
+
+def qlinear_softmax(inputs: list[Array | None], attributes: Attributes) -> Array:
+    """Return QLinearSoftmax: (x, x_scale, x_zero, y_scale, y_zero) -> codes.
+
+    A table holds ``exp`` of the distance to the largest code, scaled so that the float32 sum of a row cannot
+    overflow. The row is added from left to right. ``1 / y_scale`` is rounded down to an integer.
+    """
+    x, x_scale, _, y_scale, y_zero = inputs
+    assert x is not None
+    axis = int(attributes.get("axis", -1))
+    if attributes.get("opset", 13) < 13:
+        rows = x.reshape(*x.shape[: axis % x.ndim], -1)
+        axis = -1
+    else:
+        rows = np.moveaxis(x, axis, -1)
+    numerators = _exponentials(rows, float(_f32(x_scale)))
+    total = np.zeros(rows.shape[:-1], np.float32)
+    for index in range(rows.shape[-1]):
+        total += numerators[..., index]
+    units = np.floor(np.float32(1) / _f32(y_scale))
+    y = _clip_to(np.rint(numerators * units / total[..., None]) + _f32(y_zero), y_zero)
+    return y.reshape(x.shape) if rows.ndim != x.ndim else np.moveaxis(y, -1, axis)
+
+
+_LOGISTIC_P = (
+    4.37031012579801e-11,
+    1.15627324459942e-07,
+    6.08574864600143e-05,
+    8.51377133304701e-03,
+    0.248287947061529,
+)
+_LOGISTIC_Q = (
+    6.10247389755681e-13,
+    5.76102136993427e-09,
+    6.29106785017040e-06,
+    1.70198817374094e-03,
+    0.116817656904453,
+    0.993151921023180,
+)
+
 EXACT_KERNELS: dict[str, Kernel] = {
     "QLinearConv": qlinear_conv,
     "QGemm": qgemm,
@@ -108,6 +202,11 @@ EXACT_KERNELS: dict[str, Kernel] = {
     "QLinearAdd": qlinear_add,
     "QLinearMul": qlinear_mul,
     "QLinearGlobalAveragePool": qlinear_global_average_pool,
+    "QLinearAveragePool": qlinear_average_pool,
+    "QLinearConcat": qlinear_concat,
+    "QLinearSigmoid": qlinear_sigmoid,
+    "QLinearLeakyRelu": qlinear_leaky_relu,
+    "QLinearSoftmax": qlinear_softmax,
 }
 
 
@@ -122,6 +221,50 @@ def _centred(codes: Array | None, zero: Array | None) -> NDArray[np.float64]:
     if np.ndim(offset) and np.size(offset) > 1:
         offset = np.unique(offset).item()  # the kernels take one zero point for all channels
     return np.asarray(codes, np.float64) - np.asarray(offset, np.float64).reshape(())
+
+
+def _dequantize(codes: Array | None, scale: Array | None, zero: Array | None) -> NDArray[np.float32]:
+    return _centred(codes, zero).astype(np.float32) * _f32(scale).reshape(())
+
+
+def _quantize(values: NDArray[np.float32], scale: Array | None, zero: Array | None) -> Array:
+    return _clip_to(np.rint(values / _f32(scale).reshape(())) + _f32(zero).reshape(()), zero)
+
+
+def _logistic(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Evaluate the rational approximation of mlas (logistic.cpp), with fused multiply-adds in float32."""
+    x = np.clip(x, np.float32(-18), np.float32(18))
+    square = x * x
+    numerator, denominator = (np.full_like(x, first) for first in (_LOGISTIC_P[0], _LOGISTIC_Q[0]))
+    for factor in _LOGISTIC_P[1:]:
+        numerator = _fused_multiply_add(numerator, square, np.asarray(factor, np.float32))
+    for factor in _LOGISTIC_Q[1:]:
+        denominator = _fused_multiply_add(denominator, square, np.asarray(factor, np.float32))
+    y: NDArray[np.float32] = np.maximum(numerator * x / denominator + np.float32(0.5), np.float32(0))
+    return y
+
+
+def _exponentials(rows: Array, scale: float) -> NDArray[np.float32]:
+    most = float(np.float32(math.log(np.finfo(np.float32).max / np.float32(rows.shape[-1]))))
+    shift = max(0.0, most - 5) / scale
+    table = np.exp((np.arange(256) - 255 + shift) * scale).astype(np.float32)
+    codes = rows.astype(np.int64)
+    aligned: NDArray[np.float32] = table[codes - codes.max(-1, keepdims=True) + 255]
+    return aligned
+
+
+def _window_starts(size: int, axis: int, attributes: Attributes) -> NDArray[np.int64]:
+    """Return where the windows of a pool start along one axis, padding included."""
+    kernel = attributes["kernel_shape"]
+    pads = attributes.get("pads", [0] * 2 * len(kernel))
+    stride = attributes.get("strides", [1] * len(kernel))[axis]
+    free = size + pads[axis] + pads[axis + len(kernel)] - kernel[axis]
+    count = free // stride + 1
+    if attributes.get("ceil_mode", 0):
+        count = -(-free // stride) + 1
+        count -= (count - 1) * stride >= size + pads[axis]  # a window in the padding alone is left out
+    starts: NDArray[np.int64] = np.arange(count) * stride - pads[axis]
+    return starts
 
 
 def _is_broadcast(a: Array | None, b: Array | None) -> bool:

@@ -5,13 +5,14 @@ zero point for all channels, so that its input needs no rounding: the pixels alr
 `fold_normalization` makes a body trained behind the first kind fit the second.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Self
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from edgekd.errors import ExportError, SpecError
 
@@ -86,7 +87,7 @@ class ImageNetwork(nn.Module):
 
 @torch.no_grad()
 def fold_normalization(
-    body: nn.Module, *, mean: Sequence[float], std: Sequence[float], grid: PixelGrid
+    body: nn.Module, *, mean: Sequence[float], std: Sequence[float], grid: PixelGrid, size: tuple[int, int]
 ) -> None:
     """Rewrite a body's first convolution, so that it takes ``grid`` instead of `NormalizePixels`.
 
@@ -97,17 +98,18 @@ def fold_normalization(
     pixel ``zero_point`` instead of ``255 * mean``.
 
     Args:
-        body: Changed in place. `torch.fx` can trace it, and its image goes into one nn.Conv2d only.
+        body: Changed in place. Its image goes into one nn.Conv2d only.
         mean: What the body was trained with, one per channel.
         std: What the body was trained with, one per channel.
         grid: What the body shall take instead.
+        size: Height and width of its images.
 
     Raises:
-        ExportError: If the body cannot be traced or its first layer is no such convolution.
+        ExportError: If its first layer is no such convolution.
         SpecError: If ``mean`` or ``std`` are not fractions of 255.
     """
     _check_statistics(mean, std)
-    conv, norm = _first_convolution(body)
+    conv, norm = _first_convolution(body, len(mean), size)
     if conv.groups != 1 or conv.in_channels != len(mean):
         found = f"{conv.in_channels} channels in {conv.groups} groups"
         what = f"the first convolution takes {found}, not {len(mean)} channels in 1 group"
@@ -126,35 +128,71 @@ def fold_normalization(
         conv.bias = nn.Parameter(shift.to(conv.weight.dtype))
 
 
-def _first_convolution(body: nn.Module) -> tuple[nn.Conv2d, nn.BatchNorm2d | None]:
-    """Find the convolution that takes the image, and the BatchNorm that alone takes its output, if any."""
+def _first_convolution(
+    body: nn.Module, channels: int, size: tuple[int, int]
+) -> tuple[nn.Conv2d, nn.BatchNorm2d | None]:
+    """Find the convolution that takes the image, and the BatchNorm that alone takes its output, if any.
+
+    The body runs once. What takes the image hands on a copy without history, and so does the BatchNorm: if the
+    result still has a gradient towards what they took, something else took it too.
+    """
+    with torch.enable_grad():
+        image = torch.zeros((2, channels, *size), requires_grad=True) + 0  # no leaf: it may be overwritten
+    seen = _Seen(image)
+    hooks = [layer.register_forward_hook(seen) for layer in body.modules() if isinstance(layer, _WATCHED)]
+    was_training = body.training
     try:
-        graph = fx.Tracer().trace(body)
-    except Exception as e:  # whatever the user's forward does with a proxy
-        what = f"torch.fx cannot trace {type(body).__name__}: {e}"
-        raise ExportError(what, fix="take data-dependent control flow out of its forward") from e
-    image = next(node for node in graph.nodes if node.op == "placeholder")
-    users = [user for user in image.users if not _reads_shape(user)]
-    conv = _only_call(graph, users[0], body) if len(users) == 1 else None
-    if not isinstance(conv, nn.Conv2d):
-        names = ", ".join(str(user.target) for user in users)
-        what = f"the image does not go into one nn.Conv2d only, but into: {names or 'nothing'}"
+        with torch.enable_grad():
+            outputs = body.eval()(image)
+    except Exception as e:  # whatever the user's forward does
+        what = f"{type(body).__name__} cannot take images {tuple(image.shape)}: {e}"
+        raise ExportError(what, fix="give a network that maps (n, channels, height, width) to outputs") from e
+    finally:
+        body.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    conv = seen.conv
+    if conv is None or seen.calls[conv] != 1 or _reaches(outputs, image):
+        what = "the image does not go into one nn.Conv2d only"
         raise ExportError(
             what, where=type(body).__name__, fix="train it behind the pixel grid instead of folding"
         )
-    followers = list(users[0].users)
-    norm = _only_call(graph, followers[0], body) if len(followers) == 1 else None
-    return conv, norm if isinstance(norm, nn.BatchNorm2d) else None
+    alone = seen.norm is not None and seen.calls[seen.norm] == 1 and not _reaches(outputs, seen.planes)
+    return conv, seen.norm if alone else None
 
 
-def _reads_shape(node: fx.Node) -> bool:
-    return node.target == "size" or (node.target is getattr and node.args[1] in ("shape", "ndim"))
+class _Seen:
+    """What happens to the image: a hook of every convolution and BatchNorm."""
+
+    def __init__(self, image: Tensor) -> None:
+        self.image = image
+        self.planes = image
+        self.conv: nn.Conv2d | None = None
+        self.norm: nn.BatchNorm2d | None = None
+        self.calls: Counter[nn.Module] = Counter()
+
+    def __call__(self, layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        self.calls[layer] += 1
+        if args[0] is self.image and type(layer).forward is nn.Conv2d.forward:
+            assert isinstance(layer, nn.Conv2d)
+            self.conv, self.planes = layer, output.detach().requires_grad_() + 0
+            return self.planes
+        if args[0] is self.planes and isinstance(layer, nn.BatchNorm2d):
+            self.norm = layer
+            return output.detach()
+        return output
 
 
-def _only_call(graph: fx.Graph, node: fx.Node, body: nn.Module) -> nn.Module | None:
-    """Return the module that ``node`` calls, or None if it calls none or one that others call too."""
-    calls = [other for other in graph.nodes if (other.op, other.target) == (node.op, node.target)]
-    return body.get_submodule(str(node.target)) if node.op == "call_module" and len(calls) == 1 else None
+_WATCHED = (nn.Conv2d, nn.BatchNorm2d)
+
+
+def _reaches(outputs: Tensor, source: Tensor) -> bool:
+    """Whether ``outputs`` depend on ``source``."""
+    if not outputs.requires_grad:
+        return False
+    with torch.enable_grad():
+        total = outputs.sum()
+    return torch.autograd.grad(total, source, allow_unused=True, retain_graph=True)[0] is not None
 
 
 def _check_statistics(mean: Sequence[float], std: Sequence[float]) -> None:

@@ -65,8 +65,8 @@ def starting_weights(student: StudentSpec, arch: StudentArch, info: DataInfo) ->
     return given_weights(arch.network(student), student.weights, info, trained=trained)
 
 
-def start_from_weights(network: ImageNetwork, weights: GivenWeights) -> None:
-    """Load given float weights into a student, in place, and fold their normalization in."""
+def start_from_weights(network: ImageNetwork, weights: GivenWeights, size: tuple[int, int]) -> None:
+    """Load given float weights into a student of images of ``size``, and fold their normalization in."""
     weights.load_into(network.body)
     assert isinstance(network.pixels, PixelGrid)
-    fold_normalization(network.body, mean=weights.mean, std=weights.std, grid=network.pixels)
+    fold_normalization(network.body, mean=weights.mean, std=weights.std, grid=network.pixels, size=size)

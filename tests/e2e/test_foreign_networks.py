@@ -61,6 +61,24 @@ def test_resnet18_of_any_origin_becomes_integers(
     assert exported.ops["QLinearConv"] == 20
 
 
+@pytest.mark.parametrize("name", ["test_vit2", "test_byobnet", "test_efficientnet_gn"])
+def test_networks_of_timm_are_exact_and_float_only_by_the_closed_list(
+    torchvision: Any, export_integer: Any, name: str
+) -> None:
+    torch.manual_seed(0)
+    options = {"num_heads": 2} if name == "test_vit2" else {}
+    spec = {"kind": "timm", "name": name, "options": options}
+    body = TypeAdapter(Network).validate_python(spec).build(channels=3, classes=10, size=(32, 32))
+    images = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
+    exported = export_integer(ImageNetwork(PixelGrid.like(), body), images)
+    exported.assert_faithful()
+    found = exported.faithfulness
+    assert found.oracle.unchecked == ()
+    assert found.coverage.unlisted == ()
+    assert 0 < found.coverage.integer_time_share <= 1
+    assert (found.coverage.fallbacks == ()) == (name == "test_byobnet")
+
+
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -19,6 +19,13 @@ CONSTANTS = {
     "rows": np.int64([0, -1]),
     "sizes": np.int64([1, 3]),
     "new": np.int64([4]),
+    "first": np.int64([0]),
+    "new_axis": np.int64([1]),
+    "wide": np.int64([2, 4, 6, 6]),
+    "picked": np.int64([2, 0]),
+    "twice": np.float32([1, 1, 2, 2]),
+    "around": np.int64([0, 0, 1, 1, 0, 0, 1, 1]),
+    "lowest": np.float32(-np.inf),
 }
 OPERATORS = {
     "MaxPool": "y = MaxPool<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]>(x)",
@@ -30,6 +37,10 @@ OPERATORS = {
     "Flatten": "y = Flatten(x)",
     "Unsqueeze and Squeeze": "u = Unsqueeze(x, new) y = Squeeze(u, new)",
     "Transpose": "y = Transpose<perm=[0,2,3,1]>(x)",
+    "Expand": "s = Slice(x, first, begin, new_axis) y = Expand(s, wide)",
+    "Gather": "y = Gather<axis=1>(x, picked)",
+    "Resize": 'y = Resize<mode="nearest">(x, "", twice)',
+    "Pad with -inf": "p = Pad(x, around, lowest) y = MaxPool<kernel_shape=[3,3]>(p)",
     "Relu": "y = Relu(x)",
     "a chain": "r = Relu(x) s = Slice(r, begin, end, axis) y = Pad(s, pads)",
 }
@@ -43,7 +54,7 @@ def test_every_sharing_operator_is_tried():
 
 @pytest.mark.parametrize("body", OPERATORS.values(), ids=OPERATORS)
 def test_share_codes_changes_no_number(graph, evaluate, body):
-    outputs = "float y" + (", float rest" if "rest" in body else "")
+    outputs = "float y" + (", float rest" if ", rest" in body else "")
     model = graph("uint8[2,4,6,6] q", outputs, f"{START} {body}", **CONSTANTS)
     before = evaluate(model, q=CODES)
     assert ShareCodesPass()(model).modified
@@ -55,7 +66,7 @@ def test_share_codes_changes_no_number(graph, evaluate, body):
 
 @pytest.mark.parametrize("body", OPERATORS.values(), ids=OPERATORS)
 def test_share_codes_leaves_numbers_at_the_outputs_only(graph, body):
-    outputs = "float y" + (", float rest" if "rest" in body else "")
+    outputs = "float y" + (", float rest" if ", rest" in body else "")
     model = graph("uint8[2,4,6,6] q", outputs, f"{START} {body}", **CONSTANTS)
     ShareCodesPass()(model)
     for node in model.graph:

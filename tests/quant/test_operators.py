@@ -15,7 +15,7 @@ class Padded(nn.Module):
         self.options = options
 
     def forward(self, x):
-        return F.pad(x, (1, 1), **self.options)
+        return F.pad(x, (1, 1, 1, 1), **self.options)
 
 
 class Inner(nn.Module):
@@ -28,7 +28,7 @@ class Inner(nn.Module):
 
 
 def operators(network):
-    traced = trace(network)
+    traced = trace(network, torch.zeros(2, 3, 8, 8))
     modules = dict(traced.named_modules())
     return [onnx_op(node, modules) for node in traced.graph.nodes if node.op.startswith("call_")]
 
@@ -40,9 +40,10 @@ def test_every_supported_operation_has_a_rule():
 def test_an_unknown_module_is_named_with_its_path():
     with pytest.raises(SchemeError) as error:
         operators(Inner())
-    assert error.value.what == "no quantization rule for ConvTranspose2d"
-    assert error.value.where == "block.1"
-    assert "Conv, Flatten" in error.value.fix
+    assert error.value.what == "no quantization rule for conv_transpose2d"
+    assert error.value.where.startswith("block.1: ")
+    assert error.value.where.endswith("return self.block(x).abs()")
+    assert "Conv, Expand" in error.value.fix
 
 
 def test_an_unknown_method_is_named():
@@ -67,6 +68,6 @@ def test_padding_with_another_number_is_refused():
 def test_functions_methods_and_modules_speak_the_same_words():
     class Same(nn.Module):
         def forward(self, x):
-            return torch.relu(F.relu(x.relu())) + x.flatten(1).view(-1, 4).sigmoid().add(1.0)
+            return torch.relu(F.relu(x.relu())) + x.flatten(1).view(-1, 3, 8, 8).sigmoid().add(1.0)
 
     assert operators(Same()) == ["Relu"] * 3 + ["Flatten", "Reshape", "Sigmoid", "Add", "Add"]

@@ -242,23 +242,23 @@ def test_a_relu6_beside_a_skip_gets_a_grid_of_its_own():
     assert grids(Beside(nn.ReLU6())) == found
 
 
-def test_place_refuses_a_batch_norm_that_cannot_be_folded():
-    with pytest.raises(SchemeError, match="cannot be folded") as error:
-        placed(nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(4)))
-    assert error.value.where == "1"
-    with pytest.raises(SchemeError, match="cannot be folded"):
-        placed(Beside(nn.BatchNorm2d(4)))
+@pytest.mark.parametrize("shape", [(2, 4, 8, 8), (2, 4, 8), (2, 4)], ids=len)
+def test_a_batch_norm_that_follows_no_layer_gets_one(shape):
+    """As in a pre-activation network: a depthwise convolution that changes nothing carries it."""
+    norm = nn.BatchNorm2d(4) if len(shape) == 4 else nn.BatchNorm1d(4)
+    student = prepare(nn.Sequential(nn.Sigmoid(), norm, nn.ReLU()), torch.randn(shape))
+    marks = {mark: q.grid.qmin for mark, q in activation_quantizers(student).items()}
+    assert marks == {"input_1": -128, "0": 0, "1_carrier": 0} | (
+        {"1_carrier": -128} if len(shape) == 2 else {}
+    )
+    assert list(weight_quantizers(student)) == ["1_carrier.weight"]
 
 
-def test_place_refuses_a_functional_convolution():
-    class Functional(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.randn(4, 4, 1, 1))
-
+def test_place_refuses_weights_that_the_input_makes():
+    class Dynamic(nn.Module):
         def forward(self, x):
-            return F.conv2d(x, self.weight)
+            return F.conv2d(x, x.mean((2, 3))[:1, :, None, None])
 
-    with pytest.raises(SchemeError, match="owns no weight") as error:
-        placed(Functional())
-    assert error.value.fix == "use nn.Conv2d or nn.Linear"
+    with pytest.raises(SchemeError, match="no quantization rule for conv2d") as error:
+        placed(Dynamic())
+    assert "test_placement.py" in error.value.where

@@ -72,6 +72,6 @@ def test_prepare_remembers_its_profile():
 
 
 def test_prepare_refuses_what_has_no_rule():
-    with pytest.raises(SchemeError, match="no quantization rule for Tanh") as error:
-        prepare(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh()), X)
-    assert error.value.where == "1"
+    with pytest.raises(SchemeError, match="no quantization rule for elu") as error:
+        prepare(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ELU()), X)
+    assert error.value.where.startswith("1")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from edgekd.runtimes.coverage import Fallback, coverage
-from edgekd.runtimes.onnx_runtime import optimized_graph, tap_everything
+from edgekd.runtimes.onnx_runtime import node_times, optimized_graph, tap_everything
 
 CONSTANTS = {
     "s": np.float32(0.1),
@@ -71,3 +71,18 @@ def test_fallbacks_are_named_by_their_result_if_they_have_no_name(onnx_model):
     model = onnx_model("float[2] x", "float[2] y", "y = Tanh(x)", {})
     found = coverage(model, tap_everything(model, {"x": np.ones(2, np.float32)}))
     assert found.fallbacks == (Fallback("y", "Tanh", "no rule gives Tanh an integer form"),)
+
+
+@pytest.mark.parametrize(("op", "listed"), [("Gelu", True), ("Tanh", False)])
+def test_only_the_closed_list_may_be_float(onnx_model, op, listed):
+    island = f"t = {op}(b) tq = QuantizeLinear(t, s, z) d = DequantizeLinear(tq, s, z)"
+    body = f"{ENTRY} {LAYER.format(x='a', y='b')} {island} {LAYER.format(x='d', y='y')}"
+    model = onnx_model("float[2,4,8,8] x", "float y", body, CONSTANTS)
+    optimized = optimized_graph(model.SerializeToString())
+    times = node_times(optimized, {"x": X})
+    assert len(times) == len(optimized.graph.node)
+    found = coverage(optimized, {"x": X, **tap_everything(optimized, {"x": X})}, times)
+    assert {item.listed for item in found.fallbacks} == {listed}
+    assert len(found.fallbacks) == 3  # with its borders
+    assert bool(found.unlisted) is not listed
+    assert 0 < found.integer_time_share < 1

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from edgekd.runtimes.onnx_runtime import open_session, run_all
 from edgekd.verify.integer_kernels import (
     EXACT_KERNELS,
+    _logistic,
     qgemm,
     qlinear_add,
     qlinear_conv,
@@ -289,6 +290,11 @@ def test_every_kernel_is_compared_with_onnxruntime():
         "QLinearAdd",
         "QLinearMul",
         "QLinearGlobalAveragePool",
+        "QLinearAveragePool",
+        "QLinearConcat",
+        "QLinearSigmoid",
+        "QLinearLeakyRelu",
+        "QLinearSoftmax",
     }
     assert set(EXACT_KERNELS) == compared
 
@@ -304,3 +310,81 @@ def test_qlinear_mul_rounds_with_the_zero_point_added(differs):
     x, rest = U([[159] * 64]), [multiplier, U(128), U(255), F(1), U(0), F(1), U(128)]
     assert qlinear_mul([x, *rest], {})[0, 0] == 168
     assert differs("QLinearMul", x, rest) == 0
+
+
+# Tables and pools
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=seeds, op_type=st.sampled_from(["QLinearSigmoid", "QLinearLeakyRelu"]), kind=st.sampled_from([U, S])
+)
+def test_tables_equal_onnxruntime(differs, seed, op_type, kind):
+    rng = np.random.default_rng(seed)
+    every = np.arange(np.iinfo(kind).min, np.iinfo(kind).max + 1).astype(kind)
+    rest = [scale(rng), codes(rng, (), kind), F(0.1) * scale(rng), codes(rng, (), kind)]
+    attributes = {} if op_type == "QLinearSigmoid" else {"alpha": round(float(rng.uniform(0.001, 0.5)), 4)}
+    assert differs(op_type, every, rest, attributes, x_type=str(np.dtype(kind))) == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=seeds, spread=st.sampled_from([3, 20, 200]), axis=st.sampled_from([-1, 1]), units=st.booleans())
+def test_softmax_equals_onnxruntime(differs, seed, spread, axis, units):
+    rng = np.random.default_rng(seed)
+    x = np.clip(rng.normal(128, spread, (2, int(rng.integers(1, 260)), 5)), 0, 255).astype(U)
+    rest = [scale(rng), codes(rng, (), U), F(1 / 256) if units else scale(rng), U(0)]
+    assert differs("QLinearSoftmax", np.swapaxes(x, 1, axis), rest, {"opset": 13, "axis": axis}) == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=seeds, channels_last=st.booleans(), include=st.booleans(), ceil=st.booleans(), data=st.data())
+def test_average_pool_equals_onnxruntime(differs, seed, channels_last, include, ceil, data):
+    rng = np.random.default_rng(seed)
+    kernel = rng.integers(1, 4, 2).tolist()
+    attributes = {
+        "kernel_shape": kernel,
+        "strides": data.draw(st.lists(st.integers(1, 3), min_size=2, max_size=2)),
+        "pads": [data.draw(st.integers(0, size - 1)) for size in kernel * 2],
+        "ceil_mode": int(ceil),
+        "count_include_pad": int(include),
+        "channels_last": int(channels_last),
+    }
+    x = codes(rng, (2, *rng.integers(4, 9, 3)), U)
+    rest = [scale(rng), codes(rng, (), U), scale(rng), codes(rng, (), U)]
+    assert differs("QLinearAveragePool", x, rest, attributes) == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, same=st.booleans())
+def test_concat_equals_onnxruntime(onnx_model, seed, same):
+    rng = np.random.default_rng(seed)
+    a, b = codes(rng, (2, 256), U), codes(rng, (2, 40), U)
+    first = [scale(rng), codes(rng, (), U)]
+    constants = dict(zip(("ys", "yz"), first if same else [scale(rng), codes(rng, (), U)], strict=True))
+    constants |= {"as": first[0], "az": first[1], "b": b, "bs": scale(rng), "bz": codes(rng, (), U)}
+    body = "y = com.microsoft.QLinearConcat<axis=1>(ys, yz, x, as, az, b, bs, bz)"
+    model = onnx_model("uint8[2,256] x", "uint8[2,296] y", body, constants, domain="com.microsoft")
+    engine = run_all(open_session(model.SerializeToString()), {"x": a})["y"]
+    order = [
+        constants["ys"],
+        constants["yz"],
+        a,
+        *(constants[name] for name in ("as", "az", "b", "bs", "bz")),
+    ]
+    assert np.array_equal(EXACT_KERNELS["QLinearConcat"](order, {"axis": 1}), engine)
+
+
+def test_sigmoid_follows_the_float_kernel_everywhere(onnx_model):
+    """A table entry near a tie is decided by the last bit of the float kernel."""
+    x = np.linspace(-20, 20, 200_001).astype(F)
+    model = onnx_model(f"float[{len(x)}] x", "float y", "y = Sigmoid(x)", {})
+    assert np.array_equal(_logistic(x), run_all(open_session(model.SerializeToString()), {"x": x})["y"])
+
+
+def test_average_pool_by_hand():
+    """Codes minus 1: 0 1 2 7; 0.5 of that adds up to 5, / 4 = 1.25, / 0.5 = 2.5 -> 2; without padding."""
+    x = U([1, 2, 3, 8]).reshape(1, 1, 2, 2)
+    rest = [F(0.5), U(1), F(0.5), U(0)]
+    assert EXACT_KERNELS["QLinearAveragePool"]([x, *rest], {"kernel_shape": [2, 2]}).tolist() == [[[[2]]]]
+    padded = {"kernel_shape": [2, 2], "pads": [1, 1, 0, 0], "strides": [2, 2]}
+    assert EXACT_KERNELS["QLinearAveragePool"]([x, *rest], padded).tolist() == [[[[0]]]]

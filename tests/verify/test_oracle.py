@@ -100,9 +100,9 @@ def test_a_wrong_logit_is_found(run):
 
 
 def test_integer_operators_without_a_model_are_named(onnx_model):
-    body = "y = com.microsoft.QLinearSigmoid(x, s, z, s, z)"
-    constants = {"s": np.float32(0.1), "z": np.uint8(128)}
+    body = "y = com.microsoft.QLinearWhere(c, x, s, z, x, s, z, s, z)"
+    constants = {"s": np.float32(0.1), "z": np.uint8(128), "c": np.bool_([True, False, True, False])}
     model = onnx_model("uint8[4] x", "uint8[4] y", body, constants, domain="com.microsoft")
     feeds = {"x": np.arange(4, dtype=np.uint8)}
     found = check_against_oracle(model, {**feeds, **tap_everything(model, feeds)})
-    assert (found.nodes, found.unchecked) == (0, ("QLinearSigmoid",))
+    assert (found.nodes, found.unchecked) == (0, ("QLinearWhere",))

@@ -58,7 +58,7 @@ def test_given_weights_of_a_vision_transformer_fold_into_its_patches(tmp_path):
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     weights = WeightsSpec(path=str(tmp_path / "vit.safetensors"), mean=mean, std=std)
     student = ImageNetwork(PixelGrid.like(mean, std), build_body(spec, info)).eval()
-    start_from_weights(student, weights)
+    start_from_weights(student, weights, (32, 32))
     images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
     with torch.no_grad():
         expected = ImageNetwork(NormalizePixels(mean, std), body)(images)
