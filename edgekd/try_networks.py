@@ -53,7 +53,7 @@ def _try_student(spec: Pipeline) -> None:
     grid = PixelGrid.like() if weights is None else PixelGrid.like(weights.mean, weights.std)
     built = ImageNetwork(grid, build_body(student.network, info))
     if weights is not None:
-        start_from_weights(built, weights)
+        start_from_weights(built, weights, (info.height, info.width))
     _must_classify("student", student.network, built, info)
     example = torch.zeros((2, info.height, info.width, info.channels), dtype=torch.uint8)
     prepare(built, example, quantize.profile, scheme=quantize.scheme)
