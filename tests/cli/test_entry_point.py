@@ -85,8 +85,7 @@ def test_closed_pipe_is_no_bug() -> None:
 
 
 def test_full_disk_behind_the_output_is_a_message() -> None:
-    with Path("/dev/full").open("wb") as full:
-        done = _writes_to(full)
+    done = _writes_to(Path("/dev/full").open("wb"))  # noqa: SIM115  closed there
     assert done.returncode == 2
     assert done.stderr.startswith("StoreError: No space left on device\n  where: the output\n  fix:")
     assert "Traceback" not in done.stderr
