@@ -75,7 +75,7 @@ class Placement:
     def _quantized_reads(self, node: fx.Node) -> list[fx.Node]:
         if any(row.quantized_reads for row in rules_for(self.ops[node])):
             return list(node.all_input_nodes)
-        if self.ops[node] == "Add" and len(node.all_input_nodes) == 2:
+        if self._adds(node):
             skip = min(node.all_input_nodes, key=lambda read: (self._is_convolution(read), self.order[read]))
             return [skip]
         return []
@@ -134,7 +134,9 @@ class Placement:
         return next(mark for mark in _numbered(f"{_name(node)}.weight") if mark not in taken)
 
     def _quantize(self, node: fx.Node, users: Iterable[fx.Node], *, head: fx.Node) -> None:
-        bits = self.scheme.residual_bits if self.ops.get(head) == "Add" else self.scheme.activations.bits
+        users = list(users)
+        summed = any(self._adds(member) for member in (head, *users))
+        bits = self.scheme.residual_bits if summed else self.scheme.activations.bits
         grid = self.profile.activation_grid(bits=bits, non_negative=self._non_negative(node))
         quantizer = self.scheme.activations.build(grid, axis=None, mark=self._mark(head))
         quantizer.largest_scale = self._largest_scale(node, head, grid)
@@ -145,6 +147,10 @@ class Placement:
             quantized = self.graph_module.graph.call_module(f"quantizers.{name}", (node,))
         for user in users:
             user.replace_input_with(node, quantized)
+
+    def _adds(self, node: fx.Node) -> bool:
+        """Whether the node is a residual addition: of two tensors, not of a constant."""
+        return self.ops.get(node) == "Add" and len(node.all_input_nodes) == 2
 
     def _largest_scale(self, node: fx.Node, head: fx.Node, grid: IntGrid) -> float | None:
         """ReLU6: a grid that reaches beyond 6 keeps the clamp and the convolution in float."""

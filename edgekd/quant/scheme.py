@@ -16,7 +16,7 @@ class QuantScheme:
         activations: Activation quantizers, one scale per tensor, and their bits.
         first_layer_bits: Weight bits of the layers that read the input.
         last_layer_bits: Weight bits of the layers that make the outputs: every head.
-        residual_bits: Activation bits of the results of residual additions.
+        residual_bits: Activation bits of what residual additions read and make.
 
     Raises:
         SchemeError: If a kind of quantizer cannot do what it is asked for.

@@ -73,7 +73,7 @@ class QuantizeSpec(Spec):
         activations: Activation quantizers and bits.
         first_layer_bits: Weight bits of the layers that read the input.
         last_layer_bits: Weight bits of the layers that make the outputs: every head.
-        residual_bits: Activation bits of the results of residual additions.
+        residual_bits: Activation bits of what residual additions read and make.
         calibration: Where scales start.
     """
 

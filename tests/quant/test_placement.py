@@ -130,14 +130,15 @@ def test_free_standing_relu6_grids_end_by_6():
 
 def test_the_residual_stream_has_bits_of_its_own():
     low = {"weights": LsqSpec(bits=4), "activations": LsqSpec(bits=4)}
-    expected = {"x": (-8, 7), "conv1": (0, 15), "conv2": (-8, 7), "add": UNSIGNED}
-    assert grids(basic(), **low) == expected
-    assert grids(basic(), **low, residual_bits=4) == expected | {"add": (0, 15)}
+    found = grids(basic(), **low)
+    assert found == {"x": SIGNED, "conv1": (0, 15), "conv2": SIGNED, "add": UNSIGNED}
+    found = grids(basic(), **low, residual_bits=4)
+    assert found == {"x": (-8, 7), "conv1": (0, 15), "conv2": (-8, 7), "add": (0, 15)}
 
 
 def test_tensorrt_quantizes_a_sum_that_the_next_block_reads():
     found = grids(nn.Sequential(basic(), basic()), "tensorrt", residual_bits=4)
-    assert found == {"input_1": SIGNED, "0.conv1": HALF, "0.add": (0, 15), "1.conv1": HALF}
+    assert found == {"input_1": (-8, 7), "0.conv1": HALF, "0.add": (0, 15), "1.conv1": HALF}
 
 
 def test_first_and_last_layer_have_bits_of_their_own():
