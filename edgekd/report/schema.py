@@ -271,7 +271,6 @@ class LayerWeights(Spec):
     """How the file holds the weights of one layer.
 
     Attributes:
-        name: The layer.
         weights: Number of its codes.
         channels: Output channels; each has a scale, a bias and a scale of the bias, 12 bytes.
         bits: That one code needs.
