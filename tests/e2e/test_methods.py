@@ -1,16 +1,20 @@
 """Every distillation method on its whole way to an engine, small."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from edgekd.report.schema import Report
-from edgekd.spec import members
+from edgekd.core.store import Store
+from edgekd.distill.distill_student import DistilledStudent
+from edgekd.pipeline import build
+from edgekd.spec import load_pipeline, members
+from edgekd.train.checkpoint import EpochRecord
+from edgekd.verify.verify import verify
 
-METHODS = yaml.safe_load((Path(__file__).parents[1] / "specs" / "methods.yaml").read_text())
+SPECS = Path(__file__).parents[1] / "specs"
+METHODS = yaml.safe_load((SPECS / "methods.yaml").read_text())
 SHOWN_ELSEWHERE = {"none", "hinton"}
 
 
@@ -21,16 +25,21 @@ def test_every_method_has_a_run() -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_method_ends_in_a_proven_engine(again: Callable[..., Report], name: str) -> None:
+def test_method_ends_in_a_proven_engine(store_copy: Path, name: str) -> None:
     method: dict[str, Any] = METHODS[name]
-    report = again(*method["set"])
-    (target,) = report.targets
-    assert (target.coverage.float_ops, target.fidelity.oracle_mismatches) == (0, 0)
-    assert target.fidelity.layer_off_by_more == 0
-    before = {"train teacher", "train student"}
-    trained = [record for record in report.student.history if record.phase not in before]
-    assert list(dict.fromkeys(record.phase for record in trained)) == method["phases"]
-    learned = [record.phase for record in trained if record.teacher_loss is not None]
-    assert list(dict.fromkeys(learned)) == method.get("teacher_learns", [])
-    reported = [record.phase for record in trained if record.teacher_metric is not None]
-    assert reported == (method["phases"] if learned else [])
+    spec = load_pipeline(SPECS / "tiny.yaml", tuple(method["set"]))
+    built = build(spec, Store(store_copy, pipeline=spec.name))
+    test = spec.data.split("test")
+    proof = verify(built.targets[0].engine.engine_path, test.images, test.labels)
+    assert (proof.faithfulness.coverage.fallbacks, proof.faithfulness.oracle.mismatches) == ((), 0)
+    assert proof.top1 == pytest.approx(spec.task.measure(built.marked.test_logits(), test.labels), abs=0.02)
+    assert isinstance(built.student, DistilledStudent)
+    history = built.student.history()
+    assert _phases(history, "loss") == method["phases"]
+    assert _phases(history, "teacher_loss") == method.get("teacher_learns", [])
+    assert _phases(history, "teacher_metric") == (method["phases"] if "teacher_learns" in method else [])
+
+
+def _phases(history: list[EpochRecord], field: str) -> list[str]:
+    """Return the phases that recorded a field, in their order."""
+    return list(dict.fromkeys(record.phase for record in history if getattr(record, field) is not None))
