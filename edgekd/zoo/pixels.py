@@ -133,8 +133,8 @@ def _first_convolution(
 ) -> tuple[nn.Conv2d, nn.BatchNorm2d | None]:
     """Find the convolution that takes the image, and the BatchNorm that alone takes its output, if any.
 
-    The body runs once. What takes the image hands on a copy without history, and so does the BatchNorm: if the
-    result still has a gradient towards what they took, something else took it too.
+    The body runs once. What takes the image hands on a copy without history, and so does the BatchNorm: if
+    the result still has a gradient towards what they took, something else took it too.
     """
     with torch.enable_grad():
         image = torch.zeros((2, channels, *size), requires_grad=True) + 0  # no leaf: it may be overwritten
