@@ -342,7 +342,7 @@ def test_pipeline_is_frozen(tiny: Path) -> None:
         ),
         (("quantize.weights=ttq",), "stored in 2 bits each; codes reach 127, so CPUs without VNNI need"),
         (
-            ("quantize.activations.bits=4",),
+            ("quantize.activations={kind: lsq, bits: 4}",),
             "activations of 4 bits make nothing smaller; all is computed as 8",
         ),
         (("quantize.profile=portable",), "128 levels"),

@@ -75,8 +75,9 @@ def quantize_student(
             prepared = prepare(network, images[:2], quantize.profile, scheme=quantize.scheme)
             calibrate(prepared, batches, method)
             deployed = copy.deepcopy(prepared)
-            deploy(deployed)
-            settle_biases(deployed)
+            if not quantize.weights.not_deployable():  # else it is there for comparison, without an engine
+                deploy(deployed)
+                settle_biases(deployed)
             logit_mse = float(np.mean((predict(deployed, seen) - float_logits) ** 2))
             metric = task.score(predict(deployed, test), test.labels)
             if all(logit_mse < trial.logit_mse for trial in trials):

@@ -142,6 +142,18 @@ def test_a_step_compiles_to_one_graph_and_the_same_numbers(case):
         torch.testing.assert_close(compiled, eager)
 
 
+@pytest.mark.parametrize("case", ONE_EACH)
+def test_nothing_is_made_on_another_device(case):
+    """Tensors of the device ``meta`` refuse to meet those of the CPU, as those of a GPU do."""
+    quantizer, x = case.build().to("meta").train(), tensor(1, 1.0).to("meta").requires_grad_()
+    if case.axis is not None:
+        quantizer.start(x.detach(), quantizer.smallest_scale)
+    quantizer.set_scale(quantizer.smallest_scale)
+    values = quantizer(x)
+    values.sum().backward()
+    assert {values.device.type, x.grad.device.type} == {"meta"}
+
+
 @cases
 def test_size_by_formula_is_between_the_codes_and_floats(case):
     shape = (64, 16, 3, 3)
