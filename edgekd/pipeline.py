@@ -26,9 +26,14 @@ from edgekd.search.search_student import search_student
 from edgekd.search.train_student import train_student
 from edgekd.spec import Pipeline, Target
 from edgekd.teacher.export_teacher import Teacher, export_teacher
+from edgekd.train.options import TrainSpec
 from edgekd.train.ranks import check_devices
 from edgekd.try_networks import try_networks
 from edgekd.verify.verify_engine import verify_engine
+
+
+GIVEN: tuple[TrainSpec | None, int] = (None, 0)
+"""How a network with given weights is trained: not at all, and no seed makes it another one."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +74,11 @@ def build(spec: Pipeline, run: Runner) -> Built:
     data.info()  # missing data are named first, with the command that fetches them
     teacher = None
     if spec.teacher is not None and spec.distill.needs_teacher(task):
-        trained = training if spec.teacher.training else None
-        teacher = run.run(export_teacher, spec.teacher.origin, data, task, trained, seed)
+        trained = (training, seed) if spec.teacher.training else GIVEN
+        teacher = run.run(export_teacher, spec.teacher.origin, data, task, *trained)
     arch = run.run(search_student, spec.student)
-    trained = training if spec.student.training else None
-    float_student = run.run(train_student, spec.student, arch, data, task, trained, seed)
+    trained = (training, seed) if spec.student.training else GIVEN
+    float_student = run.run(train_student, spec.student, arch, data, task, *trained)
     ptq = run.run(quantize_student, float_student, spec.student, arch, spec.quantize, data, task)
     student: QuantStudent = ptq
     if spec.distill.phases(task):
