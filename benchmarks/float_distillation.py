@@ -1,10 +1,12 @@
 """The float student, distilled as a pipeline distils its quantized one: what the bits cost.
 
 The same phases, seed and data from the same float student, without quantizers. A run that is interrupted goes
-on. One row per seed, with the metric on the test split, which nothing decides on.
+on; one that is complete begins anew. One row per seed, with the metric on the test split, which nothing
+decides on.
 """
 
 import argparse
+import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 
 from benchmarks.rows import append_row
 from edgekd.core.store import Store, default_store_root
+from edgekd.pipeline import GIVEN
 from edgekd.search.search_student import search_student
 from edgekd.search.train_student import train_student
 from edgekd.spec import Pipeline, load_pipeline
@@ -37,7 +40,8 @@ def main() -> None:
         spec = load_pipeline(arguments.pipeline, (f"seed={seed}",))
         start = time.perf_counter()
         float_student, trainee = _trainee(spec)
-        history = _distil(spec, trainee)
+        scratch = Path("runs") / "float_distillation" / spec.digest
+        history = _distil(spec, trainee, scratch)
         test = spec.data.split("test")
         append_row(
             "float_distillation",
@@ -59,6 +63,7 @@ def main() -> None:
                 "history": [asdict(record) for record in history],
             },
         )
+        shutil.rmtree(scratch)
 
 
 def _trainee(spec: Pipeline) -> tuple[dict[str, object], Trainee]:
@@ -66,11 +71,11 @@ def _trainee(spec: Pipeline) -> tuple[dict[str, object], Trainee]:
     assert spec.teacher is not None, "this pipeline has no teacher"
     assert spec.distill.student_start == spec.distill.teacher_start == "given", "random starts are not floats"
     store, training, info = Store(default_store_root(), announce=print), spec.training, spec.data.info()
-    trained = training if spec.teacher.training else None
-    teacher = store.run(export_teacher, spec.teacher, spec.data, spec.task, trained, spec.seed)
+    trained = (training, spec.seed) if spec.teacher.training else GIVEN
+    teacher = store.run(export_teacher, spec.teacher.origin, spec.data, spec.task, *trained)
     arch = store.run(search_student, spec.student)
-    trained = training if spec.student.training else None
-    start = store.run(train_student, spec.student, arch, spec.data, spec.task, trained, spec.seed)
+    trained = (training, spec.seed) if spec.student.training else GIVEN
+    start = store.run(train_student, spec.student, arch, spec.data, spec.task, *trained)
     student = student_network(spec.student, arch, info)
     start.load_into(student)
     teaching = load_teacher(teacher, spec.teacher, info)
@@ -78,8 +83,8 @@ def _trainee(spec: Pipeline) -> tuple[dict[str, object], Trainee]:
     return start.facts().metric.model_dump(), trainee
 
 
-def _distil(spec: Pipeline, trainee: Trainee) -> list[EpochRecord]:
-    training, scratch = spec.training, Path("runs") / "float_distillation" / spec.digest
+def _distil(spec: Pipeline, trainee: Trainee, scratch: Path) -> list[EpochRecord]:
+    training = spec.training
     scratch.mkdir(parents=True, exist_ok=True)
     history = train(trainee, spec.distill.phases(spec.task), training, seed=spec.seed, scratch=scratch)
     reestimate_batchnorm(

@@ -53,7 +53,7 @@ def main() -> None:
 def tables() -> str:
     """Return all tables as markdown; a benchmark without rows has none."""
     parts = (
-        _table("pipelines", ("pipeline", "seed", "target", "device"), _pipeline_cells),
+        _table("pipelines", ("pipeline", "method", "seed", "target", "device"), _pipeline_cells),
         _table("engine_latency", ("network", "image", "threads"), _engine_cells),
         _table("packed_size", ("network", "image"), _size_cells),
         _table("train_step", ("network", "batch_size", "threads"), _train_cells),
@@ -94,7 +94,9 @@ def _pipeline_cells(row: Row) -> dict[str, str]:
         "size (float)": f"{size(row['size_bytes'])} ({size(baselines['student_float']['size_bytes'])})",
         "p50 ms": milliseconds(row["latency"]["p50_ms"]),
         "over float student": _speedup(baselines["student_float"]["speedup"]),
-        "over teacher": _speedup(baselines["teacher_float"]["speedup"]),
+        "over teacher": _speedup(baselines["teacher_float"]["speedup"])
+        if "teacher_float" in baselines
+        else "-",
         "float ops": str(row["float_ops"]),
         "oracle mismatches": f"{row['oracle']['mismatches']} of {count(row['oracle']['values'])}",
     }
