@@ -31,7 +31,6 @@ from edgekd.train.ranks import check_devices
 from edgekd.try_networks import try_networks
 from edgekd.verify.verify_engine import verify_engine
 
-
 GIVEN: tuple[TrainSpec | None, int] = (None, 0)
 """How a network with given weights is trained: not at all, and no seed makes it another one."""
 

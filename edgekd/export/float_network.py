@@ -18,6 +18,7 @@ from edgekd.train.checkpoint import EpochRecord
 from edgekd.train.evaluate import predict
 from edgekd.zoo.cost import count_macs, count_params
 from edgekd.zoo.pixels import ImageNetwork
+from edgekd.zoo.weights import storable
 
 WEIGHTS, ONNX, FACTS, HISTORY = "weights.safetensors", "model.onnx", "facts.json", "history.json"
 
@@ -77,7 +78,7 @@ def write_float_network(
     The test split is read for the report's figure only; nothing decides on it.
     """
     info, test = data.info(), data.split("test")
-    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, folder / WEIGHTS)
+    save_file(storable(network.state_dict()), folder / WEIGHTS)
     export_onnx(network, torch.tensor(test.images[:2]), folder / ONNX)
     macs = count_macs(network.body, channels=info.channels, height=info.height, width=info.width)
     metric = task.score(predict(network, test), test.labels)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from edgekd.errors import SchemeError
 from edgekd.quant.calibrated import CalibratedQuantizer
@@ -25,10 +25,12 @@ def deploy(student: fx.GraphModule) -> None:
         SchemeError: If the values of a quantizer lie on no integer grid.
     """
     student.eval()
+    trained = []
     for layer, quantizer in weight_quantizers(student).values():
         weights: Any = layer.parametrizations["weight"]  # type: ignore[index]
-        plain = _plain(quantizer, weights.original)
-        weights.original.copy_(quantizer(weights.original))
+        trained.append((weights, quantizer(weights.original), _plain(quantizer, weights.original)))
+    for weights, snapped, plain in trained:
+        weights.original = nn.Parameter(snapped)  # layers that share a weight have a grid each
         weights[0] = plain
     activations: Any = student.get_submodule("quantizers")
     for name, quantizer in activations.items():

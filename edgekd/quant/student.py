@@ -20,6 +20,7 @@ from edgekd.quant.prepare import prepare
 from edgekd.quant.quantizer import QuantizerSpec, Use
 from edgekd.quant.scheme import QuantScheme
 from edgekd.zoo.student import StudentArch, StudentSpec, student_network
+from edgekd.zoo.weights import storable
 
 WEIGHTS = "weights.safetensors"
 
@@ -133,4 +134,4 @@ def load_student(
 
 def save_student(folder: Path, student: fx.GraphModule) -> None:
     """Write the weights and scales of a prepared student."""
-    save_file({key: value.contiguous() for key, value in student.state_dict().items()}, folder / WEIGHTS)
+    save_file(storable(student.state_dict()), folder / WEIGHTS)

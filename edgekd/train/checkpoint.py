@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from edgekd.core.atomic import write_bytes
 from edgekd.core.faults import fault_point
+from edgekd.zoo.weights import storable
 
 _FILE = "checkpoint.safetensors"
 
@@ -85,7 +86,7 @@ def save_checkpoint(folder: Path, progress: Progress, tensors: dict[str, Tensor]
     """Write tensors and progress as one file; the previous checkpoint stays until the new one is complete."""
     folder.mkdir(exist_ok=True)
     fault_point("checkpoint.begin")
-    body = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    body = storable(tensors)
     told = json.dumps(asdict(progress))
     write_bytes(folder / _FILE, save(body, metadata={"progress": told, "sha256": _sha256(told, body)}))
     fault_point("checkpoint.done")

@@ -145,5 +145,13 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     module.load_state_dict(given)
 
 
+def storable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies as safetensors stores them: on the CPU, contiguous, none for two layers at once."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+
+
 def _first_few(keys: list[str]) -> str:
     return ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")

@@ -1,14 +1,17 @@
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from edgekd.quant.calibrate import calibrate
 from edgekd.quant.calibrated import CalibratedQuantizer
+from edgekd.quant.codebook import CodebookSpec
 from edgekd.quant.deploy import deploy
 from edgekd.quant.dorefa import DorefaSpec
 from edgekd.quant.minmax import MinMaxSpec
 from edgekd.quant.placement import activation_quantizers, weight_quantizers
 from edgekd.quant.prepare import prepare
 from edgekd.quant.scheme import QuantScheme
+from edgekd.quant.student import WEIGHTS, save_student
 
 
 class Twice(nn.Module):
@@ -43,3 +46,20 @@ def test_deploy_leaves_grids_alone_and_remembers_their_bounds():
     codes = layer.weight / weights.per_channel(weights.scale, layer.weight)
     assert {abs(round(code)) % 2 for code in codes.flatten().tolist()} == {1}  # odd, and exact as they are
     assert torch.equal(layer.weight, layer.parametrizations["weight"].original)
+
+
+def test_layers_that_share_a_weight_keep_a_grid_each(tmp_path):
+    torch.manual_seed(0)
+    first, second = nn.Linear(6, 6), nn.Linear(6, 6)
+    second.weight = first.weight
+    network = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Linear(6, 3))
+    x = torch.randn(16, 6)
+    scheme = QuantScheme(weights=CodebookSpec(bits=2))
+    student, loaded = (prepare(network, x, scheme=scheme).eval() for _ in range(2))
+    calibrate(student, [x])
+    expected = student(x)
+    save_student(tmp_path, student)
+    loaded.load_state_dict(load_file(tmp_path / WEIGHTS))
+    for each in (student, loaded):
+        deploy(each)
+        assert torch.equal(each(x), expected)
