@@ -93,9 +93,6 @@ Task = Annotated[ClassificationSpec | PythonTaskSpec, BY_KIND]
 Device = LocalDevice
 
 
-FREEZABLE = ("lsq", "calibrated")
-"""Kinds of weight quantizers with which oscillation freezing works."""
-
 SMALL_IMAGE = 64
 """Pixels below which a stem with stride 2 leaves too little work per layer for integer kernels to pay."""
 
@@ -220,10 +217,10 @@ class Pipeline(Spec):
                 f"set it to {' or '.join(distill.weight_quantizers)}"
             )
             raise ValueError(msg)
-        if training.freezing is not None and found not in FREEZABLE:
+        if training.freezing is not None and not quantize.weights.freezable:
             msg = (
-                f"training.freezing cannot hold codes of quantize.weights.kind {found!r}, which depend on "
-                f"all weights of a layer: set it to {' or '.join(FREEZABLE)}, or leave out freezing"
+                f"training.freezing cannot hold single codes of quantize.weights.kind {found!r}: "
+                "set it to lsq, or leave out freezing"
             )
             raise ValueError(msg)
         return distill
@@ -244,9 +241,11 @@ class Pipeline(Spec):
     def bits_note(self, target: Target) -> str:
         """Say what the bits buy on a target; empty where all are 8."""
         quantize = self.quantize
+        ends = (quantize.first_layer_bits, quantize.last_layer_bits)
         return target.bits_note(
             weight_bits=quantize.weights.bits,
             largest_code=quantize.weights.weight_grid.qmax,
+            largest_end_code=max(quantize.scheme.weights_at(bits).weight_grid.qmax for bits in ends),
             activation_bits=min(quantize.activations.bits, quantize.residual_bits),
         )
 

@@ -358,7 +358,12 @@ def test_pipeline_is_frozen(tiny: Path) -> None:
         (("student.network={kind: mobilenet_v2, stem: imagenet}",), "set stem: small"),
         (
             ("quantize.weights.bits=4",),
-            "onnxruntime: weights of 4 bits are stored in 4 bits each; sums of codes",
+            "onnxruntime: weights of 4 bits are stored in 4 bits each; sums of codes up to 7 cannot saturate "
+            "on CPUs without VNNI, but codes of the first or last layer reach 127, so",
+        ),
+        (
+            ("quantize.weights.bits=4", "quantize.first_layer_bits=4", "quantize.last_layer_bits=7"),
+            "cannot saturate on CPUs without VNNI; all is computed",
         ),
         (("quantize.weights=ttq",), "stored in 2 bits each; codes reach 127, so CPUs without VNNI need"),
         (
@@ -372,7 +377,7 @@ def test_pipeline_is_frozen(tiny: Path) -> None:
         ),
         ((f"student.network=python:{__file__}:build",), "it needs --allow-code"),
     ],
-    ids=["stem", "weights", "codes", "activations", "portable", "random teacher", "code"],
+    ids=["stem", "weights", "all weights", "codes", "activations", "portable", "random teacher", "code"],
 )
 def test_advice_says_what_will_not_pay(tiny: Path, overrides: tuple[str, ...], says: str) -> None:
     assert advice(load_pipeline(tiny)) == []

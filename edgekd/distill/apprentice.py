@@ -54,7 +54,7 @@ class ApprenticeSpec(DistillMethod):
         beta: Weight of the student's labels.
         gamma: Weight of imitation.
         imitation: What is copied of the teacher.
-        teacher_imitates: In A, whether the imitation term trains the teacher, too.
+        teacher_imitates: In A, whether the imitation term, then ``hinton``, trains the teacher, too.
         schedule: Training with fake quantization; in A of the teacher, too.
     """
 
@@ -73,6 +73,9 @@ class ApprenticeSpec(DistillMethod):
             msg = (
                 f"the teacher of scheme {self.scheme} is frozen: leave out teacher_imitates, or use scheme A"
             )
+            raise ValueError(msg)
+        if self.teacher_imitates and self.imitation != "hinton":
+            msg = f"a teacher cannot imitate by {self.imitation}: leave out teacher_imitates, or imitation"
             raise ValueError(msg)
         return self
 

@@ -69,9 +69,9 @@ def distill_student(
 def _random_student(
     student: StudentSpec, arch: StudentArch, quantize: QuantizeSpec, data: DataSpec, seed: int
 ) -> fx.GraphModule:
-    """Return a student with random weights, a function of the seed, whose scales were calibrated on it."""
+    """Return a student with random weights, a function of the seed; the last method calibrates its scales."""
     torch.manual_seed(seed)
     network = fresh_student(student, arch, quantize, data.info())
     images = torch.tensor(quantize.calibration.images(data))
-    calibrate(network, torch.split(images, CALIBRATION_BATCH))
+    calibrate(network, torch.split(images, CALIBRATION_BATCH), quantize.calibration.methods[-1])
     return network

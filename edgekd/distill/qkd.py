@@ -8,8 +8,9 @@ arXiv:1911.12491. The phases, with p^T = softmax(z / T):
                    L_s = (1 - a) * H(y, p_s) + a * T**2 * KL(p_t^T || p_s^T), the teacher's part constant
     tutoring       L_s as before; the teacher is frozen and in eval mode
 
-Where we differ: the phases share one learning-rate curve, so that runs with and without a phase differ in
-nothing else; the trainable interval is LSQ's step with its gradient scale (the same function, s = I / qmax).
+Where we differ: the phases share one learning-rate curve, so that runs with and without a phase have the same
+rates; momentum starts anew with each phase. The trainable interval is LSQ's step with its gradient scale (the
+same function, s = I / qmax).
 """
 
 from typing import Literal, Self
@@ -33,7 +34,7 @@ class QkdSpec(DistillMethod):
         imitation: What is copied of the other.
         self_studying: Share of the epochs; 0 leaves the phase out.
         tutoring: Share of the epochs at the end.
-        co_studying: Gets the epochs in between. False keeps the teacher fixed: they go to tutoring.
+        co_studying: Gets the epochs in between. False keeps the teacher fixed: tutoring gets all the rest.
         teacher_rate: The teacher's learning rate while co-studying, as a fraction of the student's.
         update: ``sequential``: the teacher steps first, and is heard again. ``simultaneous`` is cheaper.
         schedule: Of all phases together.
@@ -52,7 +53,7 @@ class QkdSpec(DistillMethod):
 
     @model_validator(mode="after")
     def _has_an_epoch_for_each_phase(self) -> Self:
-        if self.self_studying + self.tutoring >= 1:
+        if self.co_studying and self.self_studying + self.tutoring >= 1:
             msg = "self_studying and tutoring leave no epochs to co-studying: their sum has to be below 1"
             raise ValueError(msg)
         phases = 1 + (self.self_studying > 0) + self.co_studying

@@ -1,6 +1,6 @@
 """A scale that stays what calibration found: post-training quantization, and training against fixed grids."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -34,6 +34,8 @@ class CalibratedQuantizer(Quantizer):
 
 class CalibratedSpec(QuantizerSpec):
     """Fixed scale from calibration."""
+
+    freezable: ClassVar[bool] = True
 
     kind: Literal["calibrated"] = "calibrated"
 

@@ -13,7 +13,7 @@ features.
 """
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,8 @@ class LsqQuantizer(Quantizer):
 
 class LsqSpec(QuantizerSpec):
     """Learned step size."""
+
+    freezable: ClassVar[bool] = True
 
     kind: Literal["lsq"] = "lsq"
 

@@ -9,7 +9,7 @@ and its own gradient. Engines know neither: :mod:`edgekd.quant.deploy` leaves in
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import prod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -144,7 +144,11 @@ class QuantizerSpec(Spec, ABC):
     Attributes:
         kind: The word in the pipeline file.
         bits: Bits per code, 2..8.
+        freezable: Whether single weights can be held at their codes: ``round(w / scale)``, with a scale that
+            does not come from the weights. See ``edgekd/train/oscillation.py``.
     """
+
+    freezable: ClassVar[bool] = False
 
     kind: str
     bits: int = Field(default=8, ge=2, le=8)

@@ -33,7 +33,7 @@ class CalibrationSpec(Spec):
             the training split are drawn with a fixed seed.
         samples: How many are drawn without a manifest.
         methods: Tried in this order; the one whose logits are nearest to the float student's wins. No labels
-            are read.
+            are read. A student that starts from random weights has no such logits and takes the last.
     """
 
     manifest: str | None = None

@@ -13,7 +13,7 @@ channels were rescaled to -1..1 and back by the BatchNorm behind them, without t
 of the paper, twice as many filters, is a matter of the student's width. Signed activations use -1..1.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -36,6 +36,8 @@ class WrpnQuantizer(CalibratedQuantizer):
 
 class WrpnSpec(QuantizerSpec):
     """Fixed range: -1..1 for weights, 0..1 for activations, in units of what calibration found."""
+
+    freezable: ClassVar[bool] = True
 
     kind: Literal["wrpn"] = "wrpn"
 

@@ -45,17 +45,21 @@ class OnnxRuntimeTarget(TargetSpec):
         """``tensorrt`` is missing: with zero point 0 behind a ReLU the convolutions would run in float."""
         return ("ort", "portable")
 
-    def bits_note(self, *, weight_bits: int, largest_code: int, activation_bits: int) -> str:
+    def bits_note(
+        self, *, weight_bits: int, largest_code: int, largest_end_code: int, activation_bits: int
+    ) -> str:
         """Say what fewer than 8 bits buy: a smaller file and, with small codes, no saturation; not speed."""
         bought = []
         if weight_bits < 8:
             stored = next(bits for bits in (2, 4, 8) if weight_bits <= bits)
             size = f"stored in {stored} bits each" if stored < 8 else "stored in 8 bits each, not smaller"
-            safe = (
-                f"sums of codes up to {largest_code} cannot saturate on CPUs without VNNI"
-                if largest_code <= LARGEST_SAFE_CODE
-                else f"codes reach {largest_code}, so CPUs without VNNI need session.x64quantprecision=1"
-            )
+            need = "so CPUs without VNNI need session.x64quantprecision=1"
+            if largest_code > LARGEST_SAFE_CODE:
+                safe = f"codes reach {largest_code}, {need}"
+            else:
+                safe = f"sums of codes up to {largest_code} cannot saturate on CPUs without VNNI"
+                if largest_end_code > LARGEST_SAFE_CODE:
+                    safe += f", but codes of the first or last layer reach {largest_end_code}, {need}"
             bought.append(f"weights of {weight_bits} bits are {size}; {safe}")
         if activation_bits < 8:
             bought.append(f"activations of {activation_bits} bits make nothing smaller")

@@ -56,12 +56,15 @@ class TargetSpec(Spec, ABC):
         """Profiles whose students this runtime executes in integers."""
 
     @abstractmethod
-    def bits_note(self, *, weight_bits: int, largest_code: int, activation_bits: int) -> str:
+    def bits_note(
+        self, *, weight_bits: int, largest_code: int, largest_end_code: int, activation_bits: int
+    ) -> str:
         """Say what fewer than 8 bits buy on this runtime; empty where all are 8.
 
         Args:
             weight_bits: Of the layers between the first and the last.
             largest_code: Largest magnitude of their codes.
+            largest_end_code: Largest magnitude of the codes of the first and the last layer.
             activation_bits: The fewest of any activation.
         """
 

@@ -25,6 +25,11 @@ def test_frozen_teacher_cannot_imitate() -> None:
         ApprenticeSpec(scheme="B", teacher_imitates=True, schedule=SCHEDULE)
 
 
+def test_teacher_has_no_logit_matching() -> None:
+    with pytest.raises(ValueError, match="cannot imitate by logit_matching"):
+        ApprenticeSpec(scheme="A", teacher_imitates=True, imitation="logit_matching", schedule=SCHEDULE)
+
+
 @pytest.mark.parametrize("gamma", [0.0, 0.5])
 def test_imitation_reaches_the_teacher_only_if_asked(gamma: float) -> None:
     """For equal labels' probabilities the label term has no gradient; H(p_t, p_a) has one."""

@@ -29,6 +29,7 @@ def test_phases_that_are_left_out_leave_their_epochs_to_the_others() -> None:
     assert _parts(10, co_studying=False) == [("self-studying", 0, 2), ("tutoring", 2, 10)]
     assert _parts(10, self_studying=0) == [("co-studying", 0, 7), ("tutoring", 7, 10)]
     assert _parts(1, self_studying=0, co_studying=False) == [("tutoring", 0, 1)]
+    assert _parts(10, self_studying=0.6, tutoring=0.4, co_studying=False)[-1] == ("tutoring", 6, 10)
     assert _parts(2, self_studying=0.9, tutoring=0.05, co_studying=False)[-1] == ("tutoring", 1, 2)
     assert [stop - start for _, start, stop in _parts(5, self_studying=0.9, tutoring=0.05)] == [3, 1, 1]
 
