@@ -14,12 +14,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.rows import append_row
+from benchmarks.starts import make_start
 from edgekd.core.store import Store, default_store_root
-from edgekd.pipeline import GIVEN
-from edgekd.search.search_student import search_student
-from edgekd.search.train_student import train_student
 from edgekd.spec import Pipeline, load_pipeline
-from edgekd.teacher.export_teacher import export_teacher, load_teacher
+from edgekd.teacher.export_teacher import load_teacher
 from edgekd.train.batchnorm import reestimate_batchnorm
 from edgekd.train.checkpoint import EpochRecord
 from edgekd.train.evaluate import predict, validation_metric
@@ -68,14 +66,10 @@ def main() -> None:
 
 def _trainee(spec: Pipeline) -> tuple[dict[str, object], Trainee]:
     """Return the float student's metric, and what a pipeline's run would start with."""
-    assert spec.teacher is not None, "this pipeline has no teacher"
     assert spec.distill.student_start == spec.distill.teacher_start == "given", "random starts are not floats"
-    store, training, info = Store(default_store_root(), announce=print), spec.training, spec.data.info()
-    trained = (training, spec.seed) if spec.teacher.training else GIVEN
-    teacher = store.run(export_teacher, spec.teacher.origin, spec.data, spec.task, *trained)
-    arch = store.run(search_student, spec.student)
-    trained = (training, spec.seed) if spec.student.training else GIVEN
-    start = store.run(train_student, spec.student, arch, spec.data, spec.task, *trained)
+    teacher, arch, start = make_start(spec, Store(default_store_root(), announce=print))
+    info = spec.data.info()
+    assert spec.teacher is not None
     student = student_network(spec.student, arch, info)
     start.load_into(student)
     teaching = load_teacher(teacher, spec.teacher, info)
