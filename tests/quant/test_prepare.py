@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd.errors import SchemeError
+from edgekd.errors import ExportError, SchemeError
 from edgekd.quant.calibrate import calibrate
 from edgekd.quant.placement import weight_quantizers
 from edgekd.quant.prepare import prepare
@@ -69,6 +69,11 @@ def test_prepare_remembers_its_profile():
     with pytest.raises(SchemeError, match="unknown profile 'arm'") as error:
         prepare(network(), X, "arm")
     assert "portable" in error.value.fix
+
+
+def test_prepare_refuses_a_network_that_cannot_run():
+    with pytest.raises(ExportError, match="cannot run on 5 inputs like the example: RuntimeError"):
+        prepare(network(), torch.randn(2, 7, 8, 8))
 
 
 def test_prepare_refuses_what_has_no_rule():
