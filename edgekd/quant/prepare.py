@@ -49,6 +49,7 @@ def prepare(
     if profile not in PROFILES:
         what = f"unknown profile {profile!r}"
         raise SchemeError(what, where="edgekd.prepare", fix=f"one of: {', '.join(PROFILES)}")
+    _must_own_weights(model)
     reference = copy.deepcopy(model).eval()
     images = _telling(example)
     try:
@@ -72,6 +73,14 @@ def prepare(
     with torch.no_grad():
         student(example)
     return student.train()
+
+
+def _must_own_weights(model: nn.Module) -> None:
+    for path, module in model.named_modules():
+        if isinstance(vars(module).get("weight"), Tensor):  # a parameter would not be an attribute
+            what = "the weights of a layer are computed by a hook, as by pruning or the older weight_norm"
+            fix = "make them plain first: torch.nn.utils.remove_weight_norm, torch.nn.utils.prune.remove"
+            raise ExportError(what, where=path or type(model).__name__, fix=fix)
 
 
 def _telling(example: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from edgekd.core.profile import PROFILES
 from edgekd.errors import SchemeError
@@ -271,6 +272,13 @@ def test_a_batch_norm_that_follows_no_layer_gets_one(shape):
         {"1_carrier": -128} if len(shape) == 2 else {}
     )
     assert list(weight_quantizers(student)) == ["1_carrier.weight"]
+
+
+def test_weights_behind_a_parametrization_are_quantized():
+    student = prepare(
+        nn.Sequential(parametrizations.weight_norm(nn.Conv2d(4, 4, 1))), torch.randn(2, 4, 8, 8)
+    )
+    assert list(weight_quantizers(student)) == ["0.weight"]
 
 
 def test_place_refuses_weights_that_the_input_makes():
