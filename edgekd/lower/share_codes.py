@@ -5,22 +5,26 @@ import onnx_ir as ir
 
 from edgekd.core.rules import shares_grid
 from edgekd.errors import LowerError
-from edgekd.lower.graph import array, attribute, constant, graph_of, insert_behind, producer
+from edgekd.lower.graph import array, attribute, constant, graph_of, insert_behind, is_op, producer
 from edgekd.lower.lowering_pass import LoweringPass
 
 
 class ShareCodesPass(LoweringPass):
-    """``Slice(DQ(q))`` -> ``DQ(Slice(q))``; Pad writes the zero point, Relu is a Clip there."""
+    """``Slice(DQ(q))`` -> ``DQ(Slice(q))``; Pad writes the zero point, Relu is a Clip there.
+
+    ``Shape(DQ(q))`` -> ``Shape(q)``: runtimes would dequantize the whole tensor for its size.
+    """
 
     def visit(self, node: ir.Node) -> bool:
         """Move one operator in front of the DequantizeLinear that it reads."""
-        dequantize = producer(node, 0, "DequantizeLinear") if shares_grid(node.op_type) else None
+        moves, counts = shares_grid(node.op_type), is_op(node, "Shape")
+        dequantize = producer(node, 0, "DequantizeLinear") if moves or counts else None
         if dequantize is None or (array(dequantize.inputs[0]) is not None and node.op_type != "Expand"):
             return False
         codes, scale, zero = dequantize.inputs[:3]
         _let_zero_be(zero, node)
         node.replace_input_with(0, codes)
-        for output in node.outputs:
+        for output in node.outputs if moves else ():
             insert_behind(output, "DequantizeLinear", [scale, zero])
         if not list(dequantize.outputs[0].uses()):
             graph_of(dequantize).remove(dequantize, safe=True)

@@ -24,7 +24,7 @@ from edgekd.quant.modes import FollowsMode, Mode
 from edgekd.quant.operators import IN_EVAL, LINE, is_known_layer
 from edgekd.quant.rewrites import REWRITES, apply_to_rows, as_shape, is_reshape
 from edgekd.quant.rewriting.attention import attend_with
-from edgekd.quant.rewriting.rewrite import Rewrite, is_batch_size
+from edgekd.quant.rewriting.rewrite import Rewrite, is_batch_size, is_number
 from edgekd.quant.user_line import user_line
 
 _INPLACE: dict[Callable[..., Any], Callable[..., Any]] = {
@@ -205,8 +205,11 @@ class ConcreteTracer(fx.Tracer):
         if is_reshape(target, args):
             kind, target, args, kwargs = "call_method", "reshape", (args[0], *as_shape(*values)), {}
         sizes = [is_batch_size(arg) for arg in args]
-        if isinstance(values[0], bool) and any(sizes) and not all(sizes):
-            msg = "the batch size decides what the network does"
+        decided = isinstance(values[0], bool) or (is_number(values[0]) and _same(*values))
+        if decided and any(sizes) and not all(sizes):
+            msg = (
+                "the batch size decides what the network does"  # n > 1, or n // 4: 0 for both that are tried
+            )
             raise fx.proxy.TraceError(msg)
         if not isinstance(values[0], Tensor | tuple | list) and _same(*values):
             return values[0]  # a size: no node at all

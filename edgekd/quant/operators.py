@@ -145,6 +145,8 @@ def onnx_op(node: fx.Node, modules: dict[str, nn.Module]) -> str:
         what = f"no quantization rule for {spoken}"
         raise SchemeError(what, where=place(node), fix=f"use one of: {', '.join(supported_operations())}")
     _check_arguments(node, found)
+    if node.op == "call_module":
+        _check_module(node, modules[str(node.target)])
     return found
 
 
@@ -186,6 +188,23 @@ def _check_arguments(node: fx.Node, found: str) -> None:
         dims = dims if isinstance(dims, tuple | list) else (dims,)
         if values is not None and any(dim is None or dim == 0 for dim in dims):
             raise SchemeError(what, where=place(node), fix="take the mean over channels or pixels")
+
+    if found == "AveragePool" and (node.args[6] if len(node.args) > 6 else options.get("divisor_override")):
+        raise _divides_otherwise(node)
+
+
+def _check_module(node: fx.Node, module: nn.Module) -> None:
+    """Refuse the forms of a layer that have no integer kernel."""
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.running_mean is None:
+        what = "a BatchNorm without running statistics makes an image depend on the others of its batch"
+        raise SchemeError(what, where=place(node), fix="train it with track_running_stats=True")
+    if isinstance(module, nn.AvgPool2d) and module.divisor_override:
+        raise _divides_otherwise(node)
+
+
+def _divides_otherwise(node: fx.Node) -> SchemeError:
+    what = "an average pool with divisor_override has no integer form"
+    return SchemeError(what, where=place(node), fix="multiply the pooled tensor by a constant instead")
 
 
 def _is_max_pool(node: fx.Node) -> bool:

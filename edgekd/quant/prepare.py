@@ -11,6 +11,10 @@ from edgekd.quant.placement import Placement
 from edgekd.quant.scheme import QuantScheme
 from edgekd.quant.simplify import simplify
 from edgekd.quant.tracing import trace
+from edgekd.quant.user_line import line_of
+
+PROVED_ON = 5
+"""Inputs that the traced network is compared on: a batch of another size than those that it is traced for."""
 
 _ROUNDING = 1e-3
 """Of the largest output: far above what rewriting changes in float32, far below what a mistake does."""
@@ -30,7 +34,7 @@ def prepare(
     Args:
         model: Any network that torch.fx can trace. With an :class:`edgekd.zoo.pixels.ImageNetwork` around
             it, the engine takes raw uint8 NHWC images.
-        example: One batch of inputs; the network runs on it once to prove that it still works.
+        example: One batch of inputs; the network runs on some of it to prove that it still works.
         profile: What the target's integer kernels can represent.
         scheme: Bits and kinds of quantizers; by default LSQ with 8 bits everywhere.
 
@@ -39,15 +43,20 @@ def prepare(
         quantized weight ``w`` is found as ``parametrizations.w.original``.
 
     Raises:
-        ExportError: If the network cannot be traced, or is another network then.
+        ExportError: If the network cannot run or be traced, or is another network then.
         SchemeError: If no rule speaks of one of its operations, or the profile is unknown.
     """
     if profile not in PROFILES:
         what = f"unknown profile {profile!r}"
         raise SchemeError(what, where="edgekd.prepare", fix=f"one of: {', '.join(PROFILES)}")
+    _must_own_weights(model)
     reference = copy.deepcopy(model).eval()
     images = _telling(example)
-    expected = _outputs(reference, images)
+    try:
+        expected = _outputs(reference, images)
+    except Exception as e:  # whatever the user's forward does
+        what = f"the network cannot run on {PROVED_ON} inputs like the example: {type(e).__name__}: {e}"
+        raise ExportError(what, where=line_of(e), fix="make it take any number of such inputs at once") from e
     if not _agree(_outputs(reference, images), expected):
         what = "the network gives different results for the same inputs in eval mode"
         fix = "switch what is random off in eval mode, as F.dropout(x, p, training=self.training) does"
@@ -66,12 +75,20 @@ def prepare(
     return student.train()
 
 
+def _must_own_weights(model: nn.Module) -> None:
+    for path, module in model.named_modules():
+        if isinstance(vars(module).get("weight"), Tensor):  # a parameter would not be an attribute
+            what = "the weights of a layer are computed by a hook, as by pruning or the older weight_norm"
+            fix = "make them plain first: torch.nn.utils.remove_weight_norm, torch.nn.utils.prune.remove"
+            raise ExportError(what, where=path or type(model).__name__, fix=fix)
+
+
 def _telling(example: Tensor) -> Tensor:
-    """Return two inputs like ``example``, drawn at random where all its numbers are the same."""
+    """Return some inputs like ``example``, drawn at random where all its numbers are the same."""
     if example.min() != example.max():
-        return example[:2]
+        return example[torch.arange(PROVED_ON) % len(example)]
     generator = torch.Generator().manual_seed(0)
-    shape = (2, *example.shape[1:])
+    shape = (PROVED_ON, *example.shape[1:])
     if example.is_floating_point():
         return torch.randn(shape, generator=generator).to(example)
     return torch.randint(0, 256, shape, generator=generator).to(example)

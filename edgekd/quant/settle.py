@@ -74,18 +74,22 @@ def _settle_bias(layer: _Layer) -> None:
 def _settle_norm(layer: _Layer) -> None:
     norm, bias = layer.norm, layer.module.bias
     assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
-    if not norm.affine or norm.running_var is None or norm.running_mean is None:
+    if norm.running_var is None or norm.running_mean is None:
         return
     variance = norm.running_var.double()
-    factor = norm.weight.double() / (variance + norm.eps).sqrt()
-    if layer.y_scale is not None:
+    factor = (norm.weight.double() if norm.affine else 1) / (variance + norm.eps).sqrt()
+    if layer.y_scale is not None and norm.affine:
         coarse = layer.step * factor.abs() > COARSE_STEP * layer.y_scale
         constant = coarse & (variance.sqrt() < CONSTANT_STEPS * layer.step)
         factor[constant] = 0
         norm.weight[constant] = 0
     mean = norm.running_mean.double() - (bias.double() if isinstance(bias, Tensor) else 0)
-    folded = norm.bias.double() - mean * factor
-    norm.bias.copy_(norm.bias.double() + _whole(folded, layer.step * factor.abs()) - folded)
+    folded = (norm.bias.double() if norm.affine else 0) - mean * factor
+    shift = _whole(folded, layer.step * factor.abs()) - folded
+    if norm.affine:
+        norm.bias.copy_(norm.bias.double() + shift)
+    else:
+        norm.running_mean.copy_(norm.running_mean.double() - shift / factor)
 
 
 def _whole(bias: Tensor, step: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ _BROADCASTS = ("Add", "Mul")
 
 
 def simplify(graph_module: fx.GraphModule) -> None:
-    """Merge reshapes, drop broadcasts, and give every BatchNorm a convolution to fold into, in place."""
+    """Merge equal calls and reshapes, drop broadcasts, give each BatchNorm a layer to fold into, in place."""
     modules = dict(graph_module.named_modules())
+    _merge_equal_calls(graph_module.graph, modules)
     calls = [node for node in graph_module.graph.nodes if node.op.startswith("call_")]
     ops = {node: onnx_op(node, modules) for node in calls}
     for node, op in ops.items():
@@ -28,6 +29,22 @@ def simplify(graph_module: fx.GraphModule) -> None:
             _carry_batchnorm(graph_module, node, before)
     graph_module.graph.eliminate_dead_code()
     graph_module.recompile()
+
+
+def _merge_equal_calls(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
+    """What is computed twice from the same is computed once, as in every engine, and gets one quantizer."""
+    first: dict[tuple[str, ...], fx.Node] = {}
+    for node in graph.nodes:
+        target = repr(node.target)
+        if node.op == "call_module":
+            module = modules[str(node.target)]
+            if onnx_op(node, modules) == "Identity":
+                continue  # a dropout draws anew
+            target = repr(module) if not any(True for _ in module.parameters()) else target
+        key = (node.op, target, repr(node.args), repr(node.kwargs))
+        if node.op.startswith("call_") and first.setdefault(key, node) is not node:
+            node.replace_all_uses_with(first[key])
+            graph.erase_node(node)
 
 
 def _shapes(node: fx.Node) -> tuple[torch.Size, ...]:

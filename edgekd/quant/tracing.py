@@ -1,6 +1,7 @@
 """Trace a network with torch.fx: a graph of the operators that the rule table speaks of."""
 
 from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize
 
 from edgekd.errors import EdgeKdError, ExportError
 from edgekd.quant.concrete import ConcreteTracer
@@ -19,6 +20,7 @@ def trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
             line.
         SchemeError: If an operation has no integer form and cannot be written as others.
     """
+    _compute_weights(model)
     tracer = ConcreteTracer()
     try:
         graph = tracer.trace_with(model, example)
@@ -33,6 +35,15 @@ def trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
         ) from e
     _own(tracer, model, graph)
     return fx.GraphModule(model, graph)
+
+
+def _compute_weights(model: nn.Module) -> None:
+    """Compute once what a parametrization, such as weight_norm, makes of weights; the result is trained."""
+    for module in list(model.modules()):
+        if parametrize.is_parametrized(module):
+            assert isinstance(module.parametrizations, nn.ModuleDict)
+            for name in list(module.parametrizations):
+                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
 
 
 def _own(tracer: ConcreteTracer, model: nn.Module, graph: fx.Graph) -> None:

@@ -47,7 +47,7 @@ def try_model(path: Path, *, threads: int = 1, time_limit_s: float = TIME_LIMIT_
     try:
         if not ours.poll(time_limit_s):
             what = f"the model is not done after {time_limit_s:g} s, with one set of random inputs"
-            raise BuildError(what, where=str(path), fix="give a smaller model, or more --threads")
+            raise BuildError(what, where=str(path), fix="give a smaller model")
         return _answer(ours, path)
     except EOFError as e:
         process.join()

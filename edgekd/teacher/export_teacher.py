@@ -35,8 +35,8 @@ class TeacherSpec(Spec):
         weights: Trained weights, or
         training: how to train it on the labels. A network that brings its own weights needs neither; training
             then fine-tunes it. An ONNX file is frozen.
-        mirrored: Whether it teaches with the mean of its logits on an image and on its mirror image: a better
-            teacher, at twice the price.
+        mirrored: Whether it teaches with the mean of its logits on an image and on its mirror image, at twice
+            the price: a better teacher where both show the same, as with photographs but not with digits.
     """
 
     network: NetworkSpec | OnnxTeacherSpec

@@ -160,8 +160,20 @@ def qlinear_softmax(inputs: list[Array | None], attributes: Attributes) -> Array
     """Return QLinearSoftmax: (x, x_scale, x_zero, y_scale, y_zero) -> codes.
 
     A table holds ``exp`` of the distance to the largest code, scaled so that the float32 sum of a row cannot
-    overflow. The row is added from left to right. ``1 / y_scale`` is rounded down to an integer.
+    overflow. The row is added from left to right. ``1 / y_scale`` is rounded down to an integer. Quotients
+    become codes as they are.
     """
+    return _softmax(inputs, attributes, quotient=np.float64)
+
+
+def qlinear_softmax_before_1_32(inputs: list[Array | None], attributes: Attributes) -> Array:
+    """Return the same with quotients rounded to float32 first: one in a million goes to another code."""
+    return _softmax(inputs, attributes, quotient=np.float32)
+
+
+def _softmax(
+    inputs: list[Array | None], attributes: Attributes, *, quotient: type[np.floating[Any]]
+) -> Array:
     x, x_scale, _, y_scale, y_zero = inputs
     assert x is not None
     axis = int(attributes.get("axis", -1))
@@ -175,7 +187,8 @@ def qlinear_softmax(inputs: list[Array | None], attributes: Attributes) -> Array
     for index in range(rows.shape[-1]):
         total += numerators[..., index]
     units = np.floor(np.float32(1) / _f32(y_scale))
-    y = _clip_to(np.rint(numerators * units / total[..., None]) + _f32(y_zero), y_zero)
+    quotients = (numerators.astype(np.float64) * units / total[..., None]).astype(quotient)
+    y = _clip_to(np.rint(quotients) + _f32(y_zero), y_zero)
     return y.reshape(x.shape) if rows.ndim != x.ndim else np.moveaxis(y, -1, axis)
 
 
@@ -208,6 +221,8 @@ EXACT_KERNELS: dict[str, Kernel] = {
     "QLinearLeakyRelu": qlinear_leaky_relu,
     "QLinearSoftmax": qlinear_softmax,
 }
+OLDER_KERNELS: dict[str, Kernel] = {"QLinearSoftmax": qlinear_softmax_before_1_32}
+"""What older releases of ONNX Runtime compute, where that is not the same."""
 
 
 def _f32(value: Array | None) -> Array:

@@ -114,6 +114,10 @@ def fold_normalization(
         found = f"{conv.in_channels} channels in {conv.groups} groups"
         what = f"the first convolution takes {found}, not {len(mean)} channels in 1 group"
         raise ExportError(what, where=type(body).__name__, fix="give one mean and one std per image channel")
+    if not isinstance(conv.weight, nn.Parameter):
+        what = "the weights of the first convolution are computed, by weight normalization for example"
+        fix = "give the network with plain weights: torch.nn.utils.parametrize.remove_parametrizations"
+        raise ExportError(what, where=type(body).__name__, fix=fix)
     means, deviations = torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64)
     gain = 1 / (255 * grid.scale * deviations)
     offset = (grid.zero_point / 255 - means) / deviations

@@ -13,7 +13,7 @@ from typer import Typer
 from typer.main import get_command
 
 import edgekd.cli.main
-from edgekd.cli.main import app
+from edgekd.cli.verbs import app
 from edgekd.errors import BuildError, SpecError
 
 SPECS = Path(__file__).parents[1] / "specs"

@@ -42,6 +42,7 @@ OPERATORS = {
     "Resize": 'y = Resize<mode="nearest">(x, "", twice)',
     "Pad with -inf": "p = Pad(x, around, lowest) y = MaxPool<kernel_shape=[3,3]>(p)",
     "Relu": "y = Relu(x)",
+    "Shape": "s = Shape(x) r = Relu(x) y = Reshape(r, s)",
     "a chain": "r = Relu(x) s = Slice(r, begin, end, axis) y = Pad(s, pads)",
 }
 START = "x = DequantizeLinear(q, scale, zero)"

@@ -65,6 +65,18 @@ def test_padding_with_another_number_is_refused():
         operators(Padded(value=-1.0))
 
 
+@pytest.mark.parametrize(
+    ("layer", "what"),
+    [
+        (nn.AvgPool2d(2, divisor_override=3), "divisor_override"),
+        (nn.BatchNorm2d(3, track_running_stats=False), "without running statistics"),
+    ],
+)
+def test_layers_without_an_integer_form_are_refused(layer, what):
+    with pytest.raises(SchemeError, match=what):
+        operators(nn.Sequential(layer))
+
+
 def test_functions_methods_and_modules_speak_the_same_words():
     class Same(nn.Module):
         def forward(self, x):

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from edgekd.core.profile import PROFILES
 from edgekd.errors import SchemeError
@@ -221,6 +222,24 @@ def test_a_module_used_twice_is_quantized_once_and_its_results_twice():
     assert list(weight_quantizers(student)) == ["conv.weight"]
 
 
+def test_what_is_computed_twice_from_the_same_gets_one_quantizer():
+    """Export merges it: two quantizers on one convolution would leave that in float."""
+
+    class Again(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.drop = nn.Conv2d(4, 4, 1), nn.Dropout()
+            self.first, self.second = nn.Sigmoid(), nn.Sigmoid()
+
+        def forward(self, x):
+            y = self.first(self.conv(x)) * self.second(self.conv(x))
+            return self.drop(y) + self.drop(y)
+
+    student = prepare(Again(), torch.randn(2, 4, 8, 8))
+    assert list(activation_quantizers(student)) == ["x", "conv", "first", "mul", "add"]
+    assert [str(node.target) for node in student.graph.nodes].count("drop") == 2  # each draws for itself
+
+
 class Beside(nn.Module):
     """A convolution whose result is read by ``operation`` and by a sum."""
 
@@ -253,6 +272,13 @@ def test_a_batch_norm_that_follows_no_layer_gets_one(shape):
         {"1_carrier": -128} if len(shape) == 2 else {}
     )
     assert list(weight_quantizers(student)) == ["1_carrier.weight"]
+
+
+def test_weights_behind_a_parametrization_are_quantized():
+    student = prepare(
+        nn.Sequential(parametrizations.weight_norm(nn.Conv2d(4, 4, 1))), torch.randn(2, 4, 8, 8)
+    )
+    assert list(weight_quantizers(student)) == ["0.weight"]
 
 
 def test_place_refuses_weights_that_the_input_makes():

@@ -1,8 +1,9 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
-from edgekd.errors import SchemeError
+from edgekd.errors import ExportError, SchemeError
 from edgekd.quant.calibrate import calibrate
 from edgekd.quant.placement import weight_quantizers
 from edgekd.quant.prepare import prepare
@@ -69,6 +70,17 @@ def test_prepare_remembers_its_profile():
     with pytest.raises(SchemeError, match="unknown profile 'arm'") as error:
         prepare(network(), X, "arm")
     assert "portable" in error.value.fix
+
+
+def test_prepare_refuses_a_network_that_cannot_run():
+    with pytest.raises(ExportError, match="cannot run on 5 inputs like the example: RuntimeError"):
+        prepare(network(), torch.randn(2, 7, 8, 8))
+
+
+def test_prepare_refuses_weights_that_a_hook_makes():
+    with pytest.raises(ExportError, match="computed by a hook") as error:
+        prepare(nn.Sequential(prune.identity(nn.Conv2d(3, 4, 1), "weight")), X)
+    assert error.value.where == "0"
 
 
 def test_prepare_refuses_what_has_no_rule():

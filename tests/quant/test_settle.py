@@ -75,6 +75,22 @@ def test_settle_biases_takes_the_gain_off_constant_channels_only(student):
     assert all(torch.allclose(value, once[name], rtol=1e-6) for name, value in settled.state_dict().items())
 
 
+def test_settle_biases_moves_the_mean_of_a_norm_without_a_bias(images):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 3, 3, bias=False), nn.BatchNorm2d(3, affine=False), nn.ReLU())
+    network(images)
+    student = prepare(network.eval(), images[:2])
+    calibrate(student, [images], "minmax")
+    deploy(student)
+    before = student.get_submodule("1").running_mean.clone()
+    settle_biases(student)
+    norm = student.get_submodule("1")
+    (_, weights) = weight_quantizers(student)["0.weight"]
+    steps = norm.running_mean / (activation_quantizers(student)["input_1"].scale * weights.scale)
+    assert torch.allclose(steps, steps.round(), atol=1e-3)
+    assert not torch.equal(norm.running_mean, before) and torch.allclose(norm.running_mean, before, atol=1e-3)
+
+
 def test_settle_biases_makes_every_bias_a_whole_number_of_steps(student):
     settled = copy.deepcopy(student)
     settle_biases(settled)

@@ -197,11 +197,35 @@ def test_attention_becomes_matrix_products():
     assert found >= {"MatMul", "Softmax", "Gemm", "Concat", "Expand"}
 
 
-def test_a_batch_size_in_a_condition_is_refused_with_its_line():
-    class Batch(nn.Module):
-        def forward(self, x):
-            return x if x.shape[0] > 1 else x * 2.0
+class Elementwise(nn.Module):
+    def forward(self, x):
+        bounds = x.clamp_max(0.5) + torch.clamp_max(x, -0.5) + x.clamp_min(0.1) + torch.clamp_min(x, -0.1)
+        return bounds.add(x, alpha=0.5) + torch.add(x, 2.0, alpha=-3) + torch.sub(bounds, x, alpha=2)
 
-    with pytest.raises(ExportError) as error:
-        trace(Batch(), X)
-    assert error.value.where.endswith("return x if x.shape[0] > 1 else x * 2.0")
+
+def test_one_sided_clamps_and_sums_with_a_factor_become_plain_operators():
+    traced = assert_same(Elementwise())
+    assert set(spoken(traced)) == {"Add", "Mul", "Relu"}
+    assert all(node.kwargs.get("alpha", 1) == 1 for node in traced.graph.nodes)
+
+
+class Conditional(nn.Module):
+    def forward(self, x):
+        return x if x.shape[0] > 1 else x * 2.0
+
+
+class Quarter(nn.Module):
+    """Nothing is cut off from batches of 2 or 3."""
+
+    def forward(self, x):
+        return x[:, x.shape[0] // 4 :]
+
+
+@pytest.mark.parametrize(
+    ("network", "line"),
+    [(Conditional, "return x if x.shape[0] > 1 else x * 2.0"), (Quarter, "return x[:, x.shape[0] // 4 :]")],
+)
+def test_a_batch_size_that_decides_something_is_refused_with_its_line(network, line):
+    with pytest.raises(ExportError, match="the batch size decides") as error:
+        trace(network(), X)
+    assert error.value.where.endswith(line)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from edgekd.data.parquet import ParquetSpec
 from edgekd.errors import ExportError, SpecError
@@ -130,6 +131,9 @@ class TwoCalls(TwoPaths):
     [
         pytest.param(nn.Conv2d(6, 8, 3), "cannot take images", id="channels"),
         pytest.param(nn.Conv2d(3, 6, 3, groups=3), "3 channels in 3 groups", id="groups"),
+        pytest.param(
+            weight_norm(nn.Conv2d(3, 8, 3)), "weights of the first convolution are computed", id="norm"
+        ),
         pytest.param(nn.Linear(32, 4), "not go into one nn.Conv2d", id="linear"),
         pytest.param(TwoPaths(), "not go into one nn.Conv2d", id="two paths"),
         pytest.param(TwoCalls(), "not go into one nn.Conv2d", id="two calls"),

@@ -24,7 +24,7 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Any:
-    if is_causal or enable_gqa:
+    if is_causal or enable_gqa or getattr(attn_mask, "dtype", None) == torch.bool:
         return NotImplemented
     scores = torch.matmul(q * (q.shape[-1] ** -0.5 if scale is None else scale), k.transpose(-2, -1))
     scores = scores if attn_mask is None else scores + attn_mask

@@ -46,10 +46,16 @@ def _neg(x: Any) -> Any:
     return NotImplemented if is_batch_size(x) else x * -1.0
 
 
+def _add(a: Any, b: Any, *, alpha: float = 1) -> Any:
+    if alpha == 1:
+        return NotImplemented
+    return a + (alpha * b if is_number(b) else b * alpha)
+
+
 def _sub(a: Any, b: Any, *, alpha: float = 1) -> Any:
     if is_batch_size(a) or is_batch_size(b):
         return NotImplemented
-    return a + (-alpha * b if is_number(b) else b * (-1.0 * alpha))
+    return torch.add(a, b, alpha=-1.0 * alpha)
 
 
 def _rsub(a: Any, b: Any) -> Any:
@@ -103,6 +109,10 @@ def _clamp(x: Any, min: Any = None, max: Any = None) -> Any:
     return F.relu6(x) if max == 6 else F.relu6(x * (6.0 / max)) * (max / 6.0)
 
 
+def _clamp_max(x: Any, max: Any) -> Any:
+    return _clamp(x, None, max)
+
+
 def _same(x: Any, *_: Any, **__: Any) -> Any:
     return x
 
@@ -129,6 +139,8 @@ ELEMENTWISE: dict[Any, Rewrite] = {
     torch.neg: _neg,
     operator.neg: _neg,
     "neg": _neg,
+    torch.add: _add,
+    "add": _add,
     torch.sub: _sub,
     operator.sub: _sub,
     "sub": _sub,
@@ -153,8 +165,10 @@ ELEMENTWISE: dict[Any, Rewrite] = {
     torch.clip: _clamp,
     "clamp": _clamp,
     "clip": _clamp,
+    torch.clamp_min: _clamp,
     "clamp_min": _clamp,
-    "clamp_max": _clamp,
+    torch.clamp_max: _clamp_max,
+    "clamp_max": _clamp_max,
     "contiguous": _same,
     "clone": _same,
     "detach": _same,

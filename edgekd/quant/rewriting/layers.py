@@ -85,7 +85,7 @@ def _batch_norm(
     mean, variance, gain, shift = found
     assert mean is not None
     kind = nn.BatchNorm2d if x.ndim == 4 else nn.BatchNorm1d
-    layer = kind(len(mean), eps=eps, momentum=momentum)
+    layer = kind(len(mean), eps=eps, momentum=momentum, affine=gain is not None)
     weights = {"running_mean": mean, "running_var": variance, "weight": gain, "bias": shift}
     return _own_layer(x, layer, weights, _key("batch_norm", *found))
 
@@ -94,7 +94,7 @@ def _layer_norm(x: Any, shape: Sequence[int], weight: Any = None, bias: Any = No
     found = _tensors(x, weight, bias)
     if found is None:
         return NotImplemented
-    layer = nn.LayerNorm(list(shape), eps=eps)
+    layer = nn.LayerNorm(list(shape), eps=eps, elementwise_affine=found[0] is not None)
     return _own_layer(
         x, layer, {"weight": found[0], "bias": found[1]}, _key("layer_norm", *found, shape, eps)
     )

@@ -1,0 +1,62 @@
+"""What verbs print: tables and sentences for a person, JSON for a machine."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, Any]) -> None:
+    """Print what `verify` and `inspect` found, in sentences, and why operators are float."""
+    share = cover.integer_time_share
+    spent = f" ({100 * (1 - share):.1f} % of the time)" if cover.float_ops and share is not None else ""
+    typer.echo(f"{model}: {cover.integer_ops} operators in integers, {cover.float_ops} in float{spent}")
+    compared = f"{faith.oracle_values} values in {faith.oracle_nodes} operators"
+    typer.echo(f"oracle: {faith.oracle_mismatches} of {compared} differ from exact arithmetic")
+    if faith.first_mismatch:
+        typer.echo(f"first: {faith.first_mismatch}")
+    if faith.oracle_unchecked:
+        typer.echo(f"not modelled, not compared: {', '.join(faith.oracle_unchecked)}")
+    if faith.layer_tensors:
+        share = f"{100 * faith.layer_off_by_one:.3f} % of codes off by one"
+        typer.echo(f"layers: {share}, {faith.layer_off_by_more} by more, in {faith.layer_tensors} tensors")
+    if extra.get("top1") is not None:
+        typer.echo(f"top1: {100 * extra['top1']:.2f} % of {extra['n']}")
+    if extra.get("not_scored"):
+        typer.echo(f"top1: not compared: {extra['not_scored']}")
+    if cover.fallbacks:
+        rows = [(item.node, item.op, item.reason) for item in cover.fallbacks]
+        print_table("In float", ("operator", "type", "why, and what to change"), rows)
+
+
+def print_lint(mistakes: list[dict[str, Any]]) -> None:
+    """Print mistakes one by one, risks as one of them and their number."""
+    rows = [
+        (m["severity"], m["node"], f"{m['what']}; {m['fix']}") for m in mistakes if m["severity"] != "risk"
+    ]
+    if rows:
+        print_table("Lint", ("severity", "operator", "what, and what to change"), rows)
+    risks = [m for m in mistakes if m["severity"] == "risk"]
+    if risks:
+        typer.echo(
+            f"risk in {len(risks)} layers, such as {risks[0]['node']}: {risks[0]['what']}; {risks[0]['fix']}"
+        )
+
+
+def print_json(value: Any) -> None:
+    """Print a value for machines."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows of text under a title."""
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False).print(table)

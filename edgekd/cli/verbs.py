@@ -1,0 +1,366 @@
+"""The verbs of the command line. Each imports what it needs when it runs: ``edgekd --help`` is instant."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+import edgekd
+from edgekd.cli.exit_codes import NOT_FAITHFUL
+from edgekd.cli.printing import print_faithfulness, print_json, print_lint, print_table
+from edgekd.core.machine import MAX_THREADS
+from edgekd.errors import DataError, SpecError
+
+LOG_WIDTH = 110  # columns of the summary in a log; a terminal says its own
+
+app = typer.Typer(
+    name="edgekd",
+    help="Distil a trained network into the smallest, fastest integer model that is as good, with proof.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+store_app = typer.Typer(help="Where artifacts live, how big they are, and what may go.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A pipeline file.")]
+ModelFile = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="An ONNX file, or a folder of edgekd.export.")
+]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the file.")
+]
+Mean = Annotated[str, typer.Option(help="Mean that the weights were trained with, as 0.485,0.456,0.406.")]
+Std = Annotated[str, typer.Option(help="Deviation that they were trained with, as 0.229,0.224,0.225.")]
+Threads = Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of one inference.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+StoreRoot = Annotated[
+    Path | None, typer.Option("--store", help="Store folder; default $EDGEKD_STORE or the cache.")
+]
+AllowCode = Annotated[bool, typer.Option("--allow-code", help="Run the Python files that SPEC names.")]
+RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that gets NAME/report.html and the engine.")]
+
+Devices = Annotated[
+    int, typer.Option(min=1, max=64, help="Processes that share each training: GPUs, or on the CPU.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(edgekd.__version__)
+        raise typer.Exit
+
+
+@app.command(epilog="Example: edgekd compress pipelines/mobilenet_int8.yaml --set seed=1")
+def compress(
+    spec: SpecFile,
+    overrides: Overrides = [],  # noqa: B006  typer copies it
+    store: StoreRoot = None,
+    runs: RunsFolder = Path("runs"),
+    allow_code: AllowCode = False,
+    devices: Devices = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Run a pipeline: teacher, student, quantization, engine, proof."""
+    from edgekd.core.store import Store, default_store_root
+    from edgekd.core.user_code import allow_user_code
+    from edgekd.pipeline import compress as run
+    from edgekd.report.summary import print_summary
+    from edgekd.spec import load_pipeline
+
+    if allow_code:
+        allow_user_code()
+    pipeline = load_pipeline(spec, tuple(overrides))
+    log = Console(stderr=True, highlight=False)
+    place = Store(
+        store or default_store_root(),
+        pipeline=pipeline.name,
+        announce=lambda text: log.print(text, markup=False),
+        devices=devices,
+    )
+    command = shlex.join(["edgekd", *sys.argv[1:]])
+    report = run(pipeline, place, runs=runs, command=command)
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        print_summary(report, Console(width=None if sys.stdout.isatty() else LOG_WIDTH))
+        typer.echo(f"\nReport: {runs / pipeline.name / 'report.html'}")
+    if any(
+        target.fidelity.oracle_mismatches or target.fidelity.layer_off_by_more or target.coverage.unlisted
+        for target in report.targets
+    ):
+        raise typer.Exit(NOT_FAITHFUL)
+
+
+@app.command(epilog="Example: edgekd init --from mobilenet_v2 --data photos --run")
+def init(
+    network: Annotated[str, typer.Option("--from", metavar="KIND[:NAME]", help="The network to compress.")],
+    data: Annotated[
+        str, typer.Option(help="A folder of class folders or of numpy files, an .npz file, or KIND:PATH.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="The file to write; default NAME.yaml.")] = None,
+    weights: Annotated[str, typer.Option(help="Trained weights of the network, .safetensors.")] = "",
+    mean: Mean = "",
+    std: Std = "",
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+    run: Annotated[bool, typer.Option("--run", help="Run it at once: a first report in minutes.")] = False,
+    store: StoreRoot = None,
+    runs: RunsFolder = Path("runs"),
+    allow_code: AllowCode = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a first pipeline file from a network's name and a look at your data."""
+    from edgekd.core.atomic import write_text
+    from edgekd.core.user_code import allow_user_code
+    from edgekd.spec import load_pipeline
+    from edgekd.starter import starter_file
+
+    if out is not None:
+        _check_new(out, force=force)
+    command = shlex.join(["edgekd", *sys.argv[1:]])
+    if allow_code:
+        allow_user_code()
+    given, stem = _given_weights(weights, mean, std), out.stem if out else ""
+    name, text, said = starter_file(network, data, weights=given, command=command, name=stem)
+    path = out or Path(f"{name}.yaml")
+    _check_new(path, force=force)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text)
+    load_pipeline(path)
+    if run:
+        typer.echo(f"{path}: {said}", err=True)
+        compress(path, store=store, runs=runs, allow_code=allow_code, as_json=as_json)
+    elif as_json:
+        print_json({"path": str(path), "name": name, "summary": said})
+    else:
+        typer.echo(f"{path}: {said}\nNext: edgekd compress {shlex.quote(str(path))}")
+
+
+def _check_new(path: Path, *, force: bool) -> None:
+    if path.exists() and not force:
+        what = f"{path} exists already"
+        fix = f"run it with edgekd compress {path}, choose another file with --out, or add --force"
+        raise SpecError(what, where="edgekd init", fix=fix)
+
+
+def _given_weights(path: str, mean: str, std: str) -> dict[str, Any] | None:
+    if not path:
+        return None
+    return {"path": str(Path(path).resolve()), "mean": _fractions(mean), "std": _fractions(std)}
+
+
+def _fractions(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as e:
+        what = f"{text!r} is not a list of numbers"
+        fix = "write one fraction of 255 per channel: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
+        raise SpecError(what, where="--mean, --std", fix=fix) from e
+
+
+@app.command(epilog="Example: edgekd check pipelines/mobilenet_int8.yaml")
+def check(
+    spec: SpecFile,
+    overrides: Overrides = [],  # noqa: B006  typer copies it
+    store: StoreRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Validate a pipeline and say which stages would run, and why. Runs nothing."""
+    from edgekd.core.plan import Planner
+    from edgekd.core.store import Store, default_store_root
+    from edgekd.pipeline import build
+    from edgekd.spec import advice, load_pipeline
+
+    pipeline = load_pipeline(spec, tuple(overrides))
+    planner = Planner(Store(store or default_store_root(), pipeline=pipeline.name))
+    build(pipeline, planner)
+    notes = advice(pipeline)
+    if as_json:
+        stages = [{"name": r.name, "key": r.key, "cached": r.cached, "why": r.why} for r in planner.records]
+        print_json(
+            {"pipeline": pipeline.name, "spec_digest": pipeline.digest, "stages": stages, "notes": notes}
+        )
+        return
+    rows = [(record.name, "cached" if record.cached else "runs", record.why) for record in planner.records]
+    print_table(
+        f"Plan of {pipeline.name}",
+        ("stage", "", "why"),
+        [*rows, ("verify_engine", "runs", "measured every time")],
+    )
+    for note in notes:
+        typer.echo(f"note: {note}")
+
+
+@app.command(epilog="Example: edgekd verify runs/mobilenet_int8/model.onnxruntime.onnx --data digits")
+def verify(
+    model: ModelFile,
+    data: Annotated[
+        str, typer.Option(help="KIND, KIND:PATH or a pipeline file whose data section counts.")
+    ] = "",
+    mean: Mean = "",
+    std: Std = "",
+    threads: Threads = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Prove what a model file is: integer coverage, exact arithmetic, accuracy on the test split."""
+    from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+    from edgekd.runtimes.trial import try_model
+    from edgekd.verify.verify import model_file
+    from edgekd.verify.verify import verify as prove
+
+    free_sizes = try_model(model_file(model), threads=threads)
+    given: dict[str, Any] = {}
+    if data:
+        from edgekd.spec import data_from_text
+        from edgekd.verify.verify import sized_for
+
+        source = sized_for(model, data_from_text(data))
+        test = source.split("test")
+        given = {"images": test.images, "labels": test.labels, "classes": len(source.info().class_names)}
+    found = prove(
+        model,
+        **given,
+        mean=_fractions(mean) if mean else (),
+        std=_fractions(std) if std else (),
+        target=OnnxRuntimeTarget(threads=threads),
+        free_sizes=free_sizes,
+    )
+    scored = {"top1": found.top1, "n": found.n, "not_scored": found.not_scored}
+    _show_faithfulness(model, found.faithfulness, as_json=as_json, extra=scored)
+    if found.compares_nothing:
+        what = (
+            "nothing was compared: no operator of the model has an exact integer form, and nothing was scored"
+        )
+        fix = "give --data of its task (and --mean, --std); edgekd inspect says why its operators are float"
+        raise DataError(what, where=str(model), fix=found.not_scored or fix)
+
+
+@app.command(epilog="Example: edgekd inspect runs/mobilenet_int8/model.onnxruntime.onnx")
+def inspect(model: ModelFile, threads: Threads = 1, as_json: AsJson = False) -> None:
+    """Show which operators of the optimised graph run in integers, why the others do not, and the risks."""
+    import onnx_ir as ir
+
+    from edgekd.lower.lint import lint
+    from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+    from edgekd.runtimes.trial import try_model
+    from edgekd.verify.verify import model_file
+    from edgekd.verify.verify import verify as prove
+
+    file = model_file(model)
+    free_sizes = try_model(file, threads=threads)
+    found = prove(model, target=OnnxRuntimeTarget(threads=threads), free_sizes=free_sizes).faithfulness
+    mistakes = [vars(mistake) for mistake in lint(ir.load(file))]
+    if not as_json:
+        print_lint(mistakes)
+    _show_faithfulness(model, found, as_json=as_json, extra={"lint": mistakes})
+
+
+@app.command("list", epilog="Example: edgekd list distill")
+def list_kinds(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="data, network, quantizer, distill, target, ...")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the plug-ins of a kind, or of all kinds."""
+    from edgekd.spec import KINDS, members
+
+    if kind and kind not in KINDS:
+        what = f"unknown kind {kind!r}"
+        raise SpecError(what, where="edgekd list", fix=f"one of: {', '.join(KINDS)}")
+    found = {name: members(name) for name in ([kind] if kind else KINDS)}
+    if as_json:
+        print_json(found)
+        return
+    rows = [(name, word, text) for name, words in found.items() for word, text in words.items()]
+    print_table("Plug-ins", ("section", "kind", "what it is"), rows)
+
+
+@app.command(epilog="Example: edgekd schema report > report.schema.json")
+def schema(
+    of: Annotated[str, typer.Argument(metavar="spec|report", help="Which file's schema.")] = "spec",
+    as_json: Annotated[bool, typer.Option("--json", help="The schema is JSON anyway.")] = True,
+) -> None:
+    """Print the JSON schema of pipeline files or of report.json."""
+    from edgekd.report.schema import report_json_schema
+    from edgekd.spec import Pipeline
+
+    schemas = {"spec": Pipeline.model_json_schema, "report": report_json_schema}
+    if of not in schemas:
+        what = f"no schema called {of!r}"
+        raise SpecError(what, where="edgekd schema", fix="spec or report")
+    print_json(schemas[of]())
+
+
+@store_app.command("where", epilog="Example: edgekd store where")
+def store_where(store: StoreRoot = None, as_json: AsJson = False) -> None:
+    """Print the store's folder."""
+    from edgekd.core.store import default_store_root
+
+    root = str(store or default_store_root())
+    if as_json:
+        print_json({"root": root})
+        return
+    typer.echo(root)
+
+
+@store_app.command("show", epilog="Example: edgekd store show --json")
+def store_show(store: StoreRoot = None, as_json: AsJson = False) -> None:
+    """List the entries: stage, size, which pipeline's last run used them."""
+    from edgekd.core.store import Store, default_store_root
+
+    place = Store(store or default_store_root())
+    entries = place.entries()
+    if as_json:
+        print_json([{**vars(entry), "pipelines": list(entry.pipelines)} for entry in entries])
+        return
+    rows = [
+        (
+            e.stage,
+            e.key[:20],
+            f"{e.size_bytes / 1e6:.2f} MB",
+            ", ".join(e.pipelines) or "unused: gc removes it",
+        )
+        for e in entries
+    ]
+    print_table(
+        f"{store or default_store_root()}: {place.size_bytes() / 1e6:.1f} MB",
+        ("stage", "key", "size", "used by"),
+        rows,
+    )
+
+
+@store_app.command("gc", epilog="Example: edgekd store gc --dry-run")
+def store_gc(
+    store: StoreRoot = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what no pipeline's last run used, interrupted work and damaged entries."""
+    from edgekd.core.store import Store, default_store_root
+
+    removed = Store(store or default_store_root()).collect_garbage(dry_run=dry_run)
+    if as_json:
+        print_json({"count": removed.count, "size_bytes": removed.size_bytes, "dry_run": dry_run})
+        return
+    verb = "would remove" if dry_run else "removed"
+    typer.echo(f"{verb} {removed.count} entries, {removed.size_bytes / 1e6:.1f} MB")
+
+
+def _show_faithfulness(model: Path, found: Any, *, as_json: bool, extra: dict[str, Any]) -> None:
+    from edgekd.report.measured import coverage, fidelity
+
+    cover, faith = coverage(found), fidelity(found)
+    if as_json:
+        seen = {"coverage": cover.model_dump(mode="json"), "fidelity": faith.model_dump(mode="json")}
+        print_json({"model": str(model), **extra, **seen})
+    else:
+        print_faithfulness(model, cover, faith, extra)
+    own = faith.layer_tensors > 0  # an engine of edgekd; what others leave in float is no mistake
+    if faith.oracle_mismatches or faith.layer_off_by_more or (own and cover.unlisted):
+        raise typer.Exit(NOT_FAITHFUL)
