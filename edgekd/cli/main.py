@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 import edgekd
+from edgekd.cli.interrupts import Interrupted, Interrupts
 from edgekd.core.machine import MAX_THREADS
 from edgekd.errors import DataError, EdgeKdError, RuntimeMissing, SpecError, StoreError
 
@@ -59,17 +59,8 @@ Devices = Annotated[
 ]
 
 
-class _Interrupted(BaseException):
-    """Ctrl-C or SIGTERM; no KeyboardInterrupt, which typer turns into an exit without a word."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
 def main() -> None:
     """Run the command line; the exit code says what happened, see the constants above."""
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a sign that a terminal cannot show is no reason to fail
@@ -85,7 +76,8 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        app()
+        with Interrupts():
+            app()
     except SystemExit as stop:
         return CLOSED_PIPE if stop.code == 1 else int(stop.code or 0)  # typer's own word for it is 1
     except EdgeKdError as e:
@@ -96,7 +88,7 @@ def _run() -> int:
             return BUG
         what = f"{e.name} is not installed"
         return _complain(RuntimeMissing(what, fix="pip install 'edgekd[train]'"))
-    except _Interrupted as stop:
+    except Interrupted as stop:
         Console(stderr=True).print(
             "Interrupted. Finished stages and epochs are kept; run the command again to go on."
         )
@@ -131,12 +123,6 @@ def _complain(error: EdgeKdError) -> int:
     console = Console(stderr=True, highlight=False)
     console.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
     return USER_ERROR
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # who asks twice does not want to wait
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    raise _Interrupted(number)
 
 
 @app.callback(invoke_without_command=True)
