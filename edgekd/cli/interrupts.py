@@ -19,8 +19,8 @@ class Interrupts:
     """While it is entered, the first signal raises :class:`Interrupted`; a second one ends the process.
 
     Where Python cleans up after objects that are gone, it drops every exception, and the cleaning stays half
-    done; torch's exporter is often there. A signal that comes then waits until that is over. An exception that
-    other code makes of an interrupt leaves as that interrupt.
+    done; torch's exporter is often there. A signal that comes then waits until that is over. An exception
+    that other code makes of an interrupt leaves as that interrupt.
     """
 
     def __init__(self) -> None:
