@@ -2,30 +2,20 @@
 
 import errno
 import os
-import signal
 import sys
 import traceback
 from io import TextIOWrapper
-from types import FrameType
 
 from rich.console import Console
 
 from edgekd.cli.exit_codes import BUG, CLOSED_PIPE, OK, STOPPED, USER_ERROR
+from edgekd.cli.interrupts import Interrupted, Interrupts
 from edgekd.cli.verbs import app
 from edgekd.errors import DataError, EdgeKdError, RuntimeMissing, StoreError
 
 
-class _Interrupted(BaseException):
-    """Ctrl-C or SIGTERM; no KeyboardInterrupt, which typer turns into an exit without a word."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
 def main() -> None:
     """Run the command line; the exit code says what happened, see `exit_codes`."""
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a sign that a terminal cannot show is no reason to fail
@@ -41,7 +31,8 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        app()
+        with Interrupts():
+            app()
     except SystemExit as stop:
         return CLOSED_PIPE if stop.code == 1 else int(stop.code or 0)  # typer's own word for it is 1
     except EdgeKdError as e:
@@ -52,7 +43,7 @@ def _run() -> int:
             return BUG
         what = f"{e.name} is not installed"
         return _complain(RuntimeMissing(what, fix="pip install 'edgekd[train]'"))
-    except _Interrupted as stop:
+    except Interrupted as stop:
         Console(stderr=True).print(
             "Interrupted. Finished stages and epochs are kept; run the command again to go on."
         )
@@ -87,9 +78,3 @@ def _complain(error: EdgeKdError) -> int:
     console = Console(stderr=True, highlight=False)
     console.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
     return USER_ERROR
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # who asks twice does not want to wait
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    raise _Interrupted(number)

@@ -18,6 +18,7 @@ from edgekd.errors import ExportError
 from edgekd.export.onnx_file import INPUT_NAME, export_onnx
 from edgekd.lower.marked import MARKED, PROBES, TEST_LOGITS, MarkedOnnx
 from edgekd.quant.deploy import deploy
+from edgekd.quant.exact import sum_exactly
 from edgekd.quant.placement import activation_quantizers
 from edgekd.quant.settle import settle_biases
 from edgekd.quant.student import QuantizeSpec, QuantStudent, load_student
@@ -28,7 +29,7 @@ from edgekd.zoo.student import StudentArch, StudentSpec
 PROBE_IMAGES = 16
 
 
-@stage(MarkedOnnx, version=3)
+@stage(MarkedOnnx, version=4)
 def export_marked(
     folder: Path,
     student: QuantStudent,
@@ -41,6 +42,7 @@ def export_marked(
     network = load_student(student, spec, arch, quantize, data.info())
     probes = data.split("train").images[:PROBE_IMAGES]
     write_marked(folder, network, torch.tensor(probes))
+    sum_exactly(network)
     np.save(folder / TEST_LOGITS, predict(network, data.split("test")))
 
 

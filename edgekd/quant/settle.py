@@ -6,6 +6,7 @@ student gets the biases that the engine will have: what is evaluated, reported a
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -25,18 +26,24 @@ _EXACT = 2**24  # float32 holds whole numbers up to here
 
 
 @dataclass(frozen=True)
-class _Layer:
+class QuantizedLayer:
     """A quantized layer with what folds into it.
 
     Attributes:
         module: The convolution or linear layer.
         norm: The BatchNorm behind it, if any.
+        shares_norm: Whether that is also behind others.
+        x_scale: Of the quantizer of what it reads.
+        w_scale: Of its weights, (channels,) float64.
         step: What one step of the accumulator is before BatchNorm, (channels,) float64.
         y_scale: Of the quantizer of the result; None where the result stays float.
     """
 
     module: nn.Module
     norm: nn.Module | None
+    shares_norm: bool
+    x_scale: float
+    w_scale: Tensor
     step: Tensor
     y_scale: float | None
 
@@ -52,26 +59,33 @@ def settle_biases(student: fx.GraphModule) -> None:
         student: Deployed (:mod:`edgekd.quant.deploy`); BatchNorm's running statistics are those of
             evaluation.
     """
+    for layer in quantized_layers(student):
+        if layer.norm is None:
+            _settle_bias(layer)
+        elif not layer.shares_norm:
+            _settle_norm(layer)
+
+
+def quantized_layers(student: fx.GraphModule) -> Iterator[QuantizedLayer]:
+    """Yield the layers of a deployed student that are called once, with the steps of their accumulators."""
     modules = dict(student.named_modules())
     calls = Counter(str(node.target) for node in student.graph.nodes if node.op == "call_module")
     for node in student.graph.nodes:
         module = _module(node, modules)
         if module is None or calls[str(node.target)] > 1 or not parametrize.is_parametrized(module, "weight"):
             continue
-        layer = _layer(node, module, modules)
-        if layer is not None and layer.norm is None:
-            _settle_bias(layer)
-        elif layer is not None and calls[str(next(iter(node.users)).target)] == 1:
-            _settle_norm(layer)
+        layer = _layer(node, module, modules, calls)
+        if layer is not None:
+            yield layer
 
 
-def _settle_bias(layer: _Layer) -> None:
+def _settle_bias(layer: QuantizedLayer) -> None:
     bias = layer.module.bias
     if isinstance(bias, Tensor):
         bias.copy_(_whole(bias.double(), layer.step))
 
 
-def _settle_norm(layer: _Layer) -> None:
+def _settle_norm(layer: QuantizedLayer) -> None:
     norm, bias = layer.norm, layer.module.bias
     assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
     if norm.running_var is None or norm.running_mean is None:
@@ -98,16 +112,23 @@ def _whole(bias: Tensor, step: Tensor) -> Tensor:
     return torch.where((step > 0) & (steps.abs() < _EXACT), steps.round() * step, bias)
 
 
-def _layer(node: fx.Node, module: nn.Module, modules: dict[str, nn.Module]) -> _Layer | None:
+def _layer(
+    node: fx.Node, module: nn.Module, modules: dict[str, nn.Module], calls: Counter[str]
+) -> QuantizedLayer | None:
     quantizer = module.parametrizations["weight"][0]  # type: ignore[index]
     x_scale = _scale_before(node, modules)
     if not isinstance(quantizer, CalibratedQuantizer) or x_scale is None:
         return None
-    follower = _module(next(iter(node.users)), modules) if len(node.users) == 1 else None
-    return _Layer(
+    user = next(iter(node.users)) if len(node.users) == 1 else None
+    follower = _module(user, modules) if user is not None else None
+    w_scale = quantizer.bounded(quantizer.scale).double()
+    return QuantizedLayer(
         module=module,
         norm=follower if isinstance(follower, nn.BatchNorm1d | nn.BatchNorm2d) else None,
-        step=x_scale * quantizer.bounded(quantizer.scale).double(),
+        shares_norm=user is not None and calls[str(user.target)] > 1,
+        x_scale=x_scale,
+        w_scale=w_scale,
+        step=x_scale * w_scale,
         y_scale=_scale_behind(node, modules),
     )
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from typer.main import get_command
 
 import edgekd.cli.main
 from edgekd.cli.verbs import app
-from edgekd.errors import BuildError, SpecError
+from edgekd.errors import BuildError, ExportError, SpecError
 
 SPECS = Path(__file__).parents[1] / "specs"
 TINY = (SPECS / "tiny.yaml").read_text()
@@ -322,6 +323,22 @@ def _no_torch() -> None:
     raise ModuleNotFoundError(message, name="torch")
 
 
+def _terminated_where_exceptions_are_dropped() -> None:
+    class Cleaned:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    Cleaned()
+    time.sleep(10)
+
+
+def _terminated_and_taken_for_a_failure() -> None:
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except BaseException as e:
+        raise ExportError("cannot export") from e
+
+
 @pytest.mark.parametrize(
     ("action", "code", "says"),
     [
@@ -331,8 +348,10 @@ def _no_torch() -> None:
         (_build_error, 2, "BuildError: what\n"),
         (lambda: signal.raise_signal(signal.SIGINT), 130, "run the command again to go on"),
         (lambda: signal.raise_signal(signal.SIGTERM), 143, "run the command again to go on"),
+        (_terminated_where_exceptions_are_dropped, 143, "run the command again to go on"),
+        (_terminated_and_taken_for_a_failure, 143, "run the command again to go on"),
     ],
-    ids=["no torch", "bug", "user error", "no fix", "ctrl-c", "terminated"],
+    ids=["no torch", "bug", "user error", "no fix", "ctrl-c", "terminated", "in a callback", "in disguise"],
 )
 def test_exit_code_says_what_happened(
     cli, monkeypatch: pytest.MonkeyPatch, action: Any, code: int, says: str
