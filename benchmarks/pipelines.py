@@ -26,11 +26,12 @@ def main() -> None:
     parser.add_argument("pipeline", type=Path, nargs="?", help="a pipeline file")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="fixed before the run")
     parser.add_argument("--from-report", type=Path, metavar="PATH", help="a report.json")
+    parser.add_argument("--trained-on", metavar="TEXT", help="where --from-report was trained, if elsewhere")
     arguments = parser.parse_args()
     if (arguments.pipeline is None) == (arguments.from_report is None):
         parser.error("give either a pipeline file or --from-report")
     if arguments.from_report is not None:
-        _append(arguments.from_report, wall_seconds=None)
+        _append(arguments.from_report, wall_seconds=None, trained_on=arguments.trained_on)
         return
     for seed in arguments.seeds:
         with tempfile.TemporaryDirectory() as folder:
@@ -46,11 +47,17 @@ def _compress(path: Path, seed: int, folder: Path) -> Path:
     return folder / "runs" / spec.name / "report.json"
 
 
-def _append(path: Path, *, wall_seconds: float | None) -> None:
+def _append(path: Path, *, wall_seconds: float | None, trained_on: str | None = None) -> None:
     report = Report.load(path)
     seed = yaml.safe_load((path.parent / "spec.resolved.yaml").read_text(encoding="utf-8"))["seed"]
     for row in _rows(report):
-        figures = {"pipeline": report.pipeline, "seed": seed, **row, "wall_seconds": wall_seconds}
+        figures = {
+            "pipeline": report.pipeline,
+            "seed": seed,
+            "trained_on": trained_on,
+            **row,
+            "wall_seconds": wall_seconds,
+        }
         append_row("pipelines", figures, created=report.created, on=report.machine)
 
 

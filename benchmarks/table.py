@@ -77,6 +77,8 @@ def _link(name: str, number: int, row: Row) -> str:
     stale = PROFILES[row["profile"]].version > row["profile_version"]
     link = f"[{row['commit']}](benchmarks/results/{name}.jsonl#L{number})"
     machine = f"{row['machine']['cpu']}, {row['machine']['cores']} cores"
+    if row.get("trained_on"):
+        machine += f"; trained on {row['trained_on']}"
     return f"{link}, {machine}{' (stale)' if stale else ''}"
 
 
