@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.utils import parametrize
 
 from edgekd.quant.fake_quant import fake_quant
 from edgekd.quant.placement import weight_quantizers
@@ -56,6 +55,19 @@ class _Snap(nn.Module):
         return fake_quant(x, self.scale, self.grid, axis=self.axis)
 
 
+class _Codes(nn.Module):
+    """The codes of a weight in its place, in float32."""
+
+    codes: Tensor
+
+    def __init__(self, codes: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("codes", codes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.codes
+
+
 def _place(grid: PixelGrid, args: tuple[Tensor], _: object) -> Tensor:
     return (args[0].permute(0, 3, 1, 2).double() - grid.zero_point) * grid.scale
 
@@ -64,8 +76,7 @@ def _sum_codes(layer: QuantizedLayer) -> None:
     module: Any = layer.module
     codes = module.weight / _per_channel(layer.w_scale, module.weight.dim())
     bias, module.bias = module.bias, None
-    parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
-    module.weight = nn.Parameter(codes.round().float())
+    module.parametrizations["weight"][0] = _Codes(codes.round().float())
     module.register_forward_pre_hook(_codes_of(layer.x_scale))
     module.register_forward_hook(_values_of(layer.step, bias))
 
