@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from edgekd.core.spec_base import Spec
 from edgekd.core.spec_file import load_spec
@@ -53,6 +53,16 @@ from edgekd.zoo.resnet_cifar import ResNetCifarSpec
 from edgekd.zoo.timm_network import TimmSpec
 from edgekd.zoo.torchvision_network import TorchvisionSpec
 
+
+def _no_onnx(network: Any) -> Any:
+    """Refuse an ONNX file where a network is trained or quantized."""
+    kind = network.get("kind") if isinstance(network, dict) else network
+    if isinstance(kind, str) and kind.partition(":")[0] == "onnx":
+        msg = "onnx is for teachers only: name a network to train, as timm:NAME or python:FILE:FUNCTION"
+        raise ValueError(msg)
+    return network
+
+
 Data = Annotated[DigitsSpec | ParquetSpec | ImageFolderSpec | ArraysSpec | PythonDataSpec | HubSpec, BY_KIND]
 Network = Annotated[
     MobileNetV2Spec
@@ -63,6 +73,7 @@ Network = Annotated[
     | TorchvisionSpec
     | PythonNetworkSpec,
     BY_KIND,
+    BeforeValidator(_no_onnx),
 ]
 TeacherNetwork = Annotated[Network | OnnxTeacherSpec, BY_KIND]
 Quantizer = Annotated[

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
+from edgekd.core.union import members_by_kind
 from edgekd.core.user_code import user_code_is_allowed
 from edgekd.data.dataset import SPLITS, DataInfo, DataSpec
 from edgekd.data.image_folder import ImageFolderSpec
@@ -21,7 +22,6 @@ from edgekd.report.words import duration
 from edgekd.spec import SMALL_IMAGE, Data, Network, data_from_text, members
 from edgekd.zoo.network import NetworkSpec, build_body
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
-from edgekd.zoo.weights import weights_file
 
 SIZES = (32, 48, 64, 96, 128, 160, 192, 224)
 LARGEST_FROM_SCRATCH = 64  # pixels: a network without weights has to be trained before a first report
@@ -64,7 +64,6 @@ def starter_file(
     origin, time_needed = "The student starts from the given weights and is not trained.", ""
     if weights:
         student["weights"] = dict(weights)
-        weights_file(weights["path"])
     else:
         epochs = min(max(IMAGES_TO_TRAIN // sizes["train"], EPOCHS[0]), EPOCHS[1])
         student["training"] = {"epochs": epochs, "learning_rate": 0.01 if pretrained else 0.05}
@@ -144,7 +143,11 @@ def _time_to_train(network: NetworkSpec, info: DataInfo, *, images: int, batch_s
 
 
 def _data_section(text: str, *, largest: int) -> dict[str, Any]:
-    path = Path(text).expanduser()
+    path, kind = Path(text).expanduser(), text.partition(":")[0]
+    if not path.exists() and ":" not in text and kind not in members("data"):
+        what = f"no such folder or file: {text}"
+        fix = f"give one that exists, or KIND:PATH, with KIND one of: {', '.join(members('data'))}"
+        raise DataError(what, where="--data", fix=fix)
     if path.suffix in (".yaml", ".yml") or not path.exists():
         source = data_from_text(text)
         return {"kind": source.kind, **source.model_dump(mode="json", exclude_unset=True)}
@@ -180,8 +183,12 @@ def _network(text: str) -> NetworkSpec:
     try:
         found: NetworkSpec = TypeAdapter(Network).validate_python(text, context={"folder": Path.cwd()})
     except ValidationError as e:
-        what = f"no such network: {text!r}: {e.errors()[0]['msg'].removeprefix('Value error, ')}"
-        fix = f"KIND or KIND:NAME, with KIND one of: {', '.join(members('network'))}"
+        error, *_ = errors = e.errors()
+        what = f"{text!r} is no network to compress: {error['msg'].removeprefix('Value error, ')}"
+        fix = f"KIND or KIND:NAME, with KIND one of: {', '.join(members_by_kind(Network))}"
+        if error["type"] == "missing":
+            what = f"{text!r} does not say which network"
+            fix = f"it should be {text}:{':'.join(str(one['loc'][-1]).upper() for one in errors)}"
         raise SpecError(what, where="--from", fix=fix) from e
     return found
 

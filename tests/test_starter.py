@@ -88,12 +88,28 @@ def test_unknown_network_and_data_are_explained(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         _start(folder, tmp_path, network="mobilnet")
     assert "mobilenet_v2" in caught.value.fix
-    with pytest.raises(SpecError):
+    with pytest.raises(DataError, match="no such folder"):
         _start(tmp_path / "none", tmp_path)
     (folder / "a" / "3.png").write_bytes(b"x")
     with pytest.raises(DataError) as damaged:
         _start(folder, tmp_path)
     assert damaged.value.where == str(folder / "a" / "3.png")
+
+
+@pytest.mark.parametrize(
+    ("network", "says"),
+    [
+        ("onnx:teacher.onnx", "onnx is for teachers only"),
+        ("onnx", "onnx is for teachers only"),
+        ("timm", "it should be timm:NAME"),
+        ("python", "it should be python:FILE:FUNCTION"),
+    ],
+)
+def test_network_that_is_none_to_compress_is_explained(tmp_path: Path, network: str, says: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        _start("digits", tmp_path, network=network)
+    assert says in str(caught.value)
+    assert "onnx" not in caught.value.fix
 
 
 def test_network_that_can_be_pretrained_is(tmp_path: Path, torchvision: object) -> None:

@@ -78,3 +78,7 @@ def _complain(error: EdgeKdError) -> int:
     console = Console(stderr=True, highlight=False)
     console.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
     return USER_ERROR
+
+
+if __name__ == "__main__":
+    main()

@@ -104,7 +104,7 @@ def init(
         str, typer.Option(help="A folder of class folders or of numpy files, an .npz file, or KIND:PATH.")
     ],
     out: Annotated[Path | None, typer.Option(help="The file to write; default NAME.yaml.")] = None,
-    weights: Annotated[str, typer.Option(help="Trained weights of the network, .safetensors.")] = "",
+    weights: Annotated[str, typer.Option(help="Trained weights, .safetensors; needs --mean and --std.")] = "",
     mean: Mean = "",
     std: Std = "",
     force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
@@ -148,10 +148,19 @@ def _check_new(path: Path, *, force: bool) -> None:
         raise SpecError(what, where="edgekd init", fix=fix)
 
 
+_FRACTIONS = "write one fraction of 255 per channel: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
+
+
 def _given_weights(path: str, mean: str, std: str) -> dict[str, Any] | None:
+    from edgekd.zoo.weights import weights_file
+
     if not path:
         return None
-    return {"path": str(Path(path).resolve()), "mean": _fractions(mean), "std": _fractions(std)}
+    file = weights_file(path)
+    if not (mean and std):
+        what = "--weights needs --mean and --std: what the network was trained to be fed"
+        raise SpecError(what, where="edgekd init", fix=_FRACTIONS)
+    return {"path": str(file.resolve()), "mean": _fractions(mean), "std": _fractions(std)}
 
 
 def _fractions(text: str) -> list[float]:
@@ -159,8 +168,7 @@ def _fractions(text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError as e:
         what = f"{text!r} is not a list of numbers"
-        fix = "write one fraction of 255 per channel: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
-        raise SpecError(what, where="--mean, --std", fix=fix) from e
+        raise SpecError(what, where="--mean, --std", fix=_FRACTIONS) from e
 
 
 @app.command(epilog="Example: edgekd check pipelines/mobilenet_int8.yaml")

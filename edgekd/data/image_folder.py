@@ -23,14 +23,15 @@ FOLDERS: dict[SplitName, tuple[str, ...]] = {
     "validation": ("validation", "val", "valid"),
     "test": ("test",),
 }
+SPLIT_FOLDERS = "train/, validation/ (or val/, valid/) and test/"
 
 
 class ImageFolderSpec(OwnDataSpec):
     """A folder of JPEG, PNG, BMP and WebP files: one folder per class.
 
-    The class folders lie in ``train/``, ``validation/`` (or ``val/``) and ``test/``; or in the folder itself,
-    and then validation and test are taken out of all images. Folders within a class folder count as part of
-    it. Names that start with a dot and other files are left alone.
+    The class folders lie in ``train/``, ``validation/`` (or ``val/``, ``valid/``) and ``test/``; or in the
+    folder itself, and then validation and test are taken out of all images. Folders within a class
+    folder count as part of it. Names that start with a dot and other files are left alone.
 
     Attributes:
         path: The folder; may start with ``$EDGEKD_DATA`` or ``~``.
@@ -141,15 +142,29 @@ def _class_folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         what = f"no such folder: {folder}"
         raise DataError(what, where=f"data.path: {folder}", fix="set data.path to the folder of your images")
+    _refuse_misread_splits(folder)
     parts = [folder / name for names in FOLDERS.values() for name in names if (folder / name).is_dir()]
     if not (folder / "train").is_dir():
         parts = [folder]
     folders = [item for part in parts for item in sorted(part.iterdir()) if _is_class_folder(item)]
     if not folders:
         what = f"no class folder in {parts[0]}"
-        fix = "make one folder per class, here or in train/, validation/ and test/; its name is the class"
+        fix = f"make one folder per class, here or in {SPLIT_FOLDERS}; its name is the class"
         raise DataError(what, where=f"data.path: {folder}", fix=fix)
     return folders
+
+
+def _refuse_misread_splits(folder: Path) -> None:
+    """Refuse folders called like a split that would count as a class or be left out."""
+    known = {name for names in FOLDERS.values() for name in names}
+    divided = (folder / "train").is_dir()
+    for item in sorted(folder.iterdir()):
+        misspelt = item.name not in known
+        if item.name.lower() in known and (misspelt or not divided) and item.is_dir():
+            reason = "split folders are in lower case" if misspelt else "there is no train/ beside it"
+            what = f"the folder {item.name}/ is called like a split, but is not read as one: {reason}"
+            fix = f"name the splits {SPLIT_FOLDERS}; if it is a class, put all class folders into train/"
+            raise DataError(what, where=str(item), fix=fix)
 
 
 def _is_class_folder(item: Path) -> bool:

@@ -52,6 +52,13 @@ def test_light_verbs_import_nothing_heavy(words: list[str], tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("module", ["edgekd", "edgekd.cli.main"])
+def test_module_is_the_command(module: str) -> None:
+    words = [sys.executable, "-m", module, "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{edgekd.__version__}\n"), done.stderr
+
+
 def test_user_error_exits_2_without_traceback(tmp_path: Path) -> None:
     done = _edgekd("check", str(tmp_path / "none.yaml"))
     assert (done.returncode, done.stdout) == (2, "")

@@ -388,7 +388,11 @@ def test_init_writes_a_file_that_check_takes_and_no_second_one(cli, arrays: Path
     ("words", "says"),
     [
         (("--from", "resnext"), "resnet_cifar"),
-        (("--from", "resnet_cifar", "--weights", "w.safetensors", "--mean", "a", "--std", "1"), "--mean"),
+        (
+            ("--from", "resnet_cifar", "--weights", __file__, "--mean", "a", "--std", "1"),
+            "must be a .safetensors",
+        ),
+        (("--from", "resnet_cifar", "--weights", "w.safetensors"), "no such file: w.safetensors"),
         (
             ("--from", "resnet_cifar", "--weights", "none.safetensors", "--mean", "0.5", "--std", "1"),
             "no such file",
@@ -403,3 +407,21 @@ def test_init_explains_what_it_cannot_use(
     assert says in done.err
     assert "fix:" in done.err
     assert not (tmp_path / "x.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "--weights needs --mean and --std"),
+        (("--std", "0.5"), "--weights needs --mean and --std"),
+        (("--mean", "a", "--std", "1"), "'a' is not a list of numbers"),
+    ],
+)
+def test_init_says_what_given_weights_need(
+    cli, arrays: Path, tmp_path: Path, words: tuple[str, ...], says: str
+) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"")
+    done = cli("init", "--from", "resnet", "--data", arrays, "--weights", tmp_path / "w.safetensors", *words)
+    assert (done.code, done.out) == (2, "")
+    assert says in done.err
+    assert "fix:   write one fraction of 255 per channel" in done.err

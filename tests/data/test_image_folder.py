@@ -184,6 +184,20 @@ def _unknown_class(folder):
     shutil.copytree(folder / "blue", folder / "test" / "zebra")
 
 
+def _no_train(folder):
+    shutil.copytree(folder / "red", folder / "test" / "red")
+
+
+def _upper_case_train(folder):
+    shutil.copytree(folder, folder / "Train")
+    shutil.copytree(folder / "red", folder / "val" / "red")
+
+
+def _upper_case_validation(folder):
+    shutil.copytree(folder, folder / "train")
+    shutil.copytree(folder / "red", folder / "Validation" / "red")
+
+
 def _sixteen_bits(folder):
     Image.fromarray(np.full((9, 9), 3000, np.uint16)).save(folder / "red" / "deep.png")
 
@@ -202,6 +216,9 @@ def _animation(folder):
         (_one_class, "only one class: blue", ""),
         (_no_class, "no class folder", ""),
         (_unknown_class, "class 'zebra' has no folder in train/", "test/zebra"),
+        (_no_train, "test/ is called like a split, but is not read as one: there is no train/", "test"),
+        (_upper_case_train, "Train/ is called like a split, but is not read as one: split folders", "Train"),
+        (_upper_case_validation, "Validation/ is called like a split", "Validation"),
         (_sixteen_bits, "not 8 bits per channel", "red/deep.png"),
         (_animation, "an animation of 2 frames", "red/moves.webp"),
     ],
