@@ -70,7 +70,8 @@ def build(spec: Pipeline, run: Runner) -> Built:
         run: A store, which executes stages, or a planner, which only says which would run.
     """
     data, task, training, seed = spec.data, spec.task, spec.training, spec.seed
-    data.info()  # missing data are named first, with the command that fetches them
+    info = data.info()  # missing data are named first, with the command that fetches them
+    training.augment.check_size(info.height, info.width)
     teacher = None
     if spec.teacher is not None and spec.distill.needs_teacher(task):
         trained = (training, seed) if spec.teacher.training else GIVEN

@@ -55,12 +55,11 @@ def starter_file(
     section = _data_section(data, largest=SIZES[-1] if weights or pretrained else LARGEST_FROM_SCRATCH)
     source: DataSpec = TypeAdapter(Data).validate_python(section)
     info = source.info()
+    chosen = _fitting(chosen, info, pretrained=pretrained)
     sizes = {split: len(source.split(split)) for split in SPLITS}
     batch_size = min(LARGEST_BATCH, max(2, sizes["train"] // 8))
-    student: dict[str, Any] = {
-        "kind": "fixed",
-        "network": _network_section(chosen, info, pretrained=pretrained),
-    }
+    fields = chosen.model_dump(mode="json", exclude_unset=True)
+    student: dict[str, Any] = {"kind": "fixed", "network": {"kind": chosen.kind, **fields}}
     origin, time_needed = "The student starts from the given weights and is not trained.", ""
     if weights:
         student["weights"] = dict(weights)
@@ -87,14 +86,13 @@ def starter_file(
     return name, text, f"{seen}, {info.height}x{info.width} pixels. {origin}{time_needed}"
 
 
-def _network_section(network: NetworkSpec, info: DataInfo, *, pretrained: bool) -> dict[str, Any]:
-    fields = {"kind": network.kind, **network.model_dump(mode="json", exclude_unset=True)}
-    if pretrained:
-        fields["pretrained"] = True
+def _fitting(network: NetworkSpec, info: DataInfo, *, pretrained: bool) -> NetworkSpec:
+    """Return the network with what the data and its weights ask for: the one that is written, and timed."""
+    fields: dict[str, Any] = {"pretrained": True} if pretrained else {}
     stem = type(network).model_fields.get("stem")
     if stem is not None and {"small", "imagenet"} <= set(get_args(stem.annotation)):
         fields["stem"] = "small" if min(info.height, info.width) < SMALL_IMAGE else "imagenet"
-    return fields
+    return network.model_copy(update=fields)
 
 
 _TEMPLATE = """\

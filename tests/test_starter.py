@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgekd import starter
 from edgekd.data.arrays import ArraysSpec
 from edgekd.data.digits import DigitsSpec
 from edgekd.data.image_folder import ImageFolderSpec
@@ -53,6 +54,16 @@ def test_size_follows_the_images(tmp_path: Path, side: int, weights: bool, size:
     assert ("not trained" in said) == weights
     assert (re.search(r"That takes about \d+.* s on this machine", said) is None) == weights
     assert spec.student.network.stem == ("imagenet" if size >= 64 else "small")  # type: ignore[attr-defined]
+
+
+def test_training_time_is_that_of_the_network_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = []
+    monkeypatch.setattr(starter, "_time_to_train", lambda network, *_, **__: timed.append(network) or "")
+    spec, _ = _start(_write(tmp_path / "photos"), tmp_path)
+    assert spec.student.network.stem == "imagenet"  # type: ignore[attr-defined]
+    assert timed == [spec.student.network]
 
 
 def test_file_says_what_is_in_the_data(tmp_path: Path) -> None:

@@ -240,12 +240,19 @@ def verify(
     )
     scored = {"top1": found.top1, "n": found.n, "not_scored": found.not_scored}
     _show_faithfulness(model, found.faithfulness, as_json=as_json, extra=scored)
+    _check_compared(model, found)
+
+
+def _check_compared(model: Path, found: Any) -> None:
     if found.compares_nothing:
         what = (
             "nothing was compared: no operator of the model has an exact integer form, and nothing was scored"
         )
         fix = "give --data of its task (and --mean, --std); edgekd inspect says why its operators are float"
         raise DataError(what, where=str(model), fix=found.not_scored or fix)
+    if found.not_scored:
+        what = f"accuracy was not compared: {found.not_scored}"
+        raise DataError(what, where=str(model), fix="give --data of its task, or leave --data out")
 
 
 @app.command(epilog="Example: edgekd inspect runs/mobilenet_int8/model.onnxruntime.onnx")

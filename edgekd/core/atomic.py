@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from edgekd.core.faults import fault_point
@@ -91,7 +92,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Find out, without writing, whether ``folder`` can be made or files be written into it.
+    """Find out, leaving nothing behind, whether ``folder`` can be made or files be written into it.
 
     Raises:
         OSError: If not; it names the folder, or the nearest one above that exists.
@@ -101,6 +102,10 @@ def check_writable(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, "it is read-only for this user", str(nearest))
+    try:
+        TemporaryDirectory(dir=nearest).cleanup()  # some file systems, such as /proc, refuse nevertheless
+    except OSError as e:
+        raise OSError(e.errno, f"nothing can be made in it ({e.strerror})", str(nearest)) from e
 
 
 def fsync_path(path: Path) -> None:

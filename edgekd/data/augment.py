@@ -47,9 +47,7 @@ class AugmentSpec(Spec):
             DataError: If the shift is not smaller than the image, or ``code`` returns something else.
         """
         n, height, width, channels = images.shape
-        if self.shift_pixels >= min(height, width):
-            what = f"cannot shift {height}x{width} images by {self.shift_pixels} pixels"
-            raise DataError(what, fix=f"set shift_pixels to less than {min(height, width)}")
+        self.check_size(height, width)
         rows = self._shifted(n, height, generator)
         columns = self._shifted(n, width, generator)
         if self.flip:
@@ -64,6 +62,13 @@ class AugmentSpec(Spec):
             )
             varied.masked_fill_(square[..., None], GREY)
         return varied if self.code is None else self._by_code(self.code, varied, generator)
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raise DataError if images are not larger than the shift."""
+        if self.shift_pixels >= min(height, width):
+            what = f"cannot shift {height}x{width} images by {self.shift_pixels} pixels"
+            fix = f"set shift_pixels to less than {min(height, width)}"
+            raise DataError(what, where="training.augment.shift_pixels", fix=fix)
 
     def _by_code(self, code: UserFunction, images: Tensor, generator: torch.Generator) -> Tensor:
         varied = code.call(images=images, generator=generator)

@@ -201,6 +201,13 @@ def test_store_show_and_gc_work_on_an_empty_store(cli, tmp_path: Path) -> None:
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.parametrize("verb", ["check", "compress"])
+def test_shift_as_large_as_the_images_exits_2(cli, tiny: Path, verb: str) -> None:
+    done = cli(verb, tiny, "--set", "training.augment.shift_pixels=9")
+    assert (done.code, done.out) == (2, "")
+    assert "cannot shift 8x8 images by 9 pixels" in done.err
+
+
 def test_store_that_is_a_file_exits_2(cli, tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "store").write_text("")
     done = cli("compress", tiny, "--set", "distill={kind: none}")
@@ -237,6 +244,15 @@ def test_verify_that_compares_nothing_exits_2(cli, float_model: Path) -> None:
     assert done.code == 2
     assert "0 operators in integers, 1 in float" in done.out
     assert done.err.startswith("DataError: nothing was compared")
+
+
+def test_verify_that_scores_nothing_on_given_data_exits_2(cli, pixel_model: Path, tmp_path: Path) -> None:
+    labels = np.arange(40) % 4  # the model knows 10 classes
+    np.savez(tmp_path / "four.npz", x_train=np.zeros((40, 8, 8), np.uint8), y_train=labels)
+    done = cli("verify", pixel_model, "--data", f"arrays:{tmp_path / 'four.npz'}")
+    assert done.code == 2
+    assert "top1: not compared" in done.out
+    assert "DataError: accuracy was not compared: the model gives" in done.err
 
 
 @pytest.mark.parametrize("verb", ["inspect", "verify"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekd.core.atomic import file_sha256, write_bytes, write_json, write_text
+from edgekd.core.atomic import check_writable, file_sha256, write_bytes, write_json, write_text
 
 
 @contextmanager
@@ -72,3 +72,10 @@ def test_file_sha256_equals_hashlib_on_a_file_of_several_buffers(tmp_path: Path)
     content = bytes(range(256)) * 4096
     (tmp_path / "a.bin").write_bytes(content)
     assert file_sha256(tmp_path / "a.bin") == hashlib.sha256(content).hexdigest()
+
+
+def test_folder_that_refuses_files_is_found_and_nothing_is_left_in_others(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="/proc"):
+        check_writable(Path("/proc/runs/mine"))
+    check_writable(tmp_path / "runs" / "mine")
+    assert not list(tmp_path.iterdir())

@@ -93,6 +93,14 @@ def test_infer_script_says_what_training_would_say(first: First, tmp_path: Path)
             assert _infer(first.folder, path) == names[session.predict(_decoded(first, path))[0].argmax()]
 
 
+def test_infer_script_without_an_image_says_how_to_use_it(first: First) -> None:
+    for words in ((), ("none.png",)):
+        command = [sys.executable, "-I", first.folder / "infer.py", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert done.stderr.startswith("usage: python infer.py IMAGE")
+
+
 def _decoded(first: First, path: Path) -> np.ndarray:
     info = first.spec.data.info()
     form = ImageFormat(info.height, info.width, info.color_order, "crop")
