@@ -5,18 +5,16 @@ on; one that is complete begins anew. One row per seed, with the metric on the t
 decides on.
 """
 
-import argparse
 import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from benchmarks.rows import append_row
-from benchmarks.starts import make_start
+from benchmarks.seeds import pipelines_by_seed, seconds_since
 from edgekd.core.store import Store, default_store_root
-from edgekd.spec import Pipeline, load_pipeline
+from edgekd.pipeline import start as start_of
+from edgekd.spec import Pipeline
 from edgekd.teacher.export_teacher import load_teacher
 from edgekd.train.batchnorm import reestimate_batchnorm
 from edgekd.train.checkpoint import EpochRecord
@@ -26,38 +24,20 @@ from edgekd.zoo.student import student_network
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("pipeline", type=Path, help="a pipeline file")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="fixed before the run")
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    for seed in arguments.seeds:
-        spec = load_pipeline(arguments.pipeline, (f"seed={seed}",))
+    for spec, run in pipelines_by_seed(__doc__ or "", module="float_distillation"):
         start = time.perf_counter()
         float_student, trainee = _trainee(spec)
         scratch = Path("runs") / "float_distillation" / spec.digest
         history = _distil(spec, trainee, scratch)
         test = spec.data.split("test")
+        distilled = spec.task.score(predict(trainee.student, test), test.labels)
         append_row(
             "float_distillation",
             {
-                "command": f"python -m benchmarks.float_distillation {arguments.pipeline} --seeds {seed}",
-                "pipeline": spec.name,
-                "spec_digest": spec.digest,
-                "seed": seed,
-                "threads": arguments.threads,
-                "method": spec.distill.kind,
+                **run,
                 "epochs": len(history),
-                "metric": {
-                    "float": float_student,
-                    "float_distilled": spec.task.score(
-                        predict(trainee.student, test), test.labels
-                    ).model_dump(),
-                },
-                "wall_seconds": round(time.perf_counter() - start, 1),
+                "metric": {"float": float_student, "float_distilled": distilled.model_dump()},
+                "wall_seconds": seconds_since(start),
                 "history": [asdict(record) for record in history],
             },
         )
@@ -67,8 +47,9 @@ def main() -> None:
 def _trainee(spec: Pipeline) -> tuple[dict[str, object], Trainee]:
     """Return the float student's metric, and what a pipeline's run would start with."""
     assert spec.distill.student_start == spec.distill.teacher_start == "given", "random starts are not floats"
-    teacher, arch, start = make_start(spec, Store(default_store_root(), announce=print))
+    teacher, arch, start = start_of(spec, Store(default_store_root(), announce=print))
     info = spec.data.info()
+    assert teacher is not None, "this pipeline has no teacher"
     assert spec.teacher is not None
     student = student_network(spec.student, arch, info)
     start.load_into(student)

@@ -15,7 +15,8 @@ import yaml
 from benchmarks.rows import append_row
 from edgekd.core.store import Store
 from edgekd.pipeline import compress
-from edgekd.report.schema import Baseline, Metric, Report, TargetReport
+from edgekd.report.schema import Metric, Report
+from edgekd.report.target_schema import Baseline, TargetReport
 from edgekd.spec import load_pipeline
 
 

@@ -8,20 +8,18 @@ fake-quantized students on the test split, which nothing decides on, and the byt
 formula. What deploying costs is the difference to the pipeline's own row, image by image the same test split.
 """
 
-import argparse
 import time
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from benchmarks.rows import append_row
-from benchmarks.starts import make_start
+from benchmarks.seeds import pipelines_by_seed, seconds_since
 from edgekd.core.profile import PROFILES
 from edgekd.core.store import Store, default_store_root
 from edgekd.distill.distill_student import distill_student
 from edgekd.distill.quantize_student import quantize_student
+from edgekd.pipeline import start as start_of
 from edgekd.quant.bucketed import BucketedQuantizer, BucketedSpec
 from edgekd.quant.codebook import CodebookSpec
 from edgekd.quant.lsq import LsqQuantizer, LsqSpec
@@ -29,36 +27,22 @@ from edgekd.quant.minmax import MinMaxSpec
 from edgekd.quant.placement import weight_quantizers
 from edgekd.quant.quantizer import Quantizer, QuantizerSpec
 from edgekd.quant.student import QuantizeSpec, load_student
-from edgekd.spec import Pipeline, load_pipeline
+from edgekd.spec import Pipeline
 from edgekd.train.evaluate import predict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("pipeline", type=Path, help="a pipeline file with weights of kind minmax or codebook")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="fixed before the run")
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    for seed in arguments.seeds:
-        spec = load_pipeline(arguments.pipeline, (f"seed={seed}",))
+    for spec, run in pipelines_by_seed(__doc__ or "", module="published_forms"):
         start = time.perf_counter()
         found = _train(spec)
         append_row(
             "published_forms",
             {
-                "command": f"python -m benchmarks.published_forms {arguments.pipeline} --seeds {seed}",
-                "pipeline": spec.name,
-                "spec_digest": spec.digest,
-                "seed": seed,
-                "threads": arguments.threads,
-                "method": spec.distill.kind,
+                **run,
                 "profile": spec.quantize.profile,
                 "profile_version": PROFILES[spec.quantize.profile].version,
                 **found,
-                "wall_seconds": round(time.perf_counter() - start, 1),
+                "wall_seconds": seconds_since(start),
             },
         )
 
@@ -84,7 +68,7 @@ def _train(spec: Pipeline) -> dict[str, Any]:
         spec.task,
         spec.data.info(),
     )
-    teacher, arch, float_student = make_start(spec, store)
+    teacher, arch, float_student = start_of(spec, store)
     ptq = store.run(quantize_student, float_student, spec.student, arch, quantize, data, task)
     student = store.run(
         distill_student, ptq, spec.student, arch, teacher, spec.teacher, quantize, spec.distill,

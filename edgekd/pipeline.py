@@ -30,6 +30,7 @@ from edgekd.train.options import TrainSpec
 from edgekd.train.ranks import check_devices
 from edgekd.try_networks import try_networks
 from edgekd.verify.verify_engine import verify_engine
+from edgekd.zoo.student import StudentArch
 
 GIVEN: tuple[TrainSpec | None, int] = (None, 0)
 """How a network with given weights is trained: not at all, and no seed makes it another one."""
@@ -72,13 +73,7 @@ def build(spec: Pipeline, run: Runner) -> Built:
     data, task, training, seed = spec.data, spec.task, spec.training, spec.seed
     info = data.info()  # missing data are named first, with the command that fetches them
     training.augment.check_size(info.height, info.width)
-    teacher = None
-    if spec.teacher is not None and spec.distill.needs_teacher(task):
-        trained = (training, seed) if spec.teacher.training else GIVEN
-        teacher = run.run(export_teacher, spec.teacher.origin, data, task, *trained)
-    arch = run.run(search_student, spec.student)
-    trained = (training, seed) if spec.student.training else GIVEN
-    float_student = run.run(train_student, spec.student, arch, data, task, *trained)
+    teacher, arch, float_student = start(spec, run)
     ptq = run.run(quantize_student, float_student, spec.student, arch, spec.quantize, data, task)
     student: QuantStudent = ptq
     if spec.distill.phases(task):
@@ -92,6 +87,18 @@ def build(spec: Pipeline, run: Runner) -> Built:
         ptq_marked = run.run(export_marked, ptq, arch, spec.student, spec.quantize, data)
     targets = tuple(_build_target(spec, target, marked, ptq_marked, run) for target in spec.targets)
     return Built(teacher, float_student, ptq, student, marked, targets)
+
+
+def start(spec: Pipeline, run: Runner) -> tuple[Teacher | None, StudentArch, FloatStudent]:
+    """Make, or find, what quantization and distillation start from; no teacher where none is needed."""
+    data, task = spec.data, spec.task
+    teacher = None
+    if spec.teacher is not None and spec.distill.needs_teacher(task):
+        trained = (spec.training, spec.seed) if spec.teacher.training else GIVEN
+        teacher = run.run(export_teacher, spec.teacher.origin, data, task, *trained)
+    arch = run.run(search_student, spec.student)
+    trained = (spec.training, spec.seed) if spec.student.training else GIVEN
+    return teacher, arch, run.run(train_student, spec.student, arch, data, task, *trained)
 
 
 def _build_target(

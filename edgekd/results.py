@@ -11,7 +11,7 @@ from edgekd.core.store import StageRecord
 from edgekd.distill.quantize_student import PtqStudent, PtqTrial
 from edgekd.export.float_network import FloatStudent
 from edgekd.lower.marked import MarkedOnnx
-from edgekd.report import measured, schema
+from edgekd.report import measured, schema, target_schema
 from edgekd.runtimes.stages import Engine, TargetOnnx
 from edgekd.spec import Pipeline, Target
 from edgekd.teacher.export_teacher import Teacher
@@ -126,13 +126,13 @@ def _ptq_method(trial: PtqTrial) -> schema.PtqMethod:
     return schema.PtqMethod(method=trial.method, metric_fake_quant=trial.metric, logit_mse=trial.logit_mse)
 
 
-def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
+def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetReport:
     verdict, target = results.verdict, results.target
     engine = verdict.latency["engine"]
     profile = PROFILES[spec.quantize.profile]
     layers = results.lowered.layers()
     payload_bytes = sum(layer.size_bytes for layer in layers)
-    return schema.TargetReport(
+    return target_schema.TargetReport(
         kind=target.kind,
         profile=profile.name,
         profile_version=profile.version,
@@ -144,7 +144,9 @@ def _target(spec: Pipeline, results: TargetResults) -> schema.TargetReport:
         graph_bytes=verdict.size_bytes["engine"] - payload_bytes,
         float_weight_bytes=verdict.float_weight_bytes,
         download_bytes=verdict.download_bytes,
-        layers=tuple(schema.LayerWeights(**asdict(layer), size_bytes=layer.size_bytes) for layer in layers),
+        layers=tuple(
+            target_schema.LayerWeights(**asdict(layer), size_bytes=layer.size_bytes) for layer in layers
+        ),
         metric=verdict.metric,
         agreement_top1=verdict.agreement_top1,
         fidelity=measured.fidelity(verdict.faithfulness),

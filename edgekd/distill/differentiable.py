@@ -15,32 +15,17 @@ only; the learning rate is warmed up and falls as a cosine.
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from edgekd.core.schedule import Schedule
-from edgekd.distill.imitation import Imitation, imitation_loss
-from edgekd.distill.method import DistillMethod
+from edgekd.distill.imitation import ImitatingMethod
 from edgekd.tasks.classification import TaskSpec
 from edgekd.train.phase import Phase
 
 
-class DifferentiableSpec(DistillMethod):
-    """Frozen teacher, only code-book points learn; needs ``weights: {kind: codebook}``.
-
-    Attributes:
-        temperature: T.
-        alpha: Weight of the teacher's word against the labels', 0..1.
-        imitation: What is copied of the teacher.
-        schedule: Training of the points.
-    """
+class DifferentiableSpec(ImitatingMethod):
+    """Frozen teacher, only code-book points learn; needs ``weights: {kind: codebook}``."""
 
     weight_quantizers: ClassVar[tuple[str, ...]] = ("codebook",)
 
     kind: Literal["differentiable"] = "differentiable"
-    temperature: float = Field(default=2.0, gt=0)
-    alpha: float = Field(default=0.7, ge=0, le=1)
-    imitation: Imitation = "hinton"
-    schedule: Schedule
 
     def phases(self, task: TaskSpec) -> tuple[Phase, ...]:
         """Return the one phase.
@@ -48,12 +33,4 @@ class DifferentiableSpec(DistillMethod):
         Raises:
             SpecError: If the task has no classes.
         """
-        self.check_has_classes(task)
-        loss = imitation_loss(
-            task,
-            self.imitation,
-            temperature=self.temperature,
-            labels=1 - self.alpha,
-            imitation=self.alpha,
-        )
-        return (Phase("learn points", self.schedule, loss, trains="points"),)
+        return (Phase("learn points", self.schedule, self.loss(task), trains="points"),)

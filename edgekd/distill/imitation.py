@@ -4,8 +4,11 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
+from edgekd.core.schedule import Schedule
+from edgekd.distill.method import DistillMethod
 from edgekd.tasks.classification import TaskSpec
 from edgekd.tasks.loss import task_loss
 from edgekd.train.phase import KdLoss
@@ -75,3 +78,30 @@ def imitation_loss(
         return soft_divergence(logits_s, logits_t, temperature=temperature)
 
     return ImitationLoss(task, copied, labels=labels, imitation=imitation)
+
+
+class ImitatingMethod(DistillMethod):
+    """A method whose student weighs a teacher's word against the labels'.
+
+    Attributes:
+        temperature: T of ``imitation: hinton``.
+        alpha: Weight of the teacher's word, 0..1; the labels have the rest.
+        imitation: What is copied of the teacher.
+        schedule: Of all its phases.
+    """
+
+    temperature: float = Field(default=2.0, gt=0)
+    alpha: float = Field(default=0.7, ge=0, le=1)
+    imitation: Imitation = "hinton"
+    schedule: Schedule
+
+    def loss(self, task: TaskSpec) -> ImitationLoss:
+        """Return ``alpha * what is copied + (1 - alpha) * task loss``.
+
+        Raises:
+            SpecError: If the task has no classes.
+        """
+        self.check_has_classes(task)
+        return imitation_loss(
+            task, self.imitation, temperature=self.temperature, labels=1 - self.alpha, imitation=self.alpha
+        )

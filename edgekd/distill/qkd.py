@@ -17,39 +17,31 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from edgekd.core.schedule import Schedule
-from edgekd.distill.imitation import Imitation, imitation_loss
-from edgekd.distill.method import DistillMethod
+from edgekd.distill.imitation import ImitatingMethod
 from edgekd.tasks.classification import TaskSpec
 from edgekd.train.label_loss import LabelLoss
 from edgekd.train.phase import Phase, TeacherLearning
 
 
-class QkdSpec(DistillMethod):
+class QkdSpec(ImitatingMethod):
     """Self-studying, co-studying with a teacher that learns, tutoring.
 
     Attributes:
-        temperature: T.
         alpha: Weight of the other's word against the labels', 0..1, in both directions.
-        imitation: What is copied of the other.
         self_studying: Share of the epochs; 0 leaves the phase out.
         tutoring: Share of the epochs at the end.
         co_studying: Gets the epochs in between. False keeps the teacher fixed: tutoring gets all the rest.
         teacher_rate: The teacher's learning rate while co-studying, as a fraction of the student's.
         update: ``sequential``: the teacher steps first, and is heard again. ``simultaneous`` is cheaper.
-        schedule: Of all phases together.
     """
 
     kind: Literal["qkd"] = "qkd"
-    temperature: float = Field(default=2.0, gt=0)
     alpha: float = Field(default=0.5, ge=0, le=1)
-    imitation: Imitation = "hinton"
     self_studying: float = Field(default=0.15, ge=0, lt=1)
     tutoring: float = Field(default=0.35, gt=0, lt=1)
     co_studying: bool = True
     teacher_rate: float = Field(default=0.1, gt=0)
     update: Literal["sequential", "simultaneous"] = "sequential"
-    schedule: Schedule
 
     @model_validator(mode="after")
     def _has_an_epoch_for_each_phase(self) -> Self:
@@ -68,14 +60,7 @@ class QkdSpec(DistillMethod):
         Raises:
             SpecError: If the task has no classes.
         """
-        self.check_has_classes(task)
-        loss = imitation_loss(
-            task,
-            self.imitation,
-            temperature=self.temperature,
-            labels=1 - self.alpha,
-            imitation=self.alpha,
-        )
+        loss = self.loss(task)
         teacher = TeacherLearning(loss, rate=self.teacher_rate, update=self.update)
         alone, together, taught = self._parts()
         planned = (

@@ -14,30 +14,15 @@ the authors' code averages over the classes, too. Activations are quantized, bia
 
 from typing import Literal
 
-from pydantic import Field
-
-from edgekd.core.schedule import Schedule
-from edgekd.distill.imitation import Imitation, imitation_loss
-from edgekd.distill.method import DistillMethod
+from edgekd.distill.imitation import ImitatingMethod
 from edgekd.tasks.classification import TaskSpec
 from edgekd.train.phase import Phase
 
 
-class QuantizedDistillationSpec(DistillMethod):
-    """Frozen teacher, gradients at the quantized weights; meant for ``weights: {kind: minmax}``.
-
-    Attributes:
-        temperature: T.
-        alpha: Weight of the teacher's word against the labels', 0..1.
-        imitation: What is copied of the teacher.
-        schedule: Training with fake quantization.
-    """
+class QuantizedDistillationSpec(ImitatingMethod):
+    """Frozen teacher, gradients at the quantized weights; meant for ``weights: {kind: minmax}``."""
 
     kind: Literal["quantized_distillation"] = "quantized_distillation"
-    temperature: float = Field(default=2.0, gt=0)
-    alpha: float = Field(default=0.7, ge=0, le=1)
-    imitation: Imitation = "hinton"
-    schedule: Schedule
 
     def phases(self, task: TaskSpec) -> tuple[Phase, ...]:
         """Return the one phase.
@@ -45,12 +30,4 @@ class QuantizedDistillationSpec(DistillMethod):
         Raises:
             SpecError: If the task has no classes.
         """
-        self.check_has_classes(task)
-        loss = imitation_loss(
-            task,
-            self.imitation,
-            temperature=self.temperature,
-            labels=1 - self.alpha,
-            imitation=self.alpha,
-        )
-        return (Phase("quantized distillation", self.schedule, loss),)
+        return (Phase("quantized distillation", self.schedule, self.loss(task)),)

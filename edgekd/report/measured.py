@@ -1,14 +1,14 @@
 """From measurements to the words of report.json."""
 
 from edgekd.device.latency import LatencySamples, speedup
-from edgekd.report import schema
+from edgekd.report import target_schema
 from edgekd.verify.verify_engine import Faithfulness
 
 
-def fidelity(found: Faithfulness) -> schema.Fidelity:
+def fidelity(found: Faithfulness) -> target_schema.Fidelity:
     """Return oracle and layers as the report says them."""
     values = sum(layer.values for layer in found.layers)
-    return schema.Fidelity(
+    return target_schema.Fidelity(
         oracle_nodes=found.oracle.nodes,
         oracle_values=found.oracle.values,
         oracle_mismatches=found.oracle.mismatches,
@@ -18,7 +18,7 @@ def fidelity(found: Faithfulness) -> schema.Fidelity:
         layer_off_by_one=sum(layer.off_by_one for layer in found.layers) / max(1, values),
         layer_off_by_more=sum(layer.off_by_more for layer in found.layers),
         layers=tuple(
-            schema.LayerFidelity(
+            target_schema.LayerFidelity(
                 name=layer.name, off_by_one=layer.off_by_one / layer.values, off_by_more=layer.off_by_more
             )
             for layer in found.layers
@@ -26,24 +26,24 @@ def fidelity(found: Faithfulness) -> schema.Fidelity:
     )
 
 
-def coverage(found: Faithfulness) -> schema.Coverage:
+def coverage(found: Faithfulness) -> target_schema.Coverage:
     """Return integer coverage as the report says it."""
     fallbacks = found.coverage.fallbacks
-    return schema.Coverage(
+    return target_schema.Coverage(
         integer_ops=found.coverage.integer_ops,
         float_ops=len(fallbacks),
         float_op_names=tuple(item.op for item in fallbacks),
         fallbacks=tuple(
-            schema.Fallback(node=item.node, op=item.op, reason=item.reason, listed=item.listed)
+            target_schema.Fallback(node=item.node, op=item.op, reason=item.reason, listed=item.listed)
             for item in fallbacks
         ),
         integer_time_share=found.coverage.integer_time_share,
     )
 
 
-def latency(samples: LatencySamples, threads: int) -> schema.Latency:
+def latency(samples: LatencySamples, threads: int) -> target_schema.Latency:
     """Return the percentiles of an engine."""
-    return schema.Latency(
+    return target_schema.Latency(
         p50=samples.p50_ms,
         p90=samples.p90_ms,
         p99=samples.p99_ms,
@@ -55,9 +55,11 @@ def latency(samples: LatencySamples, threads: int) -> schema.Latency:
     )
 
 
-def baseline(name: str, engine: LatencySamples, samples: LatencySamples, size_bytes: int) -> schema.Baseline:
+def baseline(
+    name: str, engine: LatencySamples, samples: LatencySamples, size_bytes: int
+) -> target_schema.Baseline:
     """Return the percentiles of a model, and how much faster the engine is."""
-    return schema.Baseline.model_validate(
+    return target_schema.Baseline.model_validate(
         {
             "name": name,
             "p50": samples.p50_ms,

@@ -9,7 +9,8 @@ from itertools import groupby
 from typing import Any
 
 from edgekd.report.rows import ModelRow, model_rows
-from edgekd.report.schema import EpochRecord, Report, TargetReport
+from edgekd.report.schema import EpochRecord, Report
+from edgekd.report.target_schema import TargetReport
 from edgekd.report.words import FRACTIONS, metric_interval, metric_value, milliseconds, size
 
 COLOURS = {

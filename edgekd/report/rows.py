@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgekd.device.latency import Speedup
-from edgekd.report.schema import Baseline, Latency, Report, TargetReport
+from edgekd.report.schema import Report
+from edgekd.report.target_schema import Baseline, Latency, TargetReport
 from edgekd.tasks.metric import Metric
 
 

@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from edgekd.report.rows import ModelRow, model_rows
-from edgekd.report.schema import Report, TargetReport
+from edgekd.report.schema import Report
+from edgekd.report.target_schema import TargetReport
 from edgekd.report.verdict import Finding, findings, gates_finding
 from edgekd.report.words import (
     bits_and_kinds,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgekd.device.latency import Speedup
-from edgekd.report.schema import Report, TargetReport
+from edgekd.report.schema import Report
+from edgekd.report.target_schema import TargetReport
 from edgekd.report.words import count, metric_interval, metric_value, percent, size
 
 MOST_OFF_BY_ONE = 0.02

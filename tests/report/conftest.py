@@ -10,16 +10,10 @@ from edgekd.core.machine import Machine
 from edgekd.core.statistics import wilson_interval
 from edgekd.device.latency import LatencySamples, speedup
 from edgekd.report.schema import (
-    Baseline,
     Bits,
-    Coverage,
     DataReport,
     EpochRecord,
-    Fidelity,
     GateResult,
-    Latency,
-    LayerFidelity,
-    LayerWeights,
     Metric,
     Ptq,
     PtqMethod,
@@ -27,8 +21,16 @@ from edgekd.report.schema import (
     Report,
     StageRecord,
     StudentReport,
-    TargetReport,
     TeacherReport,
+)
+from edgekd.report.target_schema import (
+    Baseline,
+    Coverage,
+    Fidelity,
+    Latency,
+    LayerFidelity,
+    LayerWeights,
+    TargetReport,
 )
 
 

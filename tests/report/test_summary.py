@@ -3,8 +3,9 @@ import io
 import pytest
 from rich.console import Console
 
-from edgekd.report.schema import Fallback, FloatLayer, Report
+from edgekd.report.schema import FloatLayer, Report
 from edgekd.report.summary import print_summary
+from edgekd.report.target_schema import Fallback
 
 
 def _printed(report: Report, *, width: int = 100) -> str:

@@ -1,7 +1,8 @@
 import pytest
 
 from edgekd.device.latency import Speedup
-from edgekd.report.schema import LayerFidelity, Metric, Report, TargetReport
+from edgekd.report.schema import Metric, Report
+from edgekd.report.target_schema import LayerFidelity, TargetReport
 from edgekd.report.verdict import Finding, findings, gates_finding
 
 

@@ -1,0 +1,194 @@
+"""The engine's part of report.json: fidelity, coverage, latency, and how its file holds the weights.
+
+Fractions are 0..1, times are in ms, sizes in bytes. Intervals are (low, high) at 95 %.
+"""
+
+from typing import Literal
+
+from edgekd.core.spec_base import Spec
+from edgekd.device.latency import Speedup
+from edgekd.tasks.metric import Metric
+
+
+class LayerFidelity(Spec):
+    """One fake-quantized tensor of the student against the engine's.
+
+    Attributes:
+        name: Name of the tensor.
+        off_by_one: Fraction of its values that differ by one step.
+        off_by_more: Number of its values that differ by more.
+    """
+
+    name: str
+    off_by_one: float
+    off_by_more: int
+
+
+class Fidelity(Spec):
+    """How far the engine computes what was trained.
+
+    Attributes:
+        oracle_nodes: Integer nodes of the optimised graph compared with exact integer arithmetic.
+        oracle_values: Values compared.
+        oracle_mismatches: Values that differ; 0 is demanded.
+        oracle_unchecked: Types of integer nodes that have no exact model and were not compared.
+        first_mismatch: First node that differs; null if none does.
+        layer_tensors: Fake-quantized tensors compared, layer by layer on the same inputs.
+        layer_off_by_one: Fraction of their values that differ by one step.
+        layer_off_by_more: Number of their values that differ by more; 0 is demanded.
+        layers: The same by tensor.
+    """
+
+    oracle_nodes: int
+    oracle_values: int
+    oracle_mismatches: int
+    oracle_unchecked: tuple[str, ...] = ()
+    first_mismatch: str | None = None
+    layer_tensors: int
+    layer_off_by_one: float
+    layer_off_by_more: int
+    layers: tuple[LayerFidelity, ...]
+
+
+class Fallback(Spec):
+    """A node of the optimised graph that runs in float, and why.
+
+    Attributes:
+        node: Its name.
+        op: Operator type.
+        reason: Why, and what to change.
+        listed: Whether it is on the closed list of operators that may be float, or beside one.
+    """
+
+    node: str
+    op: str
+    reason: str
+    listed: bool = False
+
+
+class Coverage(Spec):
+    """How much of the optimised graph runs in integers.
+
+    Attributes:
+        integer_ops: Integer nodes.
+        float_ops: Float nodes.
+        float_op_names: Their operators.
+        fallbacks: Their reasons.
+        integer_time_share: Fraction of the time spent in integer nodes; null if it was not profiled.
+    """
+
+    integer_ops: int
+    float_ops: int
+    float_op_names: tuple[str, ...]
+    fallbacks: tuple[Fallback, ...]
+    integer_time_share: float | None = None
+
+    @property
+    def unlisted(self) -> tuple[Fallback, ...]:
+        """The float nodes that the closed list does not allow: an engine of edgekd has none."""
+        return tuple(item for item in self.fallbacks if not item.listed)
+
+
+class Latency(Spec):
+    """Milliseconds of one inference; ``warmup`` counts the untimed ones before the ``n`` timed ones."""
+
+    p50: float
+    p90: float
+    p99: float
+    mean: float
+    min: float
+    n: int
+    warmup: int
+    threads: int
+
+
+class Baseline(Spec):
+    """A model measured in the same interleaved run as the engine.
+
+    Attributes:
+        name: Which one.
+        p50: Median, ms.
+        p90: 90th percentile, ms.
+        p99: 99th percentile, ms.
+        n: Timed inferences.
+        size_bytes: Size of its file.
+        speedup: How many times faster than it the engine is.
+    """
+
+    name: Literal["teacher_float", "student_float", "ptq"]
+    p50: float
+    p90: float
+    p99: float
+    n: int
+    size_bytes: int
+    speedup: Speedup
+
+
+class LayerWeights(Spec):
+    """How the file holds the weights of one layer.
+
+    Attributes:
+        weights: Number of its codes.
+        channels: Output channels; each has a scale, a bias and a scale of the bias, 12 bytes.
+        bits: That one code needs.
+        stored_bits: That one code, or its index into a table, has in the file.
+        table_values: Values of that table, a byte each; 0 without one.
+        size_bytes: Codes as they are stored, table and channels.
+    """
+
+    name: str
+    weights: int
+    channels: int
+    bits: int
+    stored_bits: int
+    table_values: int
+    size_bytes: int
+
+
+class TargetReport(Spec):
+    """An engine on its device.
+
+    Attributes:
+        kind: Runtime.
+        profile: Profile that the student was trained for.
+        profile_version: Version of that profile.
+        bits_note: What fewer than 8 bits buy here; empty where all are 8.
+        device: Where the engine was built and measured.
+        model_path: The engine's file, relative to the report.
+        size_bytes: Size of the file.
+        payload_bytes: Of them, those of the weights: codes as they are stored, tables, and 12 per channel.
+        graph_bytes: The others: operators, names, metadata.
+        float_weight_bytes: Bytes of the float student's weights, for comparison.
+        download_bytes: Size of the file compressed by zlib at level 9, as a package or a web server would.
+        layers: What the payload is made of.
+        metric: Engine on the test split.
+        agreement_top1: Fraction of test samples on which engine and fake-quantized student agree; null where
+            the task knows no such thing.
+        fidelity: Engine against what was trained.
+        coverage: Integer and float nodes.
+        latency_ms: Of the engine.
+        ptq_metric: Engine of post-training quantization on the test split; null if there is none.
+        baselines: Models that it was timed against.
+        times_ms: Median of each round, by baseline name and ``engine``.
+    """
+
+    kind: str
+    profile: str
+    profile_version: int
+    bits_note: str = ""
+    device: str
+    model_path: str
+    size_bytes: int
+    payload_bytes: int
+    graph_bytes: int
+    float_weight_bytes: int
+    download_bytes: int
+    layers: tuple[LayerWeights, ...]
+    metric: Metric
+    agreement_top1: float | None
+    fidelity: Fidelity
+    coverage: Coverage
+    latency_ms: Latency
+    ptq_metric: Metric | None = None
+    baselines: tuple[Baseline, ...]
+    times_ms: dict[str, tuple[float, ...]]
