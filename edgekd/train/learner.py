@@ -11,6 +11,7 @@ from edgekd.quant.quantizer import Quantizer
 from edgekd.train.checkpoint import optimizer_tensors, restore_optimizer
 from edgekd.train.options import TrainSpec
 from edgekd.train.phase import Trains
+from edgekd.train.precision import computing
 
 
 class Learner:
@@ -25,7 +26,7 @@ class Learner:
         compiled: bool,
         trains: Trains = "weights",
     ) -> None:
-        self.network, self.fabric = network, fabric
+        self.network, self.fabric, self.options = network, fabric, options
         self.resting = _resting(network, trains)
         for parameter in self.resting:
             parameter.requires_grad_(False)
@@ -34,9 +35,10 @@ class Learner:
         self.forward, self.optimizer = fabric.setup(prepared, self.bare_optimizer)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the logits of a batch."""
-        logits: Tensor = self.forward(images)
-        return logits
+        """Return the logits of a batch, float32."""
+        with computing(self.network, self.options, self.fabric.device):
+            logits: Tensor = self.forward(images)
+        return logits.float()
 
     def learn(self, loss: Tensor, rate: float) -> None:
         """Take a step down the gradient of ``loss``."""

@@ -21,11 +21,9 @@ from edgekd.train.networks import Networks
 from edgekd.train.options import TrainSpec
 from edgekd.train.phase import Phase
 from edgekd.train.phase_run import PhaseRun, Run
-from edgekd.train.ranks import Precision, end_of_training, make_fabric, share_training
+from edgekd.train.ranks import end_of_training, make_fabric, share_training
 
 STEPS_THAT_PAY_FOR_COMPILING = 1000
-
-_PRECISIONS: dict[str, Precision] = {"float32": "32-true", "bf16": "bf16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def train(
     if _is_complete(found, phases):
         networks.finish()
         return state.history
-    fabric = make_fabric(_PRECISIONS[options.precision])
+    fabric = make_fabric()
     fabric.barrier()  # all have read the checkpoint before the first process writes the next one
     networks.to(fabric.device)
     _note_surroundings(state, fabric)

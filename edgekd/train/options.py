@@ -34,7 +34,8 @@ class TrainSpec(Spec):
         ema: Decay per step of an average over the weights, which is then what is kept; none by default.
         freezing: Freezes weights that oscillate between two codes, which depthwise networks need; off by
             default.
-        precision: ``bf16`` computes convolutions and products in bfloat16; quantizers stay in float32.
+        precision: ``bf16`` computes convolutions and products of networks that are not quantized, teachers
+            above all, in bfloat16; what is quantized stays in float32, on its grid.
         compile: ``auto`` compiles a phase when its planned steps pay for it.
         augment: How images are varied.
     """

@@ -186,7 +186,7 @@ def _teacher(run: Run, phase: Phase, *, compiled: bool) -> FrozenTeacher | Learn
         what = f"phase {phase.name!r} needs a teacher"
         raise TrainError(what, where="distill", fix="add a teacher section, or use distill: {kind: qat}")
     if phase.teacher is None:
-        return FrozenTeacher(network, run.fabric, compiled=compiled)
+        return FrozenTeacher(network, run.fabric, run.options, compiled=compiled)
     return LearningTeacher(network, run.fabric, run.options, phase.teacher, compiled=compiled)
 
 

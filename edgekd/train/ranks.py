@@ -11,7 +11,6 @@ import os
 import socket
 import sys
 from multiprocessing.connection import Connection
-from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -23,19 +22,15 @@ from edgekd.core.running import RunningStage, running, running_stage
 from edgekd.core.user_code import allow_user_code, user_code_is_allowed
 from edgekd.errors import EdgeKdError, TrainError
 
-Precision = Literal["32-true", "bf16-mixed"]
 
-
-def make_fabric(precision: Precision) -> Fabric:
+def make_fabric() -> Fabric:
     """Return the Fabric of this process, alone or one of torchrun's."""
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        return Fabric(accelerator="auto", devices=1, precision=precision)
+        return Fabric(accelerator="auto", devices=1)
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    fabric = Fabric(
-        accelerator=accelerator, devices=here, num_nodes=world // here, strategy="ddp", precision=precision
-    )
+    fabric = Fabric(accelerator=accelerator, devices=here, num_nodes=world // here, strategy="ddp")
     fabric.launch()
     return fabric
 

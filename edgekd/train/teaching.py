@@ -7,19 +7,20 @@ from torch import Tensor, nn
 from edgekd.train.learner import Learner
 from edgekd.train.options import TrainSpec
 from edgekd.train.phase import TeacherLearning
+from edgekd.train.precision import computing
 
 
 class FrozenTeacher:
     """A teacher in eval mode that stays as it is."""
 
-    def __init__(self, network: nn.Module, fabric: Fabric, *, compiled: bool) -> None:
-        self.fabric = fabric
+    def __init__(self, network: nn.Module, fabric: Fabric, options: TrainSpec, *, compiled: bool) -> None:
+        self.network, self.options, self.device = network, options, fabric.device
         placed = network.eval().requires_grad_(False).to(fabric.device)
         self.forward = torch.compile(placed) if compiled else placed
 
     def teach(self, images: Tensor, logits_s: Tensor, y: Tensor, rate: float) -> tuple[Tensor, float]:
         """Return the logits of a batch, and 0 for the loss of a teacher that learns nothing."""
-        with torch.no_grad(), self.fabric.autocast():
+        with torch.no_grad(), computing(self.network, self.options, self.device):
             return self.forward(images).float(), 0.0
 
 

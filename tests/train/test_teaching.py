@@ -43,7 +43,7 @@ def test_learning_teacher_takes_a_step_and_is_heard_before_or_after_it(update: s
 
 def test_frozen_teacher_is_in_eval_mode_without_gradient() -> None:
     network = nn.Sequential(_network(), nn.BatchNorm1d(1))
-    teacher = FrozenTeacher(network, Fabric(accelerator="cpu", devices=1), compiled=False)
+    teacher = FrozenTeacher(network, Fabric(accelerator="cpu", devices=1), OPTIONS, compiled=False)
     logits, loss = teacher.teach(torch.ones(4, 1), torch.zeros(4, 1), torch.zeros(4), 0.1)
     assert (logits.requires_grad, loss, network.training) == (False, 0.0, False)
     assert not any(parameter.requires_grad for parameter in network.parameters())
