@@ -36,10 +36,10 @@ from edgekd.lower.qdq import (
     result_readers,
     source_of,
 )
+from edgekd.lower.saturation import LARGEST_PAIR, is_depthwise, may_saturate, summed_rows
 
 _SAY_SO_THEMSELVES = {"Add", "Mul", "BatchNormalization", "ReduceMean"}  # if what they read is not quantized
 _SPATIAL_AXES = ([2, 3], [-2, -1], [2, 3, 4], [-3, -2, -1])
-_LARGEST_PAIR = 128  # 255 * 128 < 2**15
 _BIAS_TOLERANCE, _CONV_TOLERANCE = 1e-3, 0.023  # relative error of a bias scale: no mistake, no float
 _ROUNDING = 1e-6  # relative: scales are float32
 _TINY = 1e-30  # a dead channel's scale may be 0
@@ -214,21 +214,22 @@ def _undecomposed(node: ir.Node) -> Mistakes:
 
 
 def _saturation(node: ir.Node) -> Mistakes:
-    """Two neighbouring products of a layer can pass 16 bits."""
+    """Two products of a layer that are added first can pass 16 bits."""
     weights = producer(node, 1, "DequantizeLinear") if is_op(node, *LAYERS) and has_kernel(node) else None
     codes = array(weights.inputs[0]) if weights is not None else None
     if codes is None or codes.dtype != np.int8:
         return
     if is_op(node, "Conv"):
-        if codes.shape[1] == 1 and attribute(node, "group", 1) == len(codes):  # depthwise
+        if is_depthwise(codes, attribute(node, "group", 1)):
             return
-        codes = np.moveaxis(codes, 1, -1).reshape(len(codes), -1)
+        codes = summed_rows(codes)
     elif not attribute(node, "transB", 0):
         codes = np.swapaxes(codes, -1, -2)
-    pairs = codes[..., :-1].astype(np.int16) + codes[..., 1:]  # products of opposite signs cancel
-    count = np.count_nonzero(np.abs(pairs) > _LARGEST_PAIR)
-    if count:
-        what = f"{count} of {pairs.size} neighbouring weights add up beyond {_LARGEST_PAIR}"
+    channels = may_saturate(codes).any(-1)
+    if channels.any():
+        what = (
+            f"{np.count_nonzero(channels)} of {channels.size} output channels add codes beyond {LARGEST_PAIR}"
+        )
         yield "saturation", what, "risk"
 
 

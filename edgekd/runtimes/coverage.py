@@ -2,17 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgekd.core.rules import explain_float, may_be_float
+from edgekd.core.rules import explain_float, may_be_float, rule, rules_for
+from edgekd.lower.lint import LintFinding
+from edgekd.runtimes.lost_time import Kind, NodeCost, islands, name_of_node
 
 INTEGER_KERNELS = ("QLinear", "QGemm", "QAttention", "MatMulInteger", "ConvInteger")
 _INNER_GRAPH = "it runs a graph of its own, which is not looked into"
 _BORDER = ("QuantizeLinear", "DequantizeLinear")
+_LAYOUT = ("Transpose", "ReorderInput", "ReorderOutput")
+_LAYOUT_CHANGE = (
+    "integer convolutions run channels last: take images as (n, height, width, channels), and let nothing "
+    "that runs channels first stand between them"
+)
+_NOTHING: Mapping[str, LintFinding] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -42,11 +51,20 @@ class Coverage:
         fallbacks: All the others.
         integer_time_share: Fraction of the time of one inference that is not spent in ``fallbacks``; None if
             it was not measured.
+        nodes: Every operator and what it costs, the most expensive first; empty where a runtime does not say.
     """
 
     integer_ops: int
     fallbacks: tuple[Fallback, ...]
     integer_time_share: float | None = None
+    nodes: tuple[NodeCost, ...] = ()
+
+    @property
+    def border_time_share(self) -> float | None:
+        """Fraction of the time at borders, between floats and at the ends of the graph; None as above."""
+        shares = [cost.time_share for cost in self.nodes if cost.kind == "border"]
+        known = [share for share in shares if share is not None]
+        return None if self.integer_time_share is None or len(known) < len(shares) else float(sum(known))
 
     @property
     def unlisted(self) -> tuple[Fallback, ...]:
@@ -55,7 +73,10 @@ class Coverage:
 
 
 def coverage(
-    optimized: onnx.ModelProto, tensors: Mapping[str, NDArray[Any]], times: Sequence[float] = ()
+    optimized: onnx.ModelProto,
+    tensors: Mapping[str, NDArray[Any]],
+    times: Sequence[float] = (),
+    mistakes: Mapping[str, LintFinding] = _NOTHING,
 ) -> Coverage:
     """Classify every operator of an optimised graph.
 
@@ -68,30 +89,46 @@ def coverage(
         optimized: The graph that runs.
         tensors: A value of every tensor that it computes, for the types.
         times: How long each operator takes, in any unit; empty if that was not measured.
+        mistakes: What the lint says of an operator, by its first result.
     """
-    inputs = {value.name for value in optimized.graph.input}
-    read_by_nodes = {name for node in optimized.graph.node for name in node.input}
-    types = {
-        init.name: onnx.helper.tensor_dtype_to_np_dtype(init.data_type)
-        for init in optimized.graph.initializer
-    }
-    types |= {name: value.dtype for name, value in tensors.items()}
-    integer_ops, float_time = 0, 0.0
-    fallbacks = []
-    for index, node in enumerate(optimized.graph.node):
-        inner = any(item.HasField("g") for item in node.attribute)
-        if not inner and (node.op_type.startswith(INTEGER_KERNELS) or _moves_integers(node, types)):
-            integer_ops += 1
-        elif not _is_border(node, inputs, read_by_nodes):
-            reason = _INNER_GRAPH if inner else _reason(node)
-            listed = not inner and _is_listed(node, optimized.graph)
-            fallbacks.append(Fallback(node.name or node.output[0], node.op_type, reason, listed))
-            float_time += times[index] if times else 0.0
-    share = 1 - float_time / sum(times) if sum(times) else None
-    return Coverage(integer_ops, tuple(fallbacks), share)
+    graph, types = optimized.graph, _types(optimized, tensors)
+    inputs = {value.name for value in graph.input}
+    read_by_nodes = {name for node in graph.node for name in node.input}
+    integer = [_runs_on_integers(node, types) for node in graph.node]
+    kinds = [_kind(node, runs) for node, runs in zip(graph.node, integer, strict=True)]
+    beside = islands(graph.node, kinds, times)
+    total = sum(times)
+    fallbacks, costs, float_time = [], [], 0.0
+    for index, node in enumerate(graph.node):
+        share = times[index] / total if total else None
+        reason, change = "", ""
+        if integer[index]:
+            change = _LAYOUT_CHANGE if node.op_type in _LAYOUT else ""
+        elif _is_border(node, inputs, read_by_nodes):
+            change = f"{rule('pixels').advice} [pixels]" if node.input[0] in inputs else ""
+        else:
+            reason, change = _why_float(node, mistakes.get(node.output[0]))
+            why = "; ".join(filter(None, (reason, change)))
+            fallbacks.append(Fallback(name_of_node(node), node.op_type, why, _is_listed(node, graph)))
+            float_time += share or 0.0
+        costs.append(
+            NodeCost(
+                node=name_of_node(node),
+                op=node.op_type,
+                kind=kinds[index],
+                time_share=share,
+                island=beside[index],
+                reason=reason,
+                change=change,
+            )
+        )
+    costs.sort(key=lambda cost: -(cost.time_share or 0.0))
+    return Coverage(sum(integer), tuple(fallbacks), 1 - float_time if total else None, tuple(costs))
 
 
 def _is_listed(node: onnx.NodeProto, graph: onnx.GraphProto) -> bool:
+    if _holds_graph(node):
+        return False
     if node.op_type == "QuantizeLinear":
         beside = [other for other in graph.node if node.input[0] in other.output]
     elif node.op_type == "DequantizeLinear":
@@ -101,12 +138,42 @@ def _is_listed(node: onnx.NodeProto, graph: onnx.GraphProto) -> bool:
     return all(may_be_float(other.op_type) for other in beside)
 
 
-def _reason(node: onnx.NodeProto) -> str:
+def _types(optimized: onnx.ModelProto, tensors: Mapping[str, NDArray[Any]]) -> dict[str, np.dtype[Any]]:
+    types = {
+        init.name: onnx.helper.tensor_dtype_to_np_dtype(init.data_type)
+        for init in optimized.graph.initializer
+    }
+    return types | {name: value.dtype for name, value in tensors.items()}
+
+
+def _runs_on_integers(node: onnx.NodeProto, types: Mapping[str, np.dtype[Any]]) -> bool:
+    kernel = node.op_type.startswith(INTEGER_KERNELS)
+    return not _holds_graph(node) and (kernel or _moves_integers(node, types))
+
+
+def _kind(node: onnx.NodeProto, integer: bool) -> Kind:
+    if node.op_type in (*_BORDER, *_LAYOUT, "Cast"):
+        return "border"
+    return "integer" if integer else "float"
+
+
+def _holds_graph(node: onnx.NodeProto) -> bool:
+    return any(item.HasField("g") for item in node.attribute)
+
+
+def _why_float(node: onnx.NodeProto, mistake: LintFinding | None) -> tuple[str, str]:
+    """Return what is known of the reason, and what to change."""
+    if _holds_graph(node):
+        return _INNER_GRAPH, ""
     if node.op_type in _BORDER:
-        return "it stands between integers and an operator that runs in float"
+        return "it stands between integers and an operator that runs in float", ""
+    if mistake is not None:
+        return mistake.what, f"{mistake.fix} [{mistake.rule}]"
     fused = [onnx.helper.get_attribute_value(item) for item in node.attribute if item.name == "activation"]
     operators = [node.op_type.removeprefix("Fused"), *(activation.decode() for activation in fused)]
-    return "; or ".join(explain_float(op_type) for op_type in operators)
+    known = [op_type for op_type in operators if rules_for(op_type)]
+    why = "; or ".join(explain_float(op_type) for op_type in known or operators)
+    return ("", why) if known else (why, "")
 
 
 def _moves_integers(node: onnx.NodeProto, types: Mapping[str, np.dtype[Any]]) -> bool:

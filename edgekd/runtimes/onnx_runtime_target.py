@@ -17,6 +17,7 @@ from edgekd.lower.float_reference import activation_marks
 from edgekd.lower.onnxruntime_dialect import lower_for_onnxruntime
 from edgekd.lower.quantize_activations import stored_zero_point
 from edgekd.runtimes.coverage import coverage
+from edgekd.runtimes.mistakes import mistakes_behind
 from edgekd.runtimes.onnx_runtime import (
     OnnxRuntimeSession,
     node_times,
@@ -26,6 +27,7 @@ from edgekd.runtimes.onnx_runtime import (
     tap,
     tap_everything,
 )
+from edgekd.runtimes.saturation import saturation
 from edgekd.runtimes.session import Session, Tensors, fitting
 from edgekd.runtimes.target import Inside, TargetSpec
 
@@ -93,8 +95,10 @@ class OnnxRuntimeTarget(TargetSpec):
             one = {name: fitting(value, session.fixed_batch or 1) for name, value in feeds.items()}
         _must_agree(computed, tensors, where=engine, what="saving the optimised graph")
         codes: Tensors = {} if marked is None else self._codes(engine, marked, feeds, computed)
-        times = node_times(optimized, one)
-        return Inside(coverage(optimized, tensors, times), optimized, tensors, codes)
+        times = node_times(optimized, one, threads=self.threads)
+        mistakes = mistakes_behind(optimized, ir.load(engine))
+        covered = coverage(optimized, tensors, times, mistakes)
+        return Inside(covered, optimized, tensors, codes, saturation(optimized, tensors))
 
     def _codes(self, engine: Path, marked: Path, feeds: Tensors, computed: Tensors) -> Tensors:
         """Make the tensors of codes outputs of the lowered file, which is then optimised as always."""

@@ -14,6 +14,7 @@ from edgekd.core.machine import MAX_THREADS
 from edgekd.core.profile import ProfileName
 from edgekd.core.spec_base import Spec
 from edgekd.runtimes.coverage import Coverage
+from edgekd.runtimes.saturation import Saturation
 from edgekd.runtimes.session import Session, Tensors
 
 
@@ -26,12 +27,14 @@ class Inside:
         optimized: The graph after the runtime's own optimisations; None where it does not show one.
         tensors: Value of every tensor of ``optimized`` for the feeds, those among them.
         codes: Centred codes of every activation quantizer by mark; empty without a marked graph.
+        saturation: Layers that CPUs without VNNI may compute otherwise; empty where no such CPU runs them.
     """
 
     coverage: Coverage
     optimized: onnx.ModelProto | None
     tensors: Tensors
     codes: Tensors
+    saturation: tuple[Saturation, ...] = ()
 
 
 class TargetSpec(Spec, ABC):

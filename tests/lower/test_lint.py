@@ -259,10 +259,10 @@ def layer(onnx_model, codes):
     return onnx_model("uint8[1,16,8,8] x", "float y", body, constants)
 
 
-@pytest.mark.parametrize(("name", "count"), [("same", 240), ("opposite", 0), ("small", 0), ("depthwise", 0)])
+@pytest.mark.parametrize(("name", "count"), [("same", 16), ("opposite", 0), ("small", 0), ("depthwise", 0)])
 def test_lint_names_layers_that_may_saturate(name, count, onnx_model):
     found = lint(ir.from_proto(layer(onnx_model, LAYERS[name])))
-    what = f"{count} of 240 neighbouring weights add up beyond 128"
+    what = f"{count} of 16 output channels add codes beyond 128"
     assert [(item.rule, item.node, item.severity, item.what) for item in found] == [
         ("saturation", "c", "risk", what)
     ] * bool(count)
@@ -280,11 +280,11 @@ def test_lint_names_layers_that_may_saturate(name, count, onnx_model):
     ],
 )
 def test_lint_adds_weights_along_the_inputs_of_a_linear_layer(body, codes, onnx_model):
-    """Of the pairs along the three inputs of each of two outputs, one is 100 + 100."""
+    """Inputs 0 and 1 are added first: 100 + 100 in the first of two outputs, 100 + 0 in the second."""
     start = "xd = DequantizeLinear(x, s, z) w = DequantizeLinear(codes, s, int0)"
     constants = {**CONSTANTS, "codes": np.int8(codes)}
     (found,) = lint(ir.from_proto(onnx_model("uint8[1,3] x", "float y", f"{start} {body}", constants)))
-    assert found.what == "1 of 4 neighbouring weights add up beyond 128"
+    assert found.what == "1 of 2 output channels add codes beyond 128"
 
 
 @pytest.mark.qemu
