@@ -151,6 +151,7 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
         agreement_top1=verdict.agreement_top1,
         fidelity=measured.fidelity(verdict.faithfulness),
         coverage=measured.coverage(verdict.faithfulness),
+        saturation=verdict.faithfulness.saturation,
         latency_ms=measured.latency(engine, target.threads),
         ptq_metric=verdict.ptq_metric,
         baselines=tuple(

@@ -9,9 +9,30 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from edgekd.cli.exit_codes import NOT_FAITHFUL
 
-def print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, Any]) -> None:
-    """Print what `verify` and `inspect` found, in sentences, and why operators are float."""
+
+def show_faithfulness(model: Path, found: Any, *, as_json: bool, extra: dict[str, Any]) -> None:
+    """Print what `verify` and `inspect` found of a model."""
+    from edgekd.report.measured import coverage, fidelity
+
+    cover, faith = coverage(found), fidelity(found)
+    if as_json:
+        seen = {"coverage": cover.model_dump(mode="json"), "fidelity": faith.model_dump(mode="json")}
+        print_json({"model": str(model), **extra, **seen})
+    else:
+        _print_faithfulness(model, cover, faith, extra)
+
+
+def exit_unless_faithful(found: Any) -> None:
+    """Exit with 3 if an engine of edgekd is not what it has to be; others may leave what they like in float."""
+    oracle, layers = found.oracle, found.layers
+    wrong = oracle.mismatches or any(layer.off_by_more for layer in layers)
+    if wrong or (layers and found.coverage.unlisted):
+        raise typer.Exit(NOT_FAITHFUL)
+
+
+def _print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, Any]) -> None:
     share = cover.integer_time_share
     spent = f" ({100 * (1 - share):.1f} % of the time)" if cover.float_ops and share is not None else ""
     typer.echo(f"{model}: {cover.integer_ops} operators in integers, {cover.float_ops} in float{spent}")
@@ -31,20 +52,6 @@ def print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, Any
     if cover.fallbacks:
         rows = [(item.node, item.op, item.reason) for item in cover.fallbacks]
         print_table("In float", ("operator", "type", "why, and what to change"), rows)
-
-
-def print_lint(mistakes: list[dict[str, Any]]) -> None:
-    """Print mistakes one by one, risks as one of them and their number."""
-    rows = [
-        (m["severity"], m["node"], f"{m['what']}; {m['fix']}") for m in mistakes if m["severity"] != "risk"
-    ]
-    if rows:
-        print_table("Lint", ("severity", "operator", "what, and what to change"), rows)
-    risks = [m for m in mistakes if m["severity"] == "risk"]
-    if risks:
-        typer.echo(
-            f"risk in {len(risks)} layers, such as {risks[0]['node']}: {risks[0]['what']}; {risks[0]['fix']}"
-        )
 
 
 def print_json(value: Any) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 import edgekd
 from edgekd.cli.exit_codes import NOT_FAITHFUL
-from edgekd.cli.printing import print_faithfulness, print_json, print_lint, print_table
+from edgekd.cli.printing import exit_unless_faithful, print_json, print_table, show_faithfulness
 from edgekd.core.machine import MAX_THREADS
 from edgekd.errors import DataError, SpecError
 
@@ -239,7 +239,8 @@ def verify(
         free_sizes=free_sizes,
     )
     scored = {"top1": found.top1, "n": found.n, "not_scored": found.not_scored}
-    _show_faithfulness(model, found.faithfulness, as_json=as_json, extra=scored)
+    show_faithfulness(model, found.faithfulness, as_json=as_json, extra=scored)
+    exit_unless_faithful(found.faithfulness)
     _check_compared(model, found)
 
 
@@ -253,26 +254,6 @@ def _check_compared(model: Path, found: Any) -> None:
     if found.not_scored:
         what = f"accuracy was not compared: {found.not_scored}"
         raise DataError(what, where=str(model), fix="give --data of its task, or leave --data out")
-
-
-@app.command(epilog="Example: edgekd inspect runs/mobilenet_int8/model.onnxruntime.onnx")
-def inspect(model: ModelFile, threads: Threads = 1, as_json: AsJson = False) -> None:
-    """Show which operators of the optimised graph run in integers, why the others do not, and the risks."""
-    import onnx_ir as ir
-
-    from edgekd.lower.lint import lint
-    from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-    from edgekd.runtimes.trial import try_model
-    from edgekd.verify.verify import model_file
-    from edgekd.verify.verify import verify as prove
-
-    file = model_file(model)
-    free_sizes = try_model(file, threads=threads)
-    found = prove(model, target=OnnxRuntimeTarget(threads=threads), free_sizes=free_sizes).faithfulness
-    mistakes = [vars(mistake) for mistake in lint(ir.load(file))]
-    if not as_json:
-        print_lint(mistakes)
-    _show_faithfulness(model, found, as_json=as_json, extra={"lint": mistakes})
 
 
 @app.command("list", epilog="Example: edgekd list distill")
@@ -365,17 +346,3 @@ def store_gc(
         return
     verb = "would remove" if dry_run else "removed"
     typer.echo(f"{verb} {removed.count} entries, {removed.size_bytes / 1e6:.1f} MB")
-
-
-def _show_faithfulness(model: Path, found: Any, *, as_json: bool, extra: dict[str, Any]) -> None:
-    from edgekd.report.measured import coverage, fidelity
-
-    cover, faith = coverage(found), fidelity(found)
-    if as_json:
-        seen = {"coverage": cover.model_dump(mode="json"), "fidelity": faith.model_dump(mode="json")}
-        print_json({"model": str(model), **extra, **seen})
-    else:
-        print_faithfulness(model, cover, faith, extra)
-    own = faith.layer_tensors > 0  # an engine of edgekd; what others leave in float is no mistake
-    if faith.oracle_mismatches or faith.layer_off_by_more or (own and cover.unlisted):
-        raise typer.Exit(NOT_FAITHFUL)

@@ -38,6 +38,8 @@ def coverage(found: Faithfulness) -> target_schema.Coverage:
             for item in fallbacks
         ),
         integer_time_share=found.coverage.integer_time_share,
+        border_time_share=found.coverage.border_time_share,
+        nodes=found.coverage.nodes,
     )
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from edgekd.report.costs import lost_lines, saturation_line, time_shares
 from edgekd.report.rows import ModelRow, model_rows
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import TargetReport
@@ -114,14 +115,17 @@ def _fidelity_line(target: TargetReport) -> str:
 
 def _coverage_line(target: TargetReport) -> str:
     found = target.coverage
-    share = "" if found.integer_time_share is None else f", {percent(found.integer_time_share)} of the time"
-    return f"Coverage: {found.integer_ops} operators{share} in integers, {found.float_ops} in float"
+    shares = time_shares(found.nodes)
+    counted = f"{found.integer_ops} operators in integers, {found.float_ops} in float"
+    return f"Coverage: {counted}" + (f"; time: {shares}" if shares else "")
 
 
 def _reasons(report: Report, target: TargetReport) -> list[str]:
     fallbacks = [f"  float: {node.node} ({node.op}): {node.reason}" for node in target.coverage.fallbacks]
     layers = [f"  left in float: {layer.name}: {layer.reason}" for layer in report.student.float_layers]
-    return fallbacks + layers
+    lost = [f"  time lost: {line}" for line in lost_lines(target.coverage.nodes)]
+    risk = saturation_line(target.saturation)
+    return [*fallbacks, *layers, *lost, *([f"  {risk}"] if risk else [])]
 
 
 def _stages_table(report: Report) -> Table:

@@ -7,6 +7,8 @@ from typing import Literal
 
 from edgekd.core.spec_base import Spec
 from edgekd.device.latency import Speedup
+from edgekd.runtimes.lost_time import NodeCost
+from edgekd.runtimes.saturation import Saturation
 from edgekd.tasks.metric import Metric
 
 
@@ -74,7 +76,10 @@ class Coverage(Spec):
         float_ops: Float nodes.
         float_op_names: Their operators.
         fallbacks: Their reasons.
-        integer_time_share: Fraction of the time spent in integer nodes; null if it was not profiled.
+        integer_time_share: Fraction of the time that is not spent in ``fallbacks``; null if it was not
+            profiled.
+        border_time_share: Fraction spent on changes of type and layout; null as above.
+        nodes: Every node and its fraction of the time, the most expensive first.
     """
 
     integer_ops: int
@@ -82,6 +87,8 @@ class Coverage(Spec):
     float_op_names: tuple[str, ...]
     fallbacks: tuple[Fallback, ...]
     integer_time_share: float | None = None
+    border_time_share: float | None = None
+    nodes: tuple[NodeCost, ...] = ()
 
     @property
     def unlisted(self) -> tuple[Fallback, ...]:
@@ -166,6 +173,8 @@ class TargetReport(Spec):
             the task knows no such thing.
         fidelity: Engine against what was trained.
         coverage: Integer and float nodes.
+        saturation: Layers that may saturate on CPUs without VNNI where the session does not forbid it, on the
+            probes.
         latency_ms: Of the engine.
         ptq_metric: Engine of post-training quantization on the test split; null if there is none.
         baselines: Models that it was timed against.
@@ -188,6 +197,7 @@ class TargetReport(Spec):
     agreement_top1: float | None
     fidelity: Fidelity
     coverage: Coverage
+    saturation: tuple[Saturation, ...] = ()
     latency_ms: Latency
     ptq_metric: Metric | None = None
     baselines: tuple[Baseline, ...]

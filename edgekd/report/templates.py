@@ -2,7 +2,7 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgekd.report import words
+from edgekd.report import costs, words
 
 ENVIRONMENT = Environment(
     loader=PackageLoader("edgekd", "report"),
@@ -12,6 +12,9 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 for _filter in (
+    costs.lost_lines,
+    costs.saturation_line,
+    costs.time_shares,
     words.bits_and_kinds,
     words.count,
     words.duration,

@@ -14,6 +14,7 @@ from edgekd.device.latency import LatencySamples
 from edgekd.device.local import LocalDevice
 from edgekd.runtimes.coverage import Coverage
 from edgekd.runtimes.layer_reference import LayerResult, compare_layers
+from edgekd.runtimes.saturation import Saturation
 from edgekd.runtimes.session import Tensors, fitting
 from edgekd.runtimes.target import BuiltModel
 from edgekd.tasks.classification import TaskSpec
@@ -29,11 +30,13 @@ class Faithfulness:
         coverage: Integer and float operators.
         oracle: Integer operators against exact arithmetic.
         layers: Layers against the trained network; empty without a marked graph.
+        saturation: Layers that CPUs without VNNI may compute otherwise.
     """
 
     coverage: Coverage = field(default_factory=lambda: Coverage(0, ()))
     oracle: OracleResult = field(default_factory=OracleResult)
     layers: tuple[LayerResult, ...] = ()
+    saturation: tuple[Saturation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,7 @@ def verify_feeds(engine: BuiltModel, feeds: Tensors, *, marked: Path | None = No
         coverage=inside.coverage,
         oracle=OracleResult() if graph is None else check_against_oracle(graph, inside.tensors),
         layers=() if marked is None else compare_layers(marked, inside.codes, feeds, outputs=inside.tensors),
+        saturation=inside.saturation,
     )
 
 

@@ -1,0 +1,78 @@
+"""The verb ``inspect``: what runs in integers, where the time goes, and what to change."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from edgekd.cli.printing import exit_unless_faithful, print_table, show_faithfulness
+from edgekd.cli.verbs import AsJson, ModelFile, Threads, app
+
+
+@app.command(epilog="Example: edgekd inspect runs/mobilenet_int8/model.onnxruntime.onnx --top 5")
+def inspect(
+    model: ModelFile,
+    threads: Threads = 1,
+    top: Annotated[int, typer.Option(min=0, help="How many of the slowest operators to list.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show which operators run in integers, what each costs, where time is lost and why, and the risks."""
+    import onnx_ir as ir
+
+    from edgekd.lower.lint import lint
+    from edgekd.runtimes.lost_time import lost_time
+    from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+    from edgekd.runtimes.trial import try_model
+    from edgekd.verify.verify import model_file
+    from edgekd.verify.verify import verify as prove
+
+    file = model_file(model)
+    free_sizes = try_model(file, threads=threads)
+    found = prove(model, target=OnnxRuntimeTarget(threads=threads), free_sizes=free_sizes).faithfulness
+    mistakes = lint(ir.load(file))
+    extra = {
+        "lost_time": [asdict(item) for item in lost_time(found.coverage.nodes)],
+        "saturation": [layer.model_dump(mode="json") for layer in found.saturation],
+        "lint": [vars(mistake) for mistake in mistakes],
+    }
+    show_faithfulness(model, found, as_json=as_json, extra=extra)
+    if not as_json:
+        _print_costs(found.coverage.nodes, top)
+        _print_risks(mistakes, found.saturation)
+    exit_unless_faithful(found)
+
+
+def _print_costs(nodes: Sequence[Any], top: int) -> None:
+    from edgekd.report.costs import lost_lines, time_shares
+    from edgekd.report.words import percent
+
+    shares = time_shares(nodes)
+    if shares:
+        typer.echo(f"time: {shares}")
+        rows = [
+            (
+                percent(cost.time_share),
+                cost.node,
+                cost.op,
+                cost.kind,
+                cost.island.replace(cost.node, "itself"),
+            )
+            for cost in nodes[:top]
+        ]
+        if rows:
+            print_table("Slowest", ("time", "operator", "type", "kind", "float island"), rows)
+        for line in lost_lines(nodes):
+            typer.echo(f"time lost: {line}")
+
+
+def _print_risks(mistakes: Sequence[Any], saturation: Sequence[Any]) -> None:
+    """Print mistakes one by one, and in one line the layers that other CPUs may compute otherwise."""
+    from edgekd.report.costs import saturation_line
+
+    rows = [(m.severity, m.node, f"{m.what}; {m.fix}") for m in mistakes if m.severity != "risk"]
+    if rows:
+        print_table("Lint", ("severity", "operator", "what, and what to change"), rows)
+    risk = saturation_line(saturation)
+    if risk:
+        typer.echo(f"risk: {risk}")
