@@ -148,6 +148,8 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
             target_schema.LayerWeights(**asdict(layer), size_bytes=layer.size_bytes) for layer in layers
         ),
         metric=verdict.metric,
+        against_teacher=verdict.against.get("teacher_float"),
+        against_student_float=verdict.against.get("student_float"),
         agreement_top1=verdict.agreement_top1,
         fidelity=measured.fidelity(verdict.faithfulness),
         coverage=measured.coverage(verdict.faithfulness),

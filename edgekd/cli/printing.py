@@ -11,6 +11,8 @@ from rich.table import Table
 
 from edgekd.cli.exit_codes import NOT_FAITHFUL
 
+BORDERS = ("QuantizeLinear", "DequantizeLinear")
+
 
 def show_faithfulness(model: Path, found: Any, *, as_json: bool, extra: dict[str, Any]) -> None:
     """Print what `verify` and `inspect` found of a model."""
@@ -25,7 +27,7 @@ def show_faithfulness(model: Path, found: Any, *, as_json: bool, extra: dict[str
 
 
 def exit_unless_faithful(found: Any) -> None:
-    """Exit with 3 if an engine of edgekd is not what it has to be; others may leave what they like in float."""
+    """Exit with 3 if numbers are wrong, or if an engine of edgekd is float where it must not be."""
     oracle, layers = found.oracle, found.layers
     wrong = oracle.mismatches or any(layer.off_by_more for layer in layers)
     if wrong or (layers and found.coverage.unlisted):
@@ -49,9 +51,12 @@ def _print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, An
         typer.echo(f"top1: {100 * extra['top1']:.2f} % of {extra['n']}")
     if extra.get("not_scored"):
         typer.echo(f"top1: not compared: {extra['not_scored']}")
-    if cover.fallbacks:
-        rows = [(item.node, item.op, item.reason) for item in cover.fallbacks]
+    rows = [(item.node, item.op, item.reason) for item in cover.fallbacks if item.op not in BORDERS]
+    if rows:
         print_table("In float", ("operator", "type", "why, and what to change"), rows)
+    borders = len(cover.fallbacks) - len(rows)
+    if borders:
+        typer.echo(f"and {borders} QuantizeLinear and DequantizeLinear between them and integers")
 
 
 def print_json(value: Any) -> None:

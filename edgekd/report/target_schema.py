@@ -10,6 +10,7 @@ from edgekd.device.latency import Speedup
 from edgekd.runtimes.lost_time import NodeCost
 from edgekd.runtimes.saturation import Saturation
 from edgekd.tasks.metric import Metric
+from edgekd.verify.paired import Paired
 
 
 class LayerFidelity(Spec):
@@ -169,6 +170,9 @@ class TargetReport(Spec):
         download_bytes: Size of the file compressed by zlib at level 9, as a package or a web server would.
         layers: What the payload is made of.
         metric: Engine on the test split.
+        against_teacher: Engine against the float teacher on the same test samples; null without a teacher, or
+            where the task knows no right answer.
+        against_student_float: Engine against the float student; null as above.
         agreement_top1: Fraction of test samples on which engine and fake-quantized student agree; null where
             the task knows no such thing.
         fidelity: Engine against what was trained.
@@ -194,6 +198,8 @@ class TargetReport(Spec):
     download_bytes: int
     layers: tuple[LayerWeights, ...]
     metric: Metric
+    against_teacher: Paired | None = None
+    against_student_float: Paired | None = None
     agreement_top1: float | None
     fidelity: Fidelity
     coverage: Coverage

@@ -7,7 +7,7 @@ from typing import Literal
 from edgekd.device.latency import Speedup
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import TargetReport
-from edgekd.report.words import count, metric_interval, metric_value, percent, size
+from edgekd.report.words import count, metric_interval, metric_value, paired_words, percent, size
 
 MOST_OFF_BY_ONE = 0.02
 """Share of a layer's codes that float32 ties may move by one step; measured: 0.0003 to 0.003."""
@@ -125,6 +125,12 @@ def _accurate(report: Report, target: TargetReport) -> Finding:
     )
     if target.agreement_top1 is not None:
         text += f"; {percent(target.agreement_top1)} of answers as in training"
+    for paired, other in (
+        (target.against_teacher, "the teacher"),
+        (target.against_student_float, "the float student"),
+    ):
+        if paired is not None:
+            text += f"; {paired_words(paired, other)}"
     as_good = metric.reaches(reference)
     if target.ptq_metric is not None and not metric.reaches(target.ptq_metric):
         text += f"; post-training quantization alone gives {metric_value(target.ptq_metric)}"

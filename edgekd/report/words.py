@@ -3,6 +3,7 @@
 from edgekd.device.latency import Speedup
 from edgekd.report.schema import StudentReport
 from edgekd.tasks.metric import Metric
+from edgekd.verify.paired import Paired
 
 FRACTIONS = frozenset(
     {"accuracy", "auc", "auroc", "balanced_accuracy", "f1", "macro_f1", "map", "miou", "top1", "top5"}
@@ -43,6 +44,22 @@ def metric_interval(metric: Metric) -> str:
     if metric.name in FRACTIONS:
         return f"{100 * low:.{_digits(metric)}f}-{100 * high:.{_digits(metric)}f}"
     return f"{low:.4g}-{high:.4g}"
+
+
+def paired_words(paired: Paired, other: str) -> str:
+    """Return how an engine compares with another model on the same samples.
+
+    Example:
+        >>> found = {"only_engine_right": 20, "only_other_right": 60, "n": 10_000, "ci95": (-0.006, -0.002)}
+        >>> paired_words(Paired(**found, difference=-0.004, p_value=8e-6), "the teacher")
+        '0.40 points below the teacher (-0.60 to -0.20, p < 0.001)'
+    """
+    digits = 2 if paired.n >= 1000 else 1
+    low, high = (f"{100 * end:+.{digits}f}" for end in paired.ci95)
+    p_value = "p < 0.001" if paired.p_value < 0.001 else f"p = {paired.p_value:.2g}"
+    side = "above" if paired.difference > 0 else "below"
+    points = f"{100 * abs(paired.difference):.{digits}f} points {side}" if paired.difference else "level with"
+    return f"{points} {other} ({low} to {high}, {p_value})"
 
 
 def milliseconds(ms: float) -> str:

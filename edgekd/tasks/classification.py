@@ -41,6 +41,10 @@ class TaskSpec(Spec, ABC):
         """
 
     @abstractmethod
+    def correct(self, outputs: NDArray[np.floating], labels: Labels) -> NDArray[np.bool_] | None:
+        """Say for each sample whether its answer is right; None where there is no such thing."""
+
+    @abstractmethod
     def agreement(self, outputs: NDArray[np.floating], others: NDArray[np.floating]) -> float | None:
         """Return the fraction of samples with the same answer, 0..1; None where there is no such thing."""
 

@@ -60,6 +60,9 @@ class PythonTaskSpec(TaskSpec):
             higher_is_better=self.better == "higher",
         )
 
+    def correct(self, outputs: NDArray[np.floating], labels: Labels) -> None:
+        """Return None: what a right answer is, only its user knows."""
+
     def agreement(self, outputs: NDArray[np.floating], others: NDArray[np.floating]) -> None:
         """Return None: what the same answer is, only its user knows."""
 

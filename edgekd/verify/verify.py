@@ -18,10 +18,9 @@ from edgekd.runtimes.session import Session, fitting
 from edgekd.runtimes.stages import MODEL
 from edgekd.runtimes.target import BuiltModel, TargetSpec
 from edgekd.verify.preprocess import Preprocess
-from edgekd.verify.verify_engine import Faithfulness, verify_feeds
+from edgekd.verify.verify_engine import SCORED_AT_ONCE, Faithfulness, verify_feeds
 
 KNOWN_PROBES = 16
-SCORED_AT_ONCE = 256
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edgekd.core.progress import progress
 from edgekd.data.dataset import Split
 from edgekd.device.latency import LatencySamples
 from edgekd.device.local import LocalDevice
@@ -20,6 +21,11 @@ from edgekd.runtimes.target import BuiltModel
 from edgekd.tasks.classification import TaskSpec
 from edgekd.tasks.metric import Metric
 from edgekd.verify.oracle import OracleResult, check_against_oracle
+from edgekd.verify.paired import Paired, compare_paired
+
+SCORED_AT_ONCE = 256
+PAIRED = ("teacher_float", "student_float")
+"""Baselines that the engine is compared with sample by sample."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Verdict:
     Attributes:
         metric: Of the engine on the test split.
         ptq_metric: Of the engine from post-training quantization; None without one.
+        against: The engine against the float models of ``PAIRED``, sample by sample; empty where the task
+            knows no right answer.
         agreement_top1: Fraction of test samples on which engine and trained student agree; None where the
             task knows no such thing.
         faithfulness: Coverage and fidelity.
@@ -57,6 +65,7 @@ class Verdict:
 
     metric: Metric
     ptq_metric: Metric | None
+    against: dict[str, Paired]
     agreement_top1: float | None
     faithfulness: Faithfulness
     latency: dict[str, LatencySamples]
@@ -84,19 +93,21 @@ def verify_engine(
         marked: The marked graph that it was lowered from.
         probes: Images that fidelity is measured on.
         student_logits: The trained student's logits on the test split.
-        baselines: Float and PTQ models to time beside it, by name; ``ptq`` is also scored.
+        baselines: Float and PTQ models to time beside it, by name; all are also run on the test split.
         test: The test split, read once.
         task: What right means.
         device: Where latency is measured.
         seed: Of the order of timing.
     """
     with engine.open() as session:
-        logits = session.predict(test.images)
         example = fitting(test.images, session.fixed_batch or 1)
     models = {"engine": engine, **baselines}
+    logits = _logits("engine", engine, test)
+    ptq_logits = _logits("ptq", baselines["ptq"], test) if "ptq" in baselines else None
     return Verdict(
         metric=task.score(logits, test.labels),
-        ptq_metric=task.score(_logits(baselines["ptq"], test), test.labels) if "ptq" in baselines else None,
+        ptq_metric=None if ptq_logits is None else task.score(ptq_logits, test.labels),
+        against=_against(logits, baselines, test, task),
         agreement_top1=task.agreement(logits, student_logits),
         faithfulness=verify_graph(engine, probes, marked=marked),
         latency=device.measure(models, example, seed=seed),
@@ -144,6 +155,24 @@ def float_weight_bytes(model: Path) -> int:
     )
 
 
-def _logits(model: BuiltModel, test: Split) -> NDArray[np.float32]:
-    with model.open() as session:
-        return session.predict(test.images)
+def _against(
+    logits: NDArray[np.float32], baselines: Mapping[str, BuiltModel], test: Split, task: TaskSpec
+) -> dict[str, Paired]:
+    right = task.correct(logits, test.labels)
+    if right is None:
+        return {}
+    others = {name: baselines[name] for name in PAIRED if name in baselines}
+    found = {
+        name: compare_paired(right, task.correct(_logits(name, model, test), test.labels))
+        for name, model in others.items()
+    }
+    return {name: paired for name, paired in found.items() if paired is not None}
+
+
+def _logits(name: str, model: BuiltModel, test: Split) -> NDArray[np.float32]:
+    chunks = []
+    with model.open() as session, progress(f"score {name}", len(test)) as advance:
+        for start in range(0, len(test), SCORED_AT_ONCE):
+            chunks.append(session.predict(test.images[start : start + SCORED_AT_ONCE]))
+            advance(len(chunks[-1]))
+    return np.concatenate(chunks)

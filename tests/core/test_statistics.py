@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekd.core.statistics import paired_ratio, student_quantile, wilson_interval
+from edgekd.core.statistics import mcnemar, paired_difference, paired_ratio, student_quantile, wilson_interval
 from edgekd.errors import DataError
 
 
@@ -40,6 +40,61 @@ def test_wilson_interval_widens_with_confidence():
 def test_wilson_interval_refuses_impossible_counts(successes: int, n: int):
     with pytest.raises(DataError, match=f"no interval for {successes} right answers of {n}"):
         wilson_interval(successes, n)
+
+
+# Tails of a fair coin thrown n times:
+#   1 and 6:  n = 7,  2 * (1 + 7) / 128 = 0.125
+#   2 and 8:  n = 10, 2 * (1 + 10 + 45) / 1024 = 0.109375
+#   0 and 6:  n = 6,  2 * 1 / 64 = 0.03125
+#   5 and 15: n = 20, 2 * (1 + 20 + 190 + 1140 + 4845 + 15504) / 1048576 = 0.0413895
+#   5 and 5:  twice half of the distribution and more: 1
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "p_value"),
+    [(1, 6, 0.125), (2, 8, 0.109375), (0, 6, 0.03125), (5, 15, 0.0413895), (5, 5, 1), (0, 0, 1), (3, 4, 1)],
+)
+def test_mcnemar_matches_the_tails_by_hand(only_a: int, only_b: int, p_value: float):
+    assert mcnemar(only_a, only_b) == pytest.approx(p_value, abs=1e-7)
+    assert mcnemar(only_b, only_a) == mcnemar(only_a, only_b)
+
+
+def test_mcnemar_stays_exact_where_floats_overflow():
+    assert mcnemar(10_000, 10_000) == 1
+    assert 0 <= mcnemar(2000, 4000) < 1e-100
+    assert mcnemar(4900, 5100) == pytest.approx(0.0466, abs=2e-4)  # normal: 199 / 100 deviations, 0.0466
+
+
+# z = 1.959964.
+#   4 and 12 of 100: apart -8; sqrt(17 - 64/102) = 4.046421; half = 1.959964 * 4.046421 / 102 = 0.077753;
+#                    centre = -8 / 102 = -0.078431
+#   0 and 0 of 10:   centre 0; half = 1.959964 * sqrt(1) / 12 = 0.163330
+#   3 and 0 of 4:    centre = 3 / 6 = 0.5; half = 1.959964 * sqrt(4 - 9/6) / 6 = 0.516494, cut at 1
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "n", "low", "high"),
+    [(4, 12, 100, -0.156184, -0.000678), (0, 0, 10, -0.163330, 0.163330), (3, 0, 4, -0.016494, 1)],
+)
+def test_paired_difference_matches_the_formula_by_hand(
+    only_a: int, only_b: int, n: int, low: float, high: float
+):
+    assert paired_difference(only_a, only_b, n) == pytest.approx((low, high), abs=3e-6)
+    assert paired_difference(only_b, only_a, n) == pytest.approx((-high, -low), abs=3e-6)
+
+
+def test_paired_difference_covers_a_planted_difference():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for only_a, only_b, _ in rng.multinomial(300, [0.03, 0.06, 0.91], 1000):
+        low, high = paired_difference(int(only_a), int(only_b), 300)
+        covered += low <= -0.03 <= high
+    assert 930 <= covered <= 970
+
+
+@pytest.mark.parametrize("counts", [(-1, 2, 5), (2, -1, 5), (3, 3, 5), (0, 0, 0)], ids=str)
+def test_impossible_counts_are_refused(counts: tuple[int, int, int]):
+    with pytest.raises(DataError, match="no interval for"):
+        paired_difference(*counts)
+    if min(counts) < 0:
+        with pytest.raises(DataError, match="no test of"):
+            mcnemar(*counts[:2])
 
 
 def _paired_times(rng: np.random.Generator, ratio: float) -> tuple[np.ndarray, np.ndarray]:

@@ -42,6 +42,11 @@ def test_report_is_complete_and_says_that_the_engine_is_integer_and_right(first_
     assert target.fidelity.layer_off_by_more == 0
     assert target.fidelity.layer_off_by_one < 0.01
     assert target.agreement_top1 > 0.95
+    assert sum(cost.time_share for cost in target.coverage.nodes) == pytest.approx(1)
+    teacher, apart = target.against_teacher, target.metric.value - report.teacher.metric.value
+    assert teacher.n == target.metric.n
+    assert teacher.difference == pytest.approx(apart, abs=1.5 / teacher.n)  # float sums differ
+    assert target.against_student_float.p_value <= 1
     assert {baseline.name for baseline in target.baselines} == {"teacher_float", "student_float", "ptq"}
     assert 0 < target.latency_ms.p50 <= target.latency_ms.p90 <= target.latency_ms.p99
     assert target.payload_bytes + target.graph_bytes == target.size_bytes
@@ -85,9 +90,14 @@ def test_second_run_executes_no_stage_and_says_the_same(first_run, again) -> Non
     assert all(stage.cached and stage.why == "cached" for stage in report.stages)
     assert report.student == first_run.report.student
     (new,), (old,) = report.targets, first_run.report.targets
-    assert (new.metric, new.agreement_top1, new.fidelity, new.coverage, new.ptq_metric) == (
-        old.metric, old.agreement_top1, old.fidelity, old.coverage, old.ptq_metric,
+    assert (new.metric, new.agreement_top1, new.fidelity, new.saturation, new.ptq_metric) == (
+        old.metric, old.agreement_top1, old.fidelity, old.saturation, old.ptq_metric,
     )  # fmt: skip
+    assert (new.against_teacher, new.against_student_float) == (
+        old.against_teacher, old.against_student_float,
+    )  # fmt: skip
+    measured = {"nodes": (), "border_time_share": None}
+    assert new.coverage.model_copy(update=measured) == old.coverage.model_copy(update=measured)
 
 
 def test_distill_none_reuses_the_float_student_and_is_ptq_alone(first_run, again) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgekd.core.machine import Machine
-from edgekd.core.statistics import wilson_interval
+from edgekd.core.statistics import paired_difference, wilson_interval
 from edgekd.device.latency import LatencySamples, speedup
 from edgekd.report.schema import (
     Bits,
@@ -32,6 +32,9 @@ from edgekd.report.target_schema import (
     LayerWeights,
     TargetReport,
 )
+from edgekd.runtimes.lost_time import NodeCost
+from edgekd.runtimes.saturation import Saturation
+from edgekd.verify.paired import Paired
 
 
 def _top1(successes: int, n: int = 360) -> Metric:
@@ -113,6 +116,14 @@ def _target() -> TargetReport:
             ),
         ),
         metric=_top1(356),
+        against_teacher=Paired(
+            only_engine_right=2,
+            only_other_right=3,
+            n=360,
+            difference=-1 / 360,
+            ci95=paired_difference(2, 3, 360),
+            p_value=1.0,
+        ),
         agreement_top1=359 / 360,
         fidelity=Fidelity(
             oracle_nodes=18,
@@ -132,7 +143,20 @@ def _target() -> TargetReport:
             float_op_names=(),
             fallbacks=(),
             integer_time_share=0.981,
+            border_time_share=0.031,
+            nodes=(
+                NodeCost(node="block1.conv1", op="QLinearConv", kind="integer", time_share=0.95),
+                NodeCost(
+                    node="image.q",
+                    op="QuantizeLinear",
+                    kind="border",
+                    time_share=0.031,
+                    change="take uint8 pixels [pixels]",
+                ),
+                NodeCost(node="block1.act", op="Erf", kind="float", time_share=0.019, island="block1.act"),
+            ),
         ),
+        saturation=(Saturation(node="stem", channels=16, could=3, does=1),),
         latency_ms=Latency(
             p50=engine.p50_ms,
             p90=engine.p90_ms,

@@ -42,8 +42,9 @@ def _poisoned(value: Any, key: str = "") -> Any:
         return {name: _poisoned(item, name) for name, item in value.items()}
     if isinstance(value, list):
         return [_poisoned(item, key) for item in value]
-    closed = value in {"teacher_float", "student_float", "ptq"} or key in {"verdict", "created"}
-    return value + ATTACK if isinstance(value, str) and not closed else value
+    words = {"teacher_float", "student_float", "ptq", "integer", "float", "border"}
+    closed = value in words or key in {"verdict", "created"}
+    return value + ATTACK if isinstance(value, str) and value and not closed else value
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,13 @@ def test_render_html_shows_how_each_layer_is_stored(page: _Page):
     text = " ".join(page.text.split())
     assert "and graph 12.0 kB; 71.3 kB as a compressed download (zlib, level 9)" in text
     assert "Weights of 2 layers" in text and "2 bits, table of 3" in text
+
+
+def test_render_html_says_where_time_is_lost_and_what_may_saturate(page: _Page):
+    text = " ".join(page.text.split())
+    assert "95.0 % integer, 1.9 % float, 3.1 % borders" in text
+    assert "Lost: 3.1 % QuantizeLinear (image.q)" in text
+    assert "On other CPUs: without VNNI, 3 of 16 channels" in text
 
 
 def test_render_html_needs_no_other_file(page: _Page):

@@ -102,3 +102,9 @@ def test_gates_finding_names_failed_gates(report: Report):
     assert (found.tone, found.figure) == ("bad", "2 of 3 passed")
     assert found.text == "1 of 3 gates failed: max_p90_ms (limit 0.08, is 0.0612)"
     assert gates_finding(report.model_copy(update={"gates": ()})) is None
+
+
+def test_accurate_compares_sample_by_sample(report: Report):
+    text = _finding(report, "Accurate", report.targets[0]).text
+    assert "0.3 points below the teacher (-1.6 to +1.0, p = 1)" in text
+    assert "float student (" not in text  # it was not compared

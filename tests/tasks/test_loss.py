@@ -35,6 +35,9 @@ def test_task_loss_refuses_a_task_that_it_does_not_know():
         def score(self, outputs, labels):
             raise NotImplementedError
 
+        def correct(self, outputs, labels):
+            return None
+
         def agreement(self, outputs, others):
             return None
 

@@ -13,7 +13,9 @@ from edgekd.errors import LowerError
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.target import BuiltModel
 from edgekd.tasks.classification import ClassificationSpec
+from edgekd.tasks.metric import Metric
 from edgekd.verify.oracle import OracleResult
+from edgekd.verify.paired import compare_paired
 from edgekd.verify.verify_engine import float_weight_bytes, verify_engine, verify_graph
 
 
@@ -85,6 +87,7 @@ def test_verify_engine_measures_everything(residual):
     student[0] = -student[0]  # the student says something else about the first image
     labels = logits.argmax(1)
     labels[-2:] = (labels[-2:] + 1) % 5
+    right = np.arange(8) < 6
     verdict = verify_engine(
         engine,
         marked=residual.marked,
@@ -99,7 +102,35 @@ def test_verify_engine_measures_everything(residual):
     assert verdict.metric == verdict.ptq_metric
     assert (verdict.metric.name, verdict.metric.value, verdict.metric.n) == ("top1", 6 / 8, 8)
     assert verdict.agreement_top1 == 7 / 8
+    assert verdict.against == {"student_float": compare_paired(right, right)}
     assert verdict.faithfulness == residual.faithfulness
+    assert len(verdict.faithfulness.coverage.nodes) == len(residual.optimized.graph.node)
     assert set(verdict.latency) == set(verdict.size_bytes) == {"engine", "student_float", "ptq"}
     assert verdict.size_bytes["engine"] == residual.model.stat().st_size
     assert 0 < verdict.download_bytes < verdict.size_bytes["engine"]
+
+
+class NothingIsRight(ClassificationSpec):
+    """A task that knows no right answer."""
+
+    def correct(self, outputs, labels):
+        return None
+
+    def score(self, outputs, labels):
+        return Metric(name="none", value=0, ci95=(0, 0), n=len(labels))
+
+
+def test_verify_engine_compares_no_answers_where_none_is_right(residual):
+    engine = built(residual.model)
+    verdict = verify_engine(
+        engine,
+        marked=residual.marked,
+        probes=residual.inputs,
+        student_logits=engine.open().predict(residual.inputs),
+        baselines={"student_float": engine},
+        test=Split(residual.inputs, np.zeros(8, np.int64)),
+        task=NothingIsRight(),
+        device=HastyDevice(),
+        seed=0,
+    )
+    assert verdict.against == {}
