@@ -73,6 +73,9 @@ def build(spec: Pipeline, run: Runner) -> Built:
     data, task, training, seed = spec.data, spec.task, spec.training, spec.seed
     info = data.info()  # missing data are named first, with the command that fetches them
     training.augment.check_size(info.height, info.width)
+    train_rows = data.train_rows()
+    if train_rows is not None:
+        spec.quantize.calibration.check_samples(train_rows)
     teacher, arch, float_student = start(spec, run)
     ptq = run.run(quantize_student, float_student, spec.student, arch, spec.quantize, data, task)
     student: QuantStudent = ptq

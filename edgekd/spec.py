@@ -305,6 +305,9 @@ def advice(spec: Pipeline) -> list[str]:
             f"student.network.stem 'imagenet' at {height} pixels leaves layers too small for integers to pay "
             "(0.9x of float measured at 32 pixels): set stem: small"
         )
+    rows, samples = spec.data.train_rows(), quantize.calibration.samples
+    if rows is not None and quantize.calibration.manifest is None and samples > rows:
+        notes.append(f"calibration sees all {rows} train images: there are no {samples}")
     notes += [f"compress runs {code.file}:{code.function}: it needs --allow-code" for code in _code(spec)]
     notes += [f"{target.kind}: {note}" for target in spec.targets if (note := spec.bits_note(target))]
     if spec.teacher is not None and spec.distill.teacher_start == "random":

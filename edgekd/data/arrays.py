@@ -92,6 +92,11 @@ class ArraysSpec(OwnDataSpec):
         stream = self.streams(sum(images.size for images, _ in pairs.values()))
         return {split: Split(_kept(images, stream), labels) for split, (images, labels) in pairs.items()}
 
+    def given_labels(self) -> dict[SplitName, Labels]:
+        """Return the labels of the splits that have arrays."""
+        arrays = _load(self._files())
+        return {split: _pair(arrays, split, self.path)[1] for split in NAMES if _key(arrays, "x", split)}
+
     def _files(self) -> tuple[DataFile, ...]:
         where, fix = (
             f"data.path: {self.path}",

@@ -137,6 +137,10 @@ class DataSpec(Spec, ABC):
             DataError: If the data is missing or damaged.
         """
 
+    def train_rows(self) -> int | None:
+        """Return the rows of the train split where that takes no decoding and no code of the user's."""
+        return None
+
 
 def _describe(array: NDArray[Any] | StreamedImages) -> str:
     return f"{array.dtype} {array.shape}"

@@ -44,6 +44,10 @@ class DigitsSpec(DataSpec):
         """
         return _digits(self.image_size)[name]
 
+    def train_rows(self) -> int:
+        """Return the rows of the train split."""
+        return len(self.split("train"))
+
 
 @cache
 def _digits(image_size: int) -> dict[SplitName, Split]:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from edgekd.core.optional import require
 from edgekd.core.spec_base import json_digest
-from edgekd.data.dataset import ColorOrder, DataInfo, Split, SplitName
+from edgekd.data.dataset import ColorOrder, DataInfo, Labels, Split, SplitName
 from edgekd.data.decode import Encoded, ImageFormat, Resize, decode_images
 from edgekd.data.fingerprint import remembered
 from edgekd.data.own_data import OwnDataSpec, checked_labels
@@ -109,10 +110,11 @@ class HubSpec(OwnDataSpec):
             identity=_digest(table),
             description=f"decode {name}",
         )
-        values = table.with_format("arrow")[label].to_numpy(zero_copy_only=False)
-        return Split(
-            images, checked_labels(np.nan_to_num(values, nan=-1).astype(np.int64), images, where=where)
-        )
+        return Split(images, checked_labels(_labels(table, label), images, where=where))
+
+    def given_labels(self) -> dict[SplitName, Labels]:
+        """Return the labels of the splits that the data set has."""
+        return {name: _labels(table, self._columns()[1]) for name, table in self._tables().items()}
 
     def _columns(self) -> tuple[str, str, tuple[str, ...]]:
         """Return the names of the image and the label column, and the class names."""
@@ -141,6 +143,12 @@ class HubSpec(OwnDataSpec):
                 fix = f"set data.{name}_split to one of them" + (", or to ''" if name != "train" else "")
                 raise DataError(what, where=f"data.path: {self.path}", fix=fix)
         return {name: found[split] for name, split in wanted.items() if split}
+
+
+def _labels(table: Any, column: str) -> NDArray[np.int64]:
+    values = table.with_format("arrow")[column].to_numpy(zero_copy_only=False)
+    labels: NDArray[np.int64] = np.nan_to_num(values, nan=-1).astype(np.int64)
+    return labels
 
 
 def _path(text: str | None) -> Path | None:

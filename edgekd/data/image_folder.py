@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from edgekd.core.spec_base import json_digest
@@ -82,14 +83,21 @@ class ImageFolderSpec(OwnDataSpec):
         Raises:
             DataError: If an image is damaged or refused.
         """
-        found, form = self._found(), self._format
+        found, form, labels = self._found(), self._format, self.given_labels()
         stream = self.streams(len(found.files) * int(np.prod(form.shape)))
         return {
             name: Split(
                 _images(tuple(found.files[row] for row in rows), form, stream, f"decode {name}"),
-                np.array([found.labels[row] for row in rows], np.int64),
+                labels[name],
             )
             for name, rows in found.rows.items()
+        }
+
+    def given_labels(self) -> dict[SplitName, NDArray[np.int64]]:
+        """Return the labels of the splits that have folders, from the folders' names."""
+        found = self._found()
+        return {
+            name: np.array([found.labels[row] for row in rows], np.int64) for name, rows in found.rows.items()
         }
 
     def files(self) -> tuple[Path, ...]:

@@ -39,6 +39,15 @@ class OwnDataSpec(DataSpec, ABC):
         """
         return _splits(_Identity(f"{self.digest} {self.model_dump_json()}", self))[name]
 
+    def train_rows(self) -> int | None:
+        """Return the rows of the train split, without those that are taken out of it."""
+        labels = self.given_labels()
+        return None if labels is None else len(_divided(self, labels)["train"])
+
+    def given_labels(self) -> Mapping[SplitName, Labels] | None:
+        """Return the labels of the splits that the source has; None if they come with decoded images only."""
+        return None
+
     @abstractmethod
     def given_splits(self) -> Mapping[SplitName, Split]:
         """Return the splits that the source has; train at least."""
@@ -61,12 +70,8 @@ def _splits(identity: _Identity) -> dict[SplitName, Split]:
     given, info = dict(spec.given_splits()), spec.info()
     for name, split in given.items():
         check_labels(split.labels, info, where=f"data, {name}")
+    rows = _divided(spec, {name: split.labels for name, split in given.items()})
     train = given.pop("train")
-    rows = held_out_rows(
-        train.labels,
-        test_fraction=0 if "test" in given else spec.test_fraction,
-        validation_fraction=0 if "validation" in given else spec.validation_fraction,
-    )
     splits = {
         name: train.take(chosen) if len(chosen) < len(train) else train for name, chosen in rows.items()
     }
@@ -74,6 +79,15 @@ def _splits(identity: _Identity) -> dict[SplitName, Split]:
     for name in ("train", "test"):
         _check_enough(splits[name], info, name)
     return splits
+
+
+def _divided(spec: OwnDataSpec, given: Mapping[SplitName, Labels]) -> dict[SplitName, NDArray[np.intp]]:
+    """Return the rows of train that each split gets; ``given`` are the labels of what the source has."""
+    return held_out_rows(
+        given["train"],
+        test_fraction=0 if "test" in given else spec.test_fraction,
+        validation_fraction=0 if "validation" in given else spec.validation_fraction,
+    )
 
 
 def _check_enough(split: Split, info: DataInfo, name: SplitName) -> None:

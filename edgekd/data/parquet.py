@@ -70,6 +70,14 @@ class ParquetSpec(DataSpec):
         train, validation = _decode(self._files("train"), self.info(), held_out=self.validation_samples)
         return train if name == "train" else validation
 
+    def train_rows(self) -> int | None:
+        """Return the rows of the train split, as the files state them; None if they cannot be read."""
+        try:
+            stored = sum(pq.read_metadata(file.path).num_rows for file in self._files("train"))
+        except (OSError, pa.ArrowException):
+            return None  # whoever decodes them says what is wrong
+        return int(stored) - self.validation_samples
+
     def _files(self, part: Literal["train", "test"]) -> tuple["_File", ...]:
         fetch = (
             f"fetch the data: {self.fetch}" if self.fetch else "set data.path to the folder that holds them"

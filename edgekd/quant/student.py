@@ -15,6 +15,7 @@ from edgekd.core.spec_base import Spec, json_digest
 from edgekd.data.dataset import DataInfo, DataSpec
 from edgekd.data.manifest import load_calibration, read_manifest
 from edgekd.data.paths import expand_data_path
+from edgekd.errors import SpecError
 from edgekd.quant.calibrate import CALIBRATION_METHODS, CalibrationMethod
 from edgekd.quant.prepare import prepare
 from edgekd.quant.quantizer import QuantizerSpec, Use
@@ -25,19 +26,23 @@ from edgekd.zoo.weights import storable
 WEIGHTS = "weights.safetensors"
 
 
+CALIBRATION_SAMPLES = 256
+
+
 class CalibrationSpec(Spec):
     """Where scales start: post-training quantization.
 
     Attributes:
         manifest: A file that names the calibration samples and their hashes; without it, ``samples`` rows of
             the training split are drawn with a fixed seed.
-        samples: How many are drawn without a manifest.
+        samples: How many are drawn without a manifest. The default takes all of a smaller split; any other
+            number has to be there.
         methods: Tried in this order; the one whose logits are nearest to the float student's wins. No labels
             are read. A student that starts from random weights has no such logits and takes the last.
     """
 
     manifest: str | None = None
-    samples: int = Field(default=256, ge=1)
+    samples: int = Field(default=CALIBRATION_SAMPLES, ge=1)
     methods: tuple[CalibrationMethod, ...] = Field(default=CALIBRATION_METHODS, min_length=1)
 
     @field_validator("manifest")
@@ -49,20 +54,37 @@ class CalibrationSpec(Spec):
         return str(info.context["folder"] / expand_data_path(manifest))
 
     @property
+    def manifest_path(self) -> Path | None:
+        """Where the manifest is."""
+        return None if self.manifest is None else expand_data_path(self.manifest)
+
+    @property
     def digest(self) -> str:
         """Hex sha256 in which the manifest counts with its contents."""
         fields = self.model_dump(mode="json")
-        if self.manifest is not None:
-            fields["manifest"] = read_manifest(expand_data_path(self.manifest)).sha256
+        if self.manifest_path is not None:
+            fields["manifest"] = read_manifest(self.manifest_path).sha256
         return json_digest(fields)
 
     def images(self, data: DataSpec) -> NDArray[np.uint8]:
         """Return the calibration images (n, height, width, channels)."""
-        if self.manifest is not None:
-            return load_calibration(expand_data_path(self.manifest), data)
+        if self.manifest_path is not None:
+            return load_calibration(self.manifest_path, data)
         train = data.split("train").images
+        self.check_samples(len(train))
         rows = np.random.default_rng(0).permutation(len(train))[: self.samples]
         return train[np.sort(rows)]
+
+    def check_samples(self, train_rows: int) -> None:
+        """Refuse to draw more samples than there are.
+
+        Raises:
+            SpecError: With the number that there are.
+        """
+        if self.manifest is None and self.samples > train_rows and self.samples != CALIBRATION_SAMPLES:
+            what = f"quantize.calibration.samples is {self.samples}: the train split has {train_rows} images"
+            fix = f"set it to 1..{train_rows}"
+            raise SpecError(what, where="quantize.calibration.samples", fix=fix)
 
 
 class QuantizeSpec(Spec):

@@ -51,6 +51,7 @@ def test_splits_are_those_of_the_arrays(write, memory_bytes):
 
 def test_missing_splits_are_taken_out_of_train(write):
     data = ArraysSpec(path=write(x_train=X, y_train=Y), test_fraction=0.4, validation_fraction=0.34)
+    assert data.train_rows() == 8
     # 5 rows per class: 2 are test, a third of the other 3 is 1
     counts = {name: np.bincount(data.split(name).labels).tolist() for name in ("train", "validation", "test")}
     assert counts == {"train": [2] * 4, "validation": [1] * 4, "test": [2] * 4}

@@ -14,6 +14,7 @@ def test_split_sizes_are_stratified():
     counts = {name: np.bincount(DigitsSpec().split(name).labels) for name in SPLITS}
     total = sum(counts.values())
     assert total.sum() == 1797
+    assert DigitsSpec().train_rows() == counts["train"].sum()
     np.testing.assert_array_equal(total, np.bincount(load_digits().target))
     assert np.abs(counts["test"] - 0.25 * total).max() <= 0.5
     assert np.abs(counts["validation"] - 0.1 * (total - counts["test"])).max() <= 0.5

@@ -70,6 +70,7 @@ def test_splits_are_those_of_the_data_set(folder, memory_bytes):
     np.testing.assert_array_equal(data.split("test").images[:], PIXELS[8:])
     assert data.split("test").labels.tolist() == [1, 0, 0, 1]
     assert len(data.split("validation")) == 0
+    assert data.train_rows() == 8
 
 
 @without_datasets

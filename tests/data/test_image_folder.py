@@ -29,11 +29,17 @@ def complaint(folder: Path, **options) -> DataError:
 
 def test_one_folder_is_split_class_by_class(photos):
     data = spec(photos, test_fraction=0.25, validation_fraction=0.25)
+    assert data.train_rows() == 14
     # 12, 8, 6 images: a quarter is 3, 2, 2 (1.5 rounds to the even 2); of 9, 6, 4 a quarter is 2, 2, 1
     assert np.bincount(data.split("test").labels).tolist() == [3, 2, 2]
     assert np.bincount(data.split("validation").labels).tolist() == [2, 2, 1]
     assert np.bincount(data.split("train").labels).tolist() == [7, 4, 3]
     assert data.split("train") is data.split("train")
+
+
+def test_train_rows_are_counted_without_decoding(photos):
+    (photos / "blue" / "00.jpg").write_bytes(b"damaged")
+    assert spec(photos, test_fraction=0.25, validation_fraction=0).train_rows() == 26 - 3 - 2 - 2
 
 
 def test_pixels_belong_to_their_labels(photos):
@@ -52,6 +58,7 @@ def test_folders_of_splits_are_taken_as_they_are(photos, tmp_path):
         shutil.copytree(photos, tmp_path / "divided" / name)
     shutil.rmtree(tmp_path / "divided" / "test" / "red")
     data = spec(tmp_path / "divided")
+    assert data.train_rows() == 26
     assert [len(data.split(name)) for name in ("train", "validation", "test")] == [26, 26, 20]
     assert data.info().class_names == ("blue", "green", "red")
 

@@ -1,5 +1,7 @@
 import json
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,13 @@ import pytest
 
 from edgekd.data.dataset import DataInfo, DataSpec, Split
 from edgekd.data.digits import DigitsSpec
-from edgekd.data.manifest import load_calibration, write_manifest
+from edgekd.data.manifest import (
+    class_balance,
+    first_difference,
+    load_calibration,
+    read_manifest,
+    write_manifest,
+)
 from edgekd.data.parquet import ParquetSpec
 from edgekd.errors import DataError
 
@@ -62,7 +70,7 @@ def test_write_manifest_depends_on_the_seed_alone(manifest, tmp_path):
 
 @pytest.mark.parametrize("samples", [0, 100_000])
 def test_write_manifest_refuses_a_count_that_the_data_does_not_have(tmp_path, samples):
-    with pytest.raises(DataError, match="cannot choose"):
+    with pytest.raises(DataError, match=f"cannot choose {samples} samples: the train split has 1211 images"):
         write_manifest(tmp_path / "m.json", DigitsSpec(), samples=samples, seed=0)
 
 
@@ -82,6 +90,48 @@ def test_load_calibration_refuses_changed_pixels(manifest):
     with pytest.raises(DataError, match="1 of 25 images have changed") as error:
         load_calibration(manifest, Changed())
     assert "write a new manifest" in error.value.fix
+
+
+def test_load_calibration_refuses_other_preprocessing(manifest):
+    class Stretched(DigitsSpec):
+        def info(self):
+            return replace(super().info(), resize="stretch")
+
+    with pytest.raises(DataError, match="made for other preprocessing than now: resize 'stretch', colours L"):
+        load_calibration(manifest, Stretched())
+
+
+def test_first_difference_compares_the_class_balance(tmp_path):
+    class Relabelled(UnbalancedSpec):
+        def split(self, name):
+            return Split(super().split(name).images, np.repeat([0, 1, 2], [20, 20, 3]))
+
+    found = write_manifest(tmp_path / "m.json", UnbalancedSpec(), samples=21, seed=0)
+    assert found.class_counts == {0: 9, 1: 3, 2: 9}
+    assert class_balance(found, UnbalancedSpec()) == {"a": 9, "b": 3, "c": 9}
+    assert first_difference(found, UnbalancedSpec()) == ""
+    says = r"labels have changed: samples by class were \{0: 9, 1: 3, 2: 9\}, now \{0: 9, 1: \d+"
+    assert re.match(says, first_difference(found, Relabelled()))
+
+
+def test_write_manifest_draws_at_random_where_labels_are_no_classes(tmp_path):
+    class Numbers(UnbalancedSpec):
+        def split(self, name):
+            return Split(super().split(name).images, np.zeros((43, 2), np.float32))
+
+    found = write_manifest(tmp_path / "new" / "m.json", Numbers(), samples=5, seed=0)
+    assert len(found.samples) == 5
+    assert found.class_counts is None
+    assert class_balance(found, Numbers()) == {}
+    assert len(load_calibration(tmp_path / "new" / "m.json", Numbers())) == 5
+
+
+def test_manifests_of_older_versions_keep_their_identity():
+    """The store knows a calibration by this digest: a field that a file does not have must not change it."""
+    found = read_manifest(CALIBRATION / "digits_256.json")
+    assert (found.preprocess, found.class_counts) == (None, None)
+    assert found.sha256 == found.content_sha256()
+    assert sum(class_balance(found, DigitsSpec()).values()) == 256
 
 
 def test_load_calibration_refuses_rows_that_the_data_does_not_have(manifest):

@@ -58,7 +58,7 @@ def test_split_decodes_all_files_in_order(folder):
 def test_split_takes_validation_rows_out_of_train(folder):
     spec = ParquetSpec(path=str(folder), validation_samples=4)
     train, validation = spec.split("train"), spec.split("validation")
-    assert (len(train), len(validation)) == (6, 4)
+    assert (spec.train_rows(), len(train), len(validation)) == (6, 6, 4)
     rows = sorted(image.tobytes() for split in (train, validation) for image in split.images)
     assert rows == sorted(image.tobytes() for image in IMAGES[:10])
 
@@ -179,6 +179,11 @@ def test_split_refuses_files_with_different_class_names(folder):
     write(folder / "test-00000-of-00001.parquet", IMAGES[10:], [2, 1], names=["dog", "cat", "eel"])
     with pytest.raises(DataError, match="not those of the first train file"):
         ParquetSpec(path=str(folder)).split("test")
+
+
+def test_train_rows_are_unknown_where_a_file_is_not_parquet(tmp_path):
+    (tmp_path / "train-0.parquet").write_bytes(b"no parquet")
+    assert ParquetSpec(path=str(tmp_path)).train_rows() is None
 
 
 def test_split_refuses_a_file_that_is_not_parquet(tmp_path):

@@ -39,6 +39,7 @@ def test_planning_runs_no_code(tmp_path):
     data = spec(tmp_path)
     assert data.info().class_names == ("a", "b", "c")
     assert len(data.digest) == 64
+    assert data.train_rows() is None
     with pytest.raises(SpecError, match="runs code of yours"):
         data.split("train")
 
