@@ -365,6 +365,7 @@ def test_pipeline_is_frozen(tiny: Path) -> None:
             ("quantize.weights.bits=4", "quantize.first_layer_bits=4", "quantize.last_layer_bits=7"),
             "cannot saturate on CPUs without VNNI; all is computed",
         ),
+        (("quantize.weights.bits=3",), "weights of 3 bits are stored in 3 bits each; sums of codes up to 3"),
         (("quantize.weights=ttq",), "stored in 2 bits each; codes reach 127, so CPUs without VNNI need"),
         (
             ("quantize.activations={kind: lsq, bits: 4}",),
