@@ -378,7 +378,17 @@ def test_pipeline_is_frozen(tiny: Path) -> None:
         ),
         ((f"student.network=python:{__file__}:build",), "it needs --allow-code"),
     ],
-    ids=["stem", "weights", "all weights", "codes", "activations", "portable", "random teacher", "code"],
+    ids=[
+        "stem",
+        "weights",
+        "all weights",
+        "3 bits",
+        "codes",
+        "activations",
+        "portable",
+        "random teacher",
+        "code",
+    ],
 )
 def test_advice_says_what_will_not_pay(tiny: Path, overrides: tuple[str, ...], says: str) -> None:
     assert advice(load_pipeline(tiny)) == []
