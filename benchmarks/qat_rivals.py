@@ -26,9 +26,11 @@ EDGE_BITS = 8
 
 def brevitas_student(network: nn.Module, images: Tensor, bits: int) -> tuple[nn.Module, int]:
     """Return ``network`` with Brevitas' layers, ready to train, and its number of quantizers."""
-    layers, quant, base = (_require(f"brevitas.{name}", "brevitas") for name in ("nn", "quant", "graph.base"))
-    scaling = _require("brevitas.inject.enum", "brevitas").ScalingImplType.PARAMETER_FROM_STATS
-    _require("brevitas.config", "brevitas").IGNORE_MISSING_KEYS = True  # scales are not in float weights
+    layers, quant, base = (
+        require_rival(f"brevitas.{name}", "brevitas") for name in ("nn", "quant", "graph.base")
+    )
+    scaling = require_rival("brevitas.inject.enum", "brevitas").ScalingImplType.PARAMETER_FROM_STATS
+    require_rival("brevitas.config", "brevitas").IGNORE_MISSING_KEYS = True  # scales are not in float weights
     found = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     for layer in found:
         own_bits = EDGE_BITS if layer in (found[0], found[-1]) else bits
@@ -51,9 +53,9 @@ def brevitas_student(network: nn.Module, images: Tensor, bits: int) -> tuple[nn.
 
 def torchao_student(network: nn.Module, images: Tensor, bits: int) -> tuple[nn.Module, int]:
     """Return ``network`` as torchao's export path trains it, and its number of quantizers."""
-    pt2e = _require("torchao.quantization.pt2e", "torchao")
-    flow = _require("torchao.quantization.pt2e.quantize_pt2e", "torchao")
-    x86 = _require("torchao.quantization.pt2e.quantizer.x86_inductor_quantizer", "torchao")
+    pt2e = require_rival("torchao.quantization.pt2e", "torchao")
+    flow = require_rival("torchao.quantization.pt2e.quantize_pt2e", "torchao")
+    x86 = require_rival("torchao.quantization.pt2e.quantizer.x86_inductor_quantizer", "torchao")
     edges = [n for n, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     quantizer = x86.X86InductorQuantizer().set_global(_at(x86, bits))
     for name in (edges[0], edges[-1]):
@@ -74,7 +76,8 @@ def _at(x86: ModuleType, bits: int) -> Any:
     return replace(default, input_activation=activations, output_activation=activations, weight=weights)
 
 
-def _require(module: str, package: str) -> ModuleType:
+def require_rival(module: str, package: str) -> ModuleType:
+    """Import a module of a rival, or say which command installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as e:

@@ -20,7 +20,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 import edgekd
-from benchmarks.qat_rivals import brevitas_student, torchao_student
+from benchmarks.qat_rivals import brevitas_student, require_rival, torchao_student
 from benchmarks.rows import append_row, percentiles
 from edgekd.core.profile import PROFILES
 from edgekd.core.schedule import Schedule
@@ -97,6 +97,8 @@ class Variant(NamedTuple):
 
 def main() -> None:
     arguments = _arguments()
+    for name in arguments.against:
+        require_rival(name, name)
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     variants = list(_variants(arguments))
