@@ -1,7 +1,7 @@
 """Students as Brevitas and torchao train them, for `benchmarks.train_step`.
 
-Both quantize what convolutions and the linear layer read, and their weights, per output channel: fewer
-tensors than edgekd, whose engines also need grids for the operands and the result of a residual addition.
+Both quantize what convolutions and the linear layer read, and their weights, per output channel; edgekd also
+the operands and the result of residual additions. The row counts each library's quantizers.
 First and last layer have 8 bits, as edgekd's have.
 
 Brevitas: QuantConv2d and QuantLinear with trained scales that start from statistics of the first batch.
