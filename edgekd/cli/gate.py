@@ -97,11 +97,18 @@ def _show(run: Path, state: str, results: Sequence[Any], *, as_json: bool) -> No
     else:
         before, behind = commands_stopped(secrets.token_hex(16)) if in_workflow else ("", "")
         typer.echo(before, nl=in_workflow)
+        several = len({result.engine for result in results}) > 1
         rows = [
-            (r.state, r.name, one_line(r.engine), gate_limit(r), f"{gate_value(r)}: {one_line(r.text)}")
-            for r in results
+            (
+                result.state,
+                result.name,
+                gate_limit(result),
+                gate_value(result),
+                one_line(f"{result.engine}: {result.text}" if several else result.text),
+            )
+            for result in results
         ]
-        print_table(f"{run}: {state}", ("", "gate", "engine", "limit", "measured"), rows)
+        print_table(f"{run}: {state}", ("", "gate", "limit", "measured", "on"), rows, whole=4)
         typer.echo(behind, nl=in_workflow)
     if in_workflow:
         for line in annotations(results):

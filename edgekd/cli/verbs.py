@@ -12,10 +12,8 @@ import edgekd
 from edgekd.cli.exit_codes import FAILED
 from edgekd.cli.gate import gate
 from edgekd.cli.options import FRACTIONS, AsJson, Mean, Std, Threads, fractions
-from edgekd.cli.printing import print_faithfulness, print_json, print_lint, print_table
+from edgekd.cli.printing import LOG_WIDTH, print_faithfulness, print_json, print_lint, print_table
 from edgekd.errors import DataError, SpecError
-
-LOG_WIDTH = 110  # columns of the summary in a log; a terminal says its own
 
 app = typer.Typer(
     name="edgekd",

@@ -71,13 +71,13 @@ class AgreementSpec(GateSpec):
     def judge(self, case: Case) -> Iterator[GateResult]:
         """Decide on the value."""
         found = case.subject.agreement()
-        text = f"as the trained student on {100 * found:.4g} % of {case.subject.metric().n} test samples"
+        text = f"answers of the trained student, {case.subject.metric().n} test samples"
         yield self.decided(case, "min", found, text, unit="fraction")
 
 
 def _said(metric: Metric) -> str:
     value, interval = metric_value(metric), metric_interval(metric)
-    return f"{metric.name} {value} (95 % interval {interval}) on {metric.n} test samples"
+    return f"{metric.name} {value}, 95 % interval {interval}, {metric.n} test samples"
 
 
 def _drop(metric: Metric, before: Metric, *, whose: str, case: Case) -> tuple[float, str]:
@@ -90,4 +90,4 @@ def _drop(metric: Metric, before: Metric, *, whose: str, case: Case) -> tuple[fl
         fix = "compare runs on the same test split, or leave the limit out"
         raise SpecError(what, where=str(case.subject.where), fix=fix)
     worse = before.value - metric.value if metric.higher_is_better else metric.value - before.value
-    return round(worse, DIGITS), f"{_said(metric)}, {whose} {metric_value(before)}"
+    return round(worse, DIGITS), f"{_said(metric)}; {whose} {metric_value(before)}"

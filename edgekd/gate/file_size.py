@@ -15,13 +15,13 @@ class _BytesSpec(GateSpec):
     max_bytes: int | None = Field(default=None, ge=0)
     max_growth: float | None = Field(default=None, ge=-1)
 
-    def _judge(self, case: Case, measure: Callable[[Subject], int]) -> Iterator[GateResult]:
+    def _judge(self, case: Case, measure: Callable[[Subject], int], form: str) -> Iterator[GateResult]:
         found = measure(case.subject)
         if self.max_bytes is not None:
-            yield self.decided(case, "max_bytes", found, f"{found:,} bytes", unit="bytes")
+            yield self.decided(case, "max_bytes", found, form, unit="bytes")
         if self.max_growth is not None:
             before = measure(case.against(self.name("max_growth")))
-            text = f"{found:,} bytes, the baseline's {before:,}"
+            text = f"{form}: {found:,} B, the baseline {before:,} B"
             growth = round(found / max(1, before) - 1, DIGITS)
             yield self.decided(case, "max_growth", growth, text, unit="fraction")
 
@@ -38,7 +38,7 @@ class SizeSpec(_BytesSpec):
 
     def judge(self, case: Case) -> Iterator[GateResult]:
         """Decide on the exact number."""
-        return self._judge(case, lambda subject: subject.size_bytes())
+        return self._judge(case, lambda subject: subject.size_bytes(), "the file as it is")
 
 
 class DownloadSpec(_BytesSpec):
@@ -53,4 +53,4 @@ class DownloadSpec(_BytesSpec):
 
     def judge(self, case: Case) -> Iterator[GateResult]:
         """Decide on the exact number."""
-        return self._judge(case, lambda subject: subject.download_bytes())
+        return self._judge(case, lambda subject: subject.download_bytes(), "the file under zlib, level 9")

@@ -61,7 +61,7 @@ class GateSpec(Spec, ABC):
             case: What is judged.
             limit: Its key.
             value: What was found.
-            text: The same as a sentence, without a full stop.
+            text: What it was measured on and compared with.
             unit: Of value and limit.
             interval: Of ``value``, where it is an estimate: then the whole of it decides.
         """

@@ -71,7 +71,7 @@ def judge(
     return tuple(
         result
         for index, gate in enumerate(gates.gates)
-        for case in _cases_of(gate, cases, where=f"{path}: gates.{index}")
+        for case in _cases_of(gate, cases, where=f"gates.{index}.target")
         for result in gate.judge(case)
     )
 

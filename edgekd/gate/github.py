@@ -8,7 +8,7 @@ Source:
 from collections.abc import Sequence
 
 from edgekd.report.schema import GateResult
-from edgekd.report.words import gate_limit, one_line
+from edgekd.report.words import gate_sentence, one_line
 
 COMMANDS = {"failed": "error", "inconclusive": "warning"}
 
@@ -18,8 +18,8 @@ def annotations(results: Sequence[GateResult]) -> list[str]:
     return [
         _command(
             COMMANDS[result.state],
-            f"{result.name} {result.state}: {result.engine}",
-            f"{one_line(result.text)} (limit {gate_limit(result)})",
+            f"{result.name} {result.state}: {one_line(result.engine)}",
+            gate_sentence(result),
         )
         for result in results
         if result.state in COMMANDS

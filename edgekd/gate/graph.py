@@ -36,14 +36,14 @@ class IntegerCoverageSpec(GateSpec):
         if not total:
             raise _nothing(case, "it has no operator", "give an engine that computes something")
         if self.min_share is not None:
-            text = f"{found.integer_ops} of {total} operators run in integers{_first(found.fallbacks)}"
+            text = f"{found.integer_ops} of {total} operators in integers{_first(found.fallbacks)}"
             yield self.decided(case, "min_share", found.integer_ops / total, text, unit="fraction")
         if self.max_float_ops is not None:
-            text = f"{found.float_ops} of {total} operators run in float{_first(found.fallbacks)}"
+            text = f"of {total} operators, in float{_first(found.fallbacks)}"
             yield self.decided(case, "max_float_ops", found.float_ops, text, unit="count")
         if self.max_unlisted is not None:
             unlisted = found.unlisted
-            text = f"{len(unlisted)} operators run in float that must not{_first(unlisted)}"
+            text = f"of {total} operators, in float and not on the list{_first(unlisted)}"
             yield self.decided(case, "max_unlisted", len(unlisted), text, unit="count")
 
 
@@ -67,7 +67,7 @@ class FidelitySpec(GateSpec):
             if not found.oracle_values:
                 what = "no operator of it has an exact integer form: nothing was compared"
                 raise _nothing(case, what, "edgekd inspect says why its operators are float")
-            text = f"{found.oracle_mismatches} of {found.oracle_values:,} values differ from exact arithmetic"
+            text = f"of {found.oracle_values:,} values, not as exact arithmetic"
             text += f", first in {found.first_mismatch}" if found.first_mismatch else ""
             yield self.decided(case, "max_oracle_mismatches", found.oracle_mismatches, text, unit="count")
         if self.max_layer_off_by_more is not None:
@@ -76,7 +76,7 @@ class FidelitySpec(GateSpec):
                     "give the folder of edgekd compress or edgekd.export, or leave max_layer_off_by_more out"
                 )
                 raise _nothing(case, "no layer was compared: the trained student is not there", fix)
-            text = f"{found.layer_off_by_more} values in {found.layer_tensors} tensors are off by more"
+            text = f"values in {found.layer_tensors} tensors, not as in the trained student"
             yield self.decided(case, "max_layer_off_by_more", found.layer_off_by_more, text, unit="count")
 
 

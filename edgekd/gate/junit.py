@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from edgekd.report.schema import GateResult
-from edgekd.report.words import gate_limit, one_line
+from edgekd.report.words import gate_sentence, one_line
 
 ELEMENTS = {"failed": "failure", "inconclusive": "error"}
 """An error is a test that could not say: red as well, and counted apart; a skipped one looks harmless."""
@@ -23,7 +23,7 @@ def junit_xml(title: str, results: Sequence[GateResult]) -> str:
     for result in results:
         engine = one_line(result.engine)
         case = ElementTree.SubElement(suite, "testcase", classname=engine, name=result.name)
-        said = f"{one_line(result.text)} (limit {gate_limit(result)})"
+        said = gate_sentence(result)
         if result.state in ELEMENTS:
             element = ElementTree.SubElement(case, ELEMENTS[result.state], message=said, type=result.state)
             element.text = said

@@ -48,7 +48,7 @@ class LatencySpec(GateSpec):
             if limit.startswith(OVER) and getattr(self, limit) is not None:
                 over = limit.removeprefix(OVER)
                 found = case.subject.speedup(over)
-                text = f"{found.ratio:.4g}x the speed of {over}, measured by its run"
+                text = f"times the speed of {over}, as the run timed both in turns"
                 yield self.decided(case, limit, found.ratio, text, unit="ratio", interval=found.ci)
         if self.max_ratio is not None or self.max_p50_ms is not None:
             yield from self._measured(case)
@@ -61,12 +61,12 @@ class LatencySpec(GateSpec):
             before = samples[BASELINE]
             found = speedup(engine, before)
             low, high = found.ci
-            text = f"p50 {engine.p50_ms:.4g} ms, the baseline's {before.p50_ms:.4g} ms, both measured now"
+            text = f"p50 {engine.p50_ms:.4g} ms, the baseline {before.p50_ms:.4g} ms, timed now in turns"
             interval = (1 / high, 1 / low)
             yield self.decided(case, "max_ratio", 1 / found.ratio, text, unit="ratio", interval=interval)
         if self.max_p50_ms is not None:
             p50_ms, low, high = _median_ms(engine)
-            text = f"p50 {p50_ms:.4g} ms on this machine, measured now"
+            text = f"{engine.n} inferences on this machine, timed now"
             yield self.decided(case, "max_p50_ms", p50_ms, text, unit="ms", interval=(low, high))
 
 

@@ -167,7 +167,7 @@ class GateResult(Spec):
         unit: Of both.
         interval: Ends of the interval that decided; null where the value itself did.
         state: ``inconclusive``: the interval reaches across the limit.
-        text: What was found, compared with what, in one sentence without a full stop.
+        text: What it was measured on and compared with.
     """
 
     name: str

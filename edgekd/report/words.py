@@ -120,8 +120,13 @@ def gate_value(gate: GateResult) -> str:
     """Return what a gate found with its unit, and the interval that decided, if one did."""
     if gate.interval is None:
         return _in_unit(gate.value, gate.unit)
-    low, high = (_in_unit(end, gate.unit) for end in gate.interval)
-    return f"{_in_unit(gate.value, gate.unit)} ({low} to {high})"
+    low, high = gate.interval
+    return f"{_in_unit(gate.value, gate.unit)} ({low:.4g}-{high:.4g})"
+
+
+def gate_sentence(gate: GateResult) -> str:
+    """Return what a gate found, its limit, and what it was measured on, on one line."""
+    return one_line(f"{gate_value(gate)}, limit {gate_limit(gate)}: {gate.text}")
 
 
 def one_line(text: str, *, characters: int = 400) -> str:
