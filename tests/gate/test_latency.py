@@ -68,12 +68,6 @@ def test_limit_in_milliseconds_is_measured_now(
     assert (result.state, result.unit, result.value) == (state, "ms", pytest.approx(2.0))
 
 
-def test_engines_are_timed_in_turns(run, decide) -> None:
-    result = decide({"kind": "latency", "max_ratio": 100.0}, run("now"), baseline=run("before"))
-    assert result.state == "passed"
-    assert "timed now in turns" in result.text
-
-
 def test_engines_for_other_inputs_are_not_compared(engine: Path, decide, tmp_path: Path) -> None:
     model = onnx.load(engine)
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 4
