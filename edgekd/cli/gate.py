@@ -49,8 +49,6 @@ def gate(
     """Judge a run or a model file by limits: exit 3 if one is missed, 4 if one cannot be decided."""
     from edgekd.core.atomic import check_writable
     from edgekd.gate.gates import judge, load_gates, overall
-    from edgekd.gate.junit import junit_xml
-    from edgekd.gate.markdown import markdown as table
     from edgekd.gate.model_subject import Scoring
     from edgekd.report.publish import record_gates
 
@@ -64,15 +62,24 @@ def gate(
         source = data_from_text(data)
     scoring = Scoring(source, tuple(fractions(mean)), tuple(fractions(std)), threads)
     results = judge(limits, run, baseline=baseline, scoring=scoring)
-    for path, text in ((junit, junit_xml(str(run), results)), (markdown, table(str(run), results))):
-        if path:
-            _write(path, text)
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        _write(Path(summary), table(str(run), results), mode="a")
+    _write_results(run, results, junit=junit, table=markdown)
     if record:
         record_gates(run, results)
     _show(run, overall(results), results, as_json=as_json)
     raise typer.Exit(EXIT_CODES[overall(results)])
+
+
+def _write_results(run: Path, results: Sequence[Any], *, junit: Path | None, table: Path | None) -> None:
+    """Write the files that were asked for, and the summary of the step where a GitHub workflow runs."""
+    from edgekd.gate.junit import junit_xml
+    from edgekd.gate.markdown import markdown
+
+    if junit:
+        _write(junit, junit_xml(str(run), results))
+    if table:
+        _write(table, markdown(str(run), results))
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        _write(Path(summary), markdown(str(run), results), mode="a")
 
 
 def _write(path: Path, text: str, *, mode: str = "w") -> None:
