@@ -23,6 +23,12 @@ def _print_workflow(asked: bool) -> None:
         raise typer.Exit
 
 
+Workflow = Annotated[
+    bool,
+    typer.Option("--workflow", is_eager=True, callback=_print_workflow, help="Print a GitHub workflow."),
+]
+
+
 def gate(
     run: Annotated[
         Path, typer.Argument(metavar="RUN|MODEL", help="Folder of edgekd compress, or an ONNX file.")
@@ -40,10 +46,7 @@ def gate(
     record: Annotated[
         bool, typer.Option("--record", help="Write the results into the report of RUN, too.")
     ] = False,
-    workflow: Annotated[
-        bool,
-        typer.Option("--workflow", is_eager=True, callback=_print_workflow, help="Print a GitHub workflow."),
-    ] = False,
+    workflow: Workflow = False,
     as_json: AsJson = False,
 ) -> None:
     """Judge a run or a model file by limits: exit 3 if one is missed, 4 if one cannot be decided."""
