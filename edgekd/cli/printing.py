@@ -1,6 +1,7 @@
 """What verbs print: tables and sentences for a person, JSON for a machine."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.table import Table
+
+LOG_WIDTH = 110
+"""Columns of a log; a terminal says its own."""
 
 
 def print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, Any]) -> None:
@@ -52,11 +56,14 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
-def print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows of text under a title."""
+def print_table(
+    title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, whole: int = 0
+) -> None:
+    """Print rows of text under a title; the first ``whole`` columns are not wrapped."""
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column)
+    for index, column in enumerate(columns):
+        table.add_column(column, no_wrap=index < whole)
     for row in rows:
         table.add_row(*row)
-    Console(markup=False, highlight=False).print(table)
+    width = None if sys.stdout.isatty() else LOG_WIDTH
+    Console(width=width, markup=False, highlight=False).print(table)

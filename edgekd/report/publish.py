@@ -1,14 +1,14 @@
 """What a person opens: the folder of a run."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from edgekd.core.atomic import check_writable, write_files
 from edgekd.errors import StoreError
 from edgekd.report.html import render_html
-from edgekd.report.schema import Report
+from edgekd.report.schema import GateResult, Report
 from edgekd.report.templates import render
 
 
@@ -50,6 +50,18 @@ def publish(report: Report, *, engines: Mapping[str, Path], spec_yaml: str, fold
     with _storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_files({folder / name: content for name, content in contents.items()})
+
+
+def record_gates(folder: Path, results: Sequence[GateResult]) -> None:
+    """Write the results of gates into the report of a run, and make its page again.
+
+    Raises:
+        StoreError: If the folder holds no report, or cannot be written.
+    """
+    report = Report.load(folder / "report.json").model_copy(update={"gates": tuple(results)})
+    texts = {"report.html": render_html(report), "report.json": report.text()}
+    with _storage_errors(folder):
+        write_files({folder / name: text.encode() for name, text in texts.items()})
 
 
 @contextmanager

@@ -17,6 +17,9 @@ from edgekd.tasks.metric import Metric
 
 SCHEMA_VERSION: Final = 1
 
+GateState = Literal["passed", "failed", "inconclusive"]
+GateUnit = Literal["bytes", "count", "fraction", "ms", "number", "ratio"]
+
 
 class DataReport(Spec):
     """The data set and the sizes of its splits."""
@@ -154,12 +157,27 @@ class StudentReport(Spec):
 
 
 class GateResult(Spec):
-    """A limit that was set beforehand, and what was measured."""
+    """A limit that was set beforehand, and what was measured.
+
+    Attributes:
+        name: Kind of the gate and the limit's key, such as ``size.max_growth``.
+        engine: File of the engine that was judged.
+        limit: What was allowed.
+        value: What was found.
+        unit: Of both.
+        interval: Ends of the interval that decided; null where the value itself did.
+        state: ``inconclusive``: the interval reaches across the limit.
+        text: What it was measured on and compared with.
+    """
 
     name: str
+    engine: str
     limit: float
     value: float
-    passed: bool
+    unit: GateUnit
+    interval: tuple[float, float] | None = None
+    state: GateState
+    text: str
 
 
 class StageRecord(Spec):

@@ -155,6 +155,7 @@ class TargetReport(Spec):
         bits_note: What fewer than 8 bits buy here; empty where all are 8.
         device: Where the engine was built and measured.
         model_path: The engine's file, relative to the report.
+        model_sha256: Of the file, hex; empty in reports of earlier versions.
         size_bytes: Size of the file.
         payload_bytes: Of them, those of the weights: codes as they are stored, tables, and 12 per channel.
         graph_bytes: The others: operators, names, metadata.
@@ -178,6 +179,7 @@ class TargetReport(Spec):
     bits_note: str = ""
     device: str
     model_path: str
+    model_sha256: str = ""
     size_bytes: int
     payload_bytes: int
     graph_bytes: int

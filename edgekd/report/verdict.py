@@ -7,7 +7,7 @@ from typing import Literal
 from edgekd.device.latency import Speedup
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import TargetReport
-from edgekd.report.words import count, metric_interval, metric_value, percent, size
+from edgekd.report.words import count, gate_limit, gate_value, metric_interval, metric_value, percent, size
 
 MOST_OFF_BY_ONE = 0.02
 """Share of a layer's codes that float32 ties may move by one step; measured: 0.0003 to 0.003."""
@@ -40,13 +40,15 @@ def gates_finding(report: Report) -> Finding | None:
     """Return whether all gates passed; None if there are none."""
     if not report.gates:
         return None
-    failed = [gate for gate in report.gates if not gate.passed]
-    total = len(report.gates)
-    figure = f"{total - len(failed)} of {total} passed"
-    if not failed:
+    passed, total = sum(gate.state == "passed" for gate in report.gates), len(report.gates)
+    figure = f"{passed} of {total} passed"
+    if passed == total:
         return Finding("Gates", "good", figure, f"all {total} gates passed")
-    names = ", ".join(f"{gate.name} (limit {gate.limit:.4g}, is {gate.value:.4g})" for gate in failed)
-    return Finding("Gates", "bad", figure, f"{len(failed)} of {total} gates failed: {names}")
+    failed = [gate for gate in report.gates if gate.state == "failed"]
+    missed = failed or [gate for gate in report.gates if gate.state == "inconclusive"]
+    names = ", ".join(f"{gate.name} (limit {gate_limit(gate)}, is {gate_value(gate)})" for gate in missed)
+    text = f"{len(missed)} of {total} gates {'failed' if failed else 'cannot be decided'}: {names}"
+    return Finding("Gates", "bad" if failed else "warn", figure, text)
 
 
 def _integer(target: TargetReport) -> Finding:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from math import exp
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from edgekd.report.schema import (
     DataReport,
     EpochRecord,
     GateResult,
+    GateUnit,
     Metric,
     Ptq,
     PtqMethod,
@@ -160,6 +162,11 @@ def _target() -> TargetReport:
     )
 
 
+def _gate(name: str, limit: float, value: float, unit: GateUnit, **more: Any) -> GateResult:
+    fields = {"engine": "model.onnxruntime.onnx", "state": "passed", "text": "as it was measured", **more}
+    return GateResult(name=name, limit=limit, value=value, unit=unit, **fields)
+
+
 @pytest.fixture(scope="session")
 def report() -> Report:
     return Report(
@@ -208,10 +215,10 @@ def report() -> Report:
         ),
         targets=(_target(),),
         gates=(
-            GateResult(name="min_top1", limit=0.975, value=356 / 360, passed=True),
-            GateResult(name="max_top1_drop", limit=0.01, value=0.0028, passed=True),
-            GateResult(name="max_p90_ms", limit=0.08, value=0.0612, passed=True),
-            GateResult(name="max_float_ops", limit=0, value=0, passed=True),
+            _gate("accuracy.min", 0.975, 356 / 360, "fraction"),
+            _gate("accuracy.max_drop_from_float", 0.01, -0.0028, "fraction"),
+            _gate("latency.max_ratio", 1.05, 1.012, "ratio", interval=(1.003, 1.021)),
+            _gate("integer_coverage.max_float_ops", 0, 0, "count"),
         ),
         stages=(
             StageRecord(

@@ -42,7 +42,8 @@ def _poisoned(value: Any, key: str = "") -> Any:
         return {name: _poisoned(item, name) for name, item in value.items()}
     if isinstance(value, list):
         return [_poisoned(item, key) for item in value]
-    closed = value in {"teacher_float", "student_float", "ptq"} or key in {"verdict", "created"}
+    names = {"teacher_float", "student_float", "ptq"}
+    closed = value in names or key in {"verdict", "created", "state", "unit"}
     return value + ATTACK if isinstance(value, str) and not closed else value
 
 
@@ -73,7 +74,12 @@ def test_render_html_gives_the_verdict_before_the_models(page: _Page):
 
 
 def test_render_html_holds_stages_machine_and_command(page: _Page, report: Report):
-    for said in ("distill.temperature changed: 2.0 -> 4.0", "AMD EPYC 9B45", report.command, "max_p90_ms"):
+    for said in (
+        "distill.temperature changed: 2.0 -> 4.0",
+        "AMD EPYC 9B45",
+        report.command,
+        "latency.max_ratio",
+    ):
         assert said in page.text
 
 

@@ -95,10 +95,18 @@ def test_findings_warn_when_the_engine_is_no_smaller(report: Report):
     assert (found.tone, found.text) == ("warn", "400 kB, no smaller than its float file (321 kB)")
 
 
+def _with_last_gate(report: Report, state: str) -> Finding | None:
+    last = report.gates[2].model_copy(update={"state": state})
+    return gates_finding(report.model_copy(update={"gates": (*report.gates[:2], last)}))
+
+
 def test_gates_finding_names_failed_gates(report: Report):
-    failed = report.gates[2].model_copy(update={"passed": False})
-    found = gates_finding(report.model_copy(update={"gates": (*report.gates[:2], failed)}))
+    found = _with_last_gate(report, "failed")
     assert found is not None
     assert (found.tone, found.figure) == ("bad", "2 of 3 passed")
-    assert found.text == "1 of 3 gates failed: max_p90_ms (limit 0.08, is 0.0612)"
+    measured = "latency.max_ratio (limit 1.05x, is 1.012x (1.003-1.021))"
+    assert found.text == f"1 of 3 gates failed: {measured}"
+    open_ = _with_last_gate(report, "inconclusive")
+    assert open_ is not None
+    assert (open_.tone, open_.text) == ("warn", f"1 of 3 gates cannot be decided: {measured}")
     assert gates_finding(report.model_copy(update={"gates": ()})) is None
