@@ -3,10 +3,11 @@
     python -m benchmarks.ablation --reference hinton \
         --arm qkd runs/qkd_0 runs/qkd_1 runs/qkd_2 --arm hinton runs/kd_0 runs/kd_1 runs/kd_2
 
-A folder is what edgekd compress wrote; the folders of all arms have the same seeds in the same order, or an arm
-has one folder that stands for all seeds (post-training quantization). Every engine answers the whole test split,
-on which nothing decided. The difference of an arm is the mean over seeds of paired differences; its interval is
-over the images, each with its mean over seeds, so it holds for these seeds. How far seeds spread is told apart.
+A folder is what edgekd compress wrote. The folders of all arms have the same seeds in the same order; an arm
+of one folder stands for all seeds (post-training quantization). Every engine answers the whole test split, on
+which nothing decided. The difference of an arm is the mean over seeds of paired differences; its interval is
+over the images, each with its mean over seeds, so it holds for these seeds. How far seeds spread is told
+apart.
 """
 
 import argparse
