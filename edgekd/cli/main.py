@@ -10,8 +10,11 @@ from rich.console import Console
 
 from edgekd.cli.exit_codes import BUG, CLOSED_PIPE, OK, STOPPED, USER_ERROR
 from edgekd.cli.interrupts import Interrupted, Interrupts
+from edgekd.cli.report import report
 from edgekd.cli.verbs import app
 from edgekd.errors import DataError, EdgeKdError, RuntimeMissing, StoreError
+
+app.command(epilog="Example: edgekd report runs/mobilenet_int8 runs/ptq --html comparison.html")(report)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """What verbs print: tables and sentences for a person, JSON for a machine."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,11 @@ def print_lint(mistakes: list[dict[str, Any]]) -> None:
         typer.echo(
             f"risk in {len(risks)} layers, such as {risks[0]['node']}: {risks[0]['what']}; {risks[0]['fix']}"
         )
+
+
+def report_console(*, log_width: int = 110) -> Console:
+    """Return where reports are printed: as wide as the terminal, or as ``log_width`` where there is none."""
+    return Console(width=None if sys.stdout.isatty() else log_width)
 
 
 def print_json(value: Any) -> None:

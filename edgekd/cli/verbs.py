@@ -10,11 +10,9 @@ from rich.console import Console
 
 import edgekd
 from edgekd.cli.exit_codes import NOT_FAITHFUL
-from edgekd.cli.printing import print_faithfulness, print_json, print_lint, print_table
+from edgekd.cli.printing import print_faithfulness, print_json, print_lint, print_table, report_console
 from edgekd.core.machine import MAX_THREADS
 from edgekd.errors import DataError, SpecError
-
-LOG_WIDTH = 110  # columns of the summary in a log; a terminal says its own
 
 app = typer.Typer(
     name="edgekd",
@@ -88,7 +86,7 @@ def compress(
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
-        print_summary(report, Console(width=None if sys.stdout.isatty() else LOG_WIDTH))
+        print_summary(report, report_console())
         typer.echo(f"\nReport: {runs / pipeline.name / 'report.html'}")
     if any(
         target.fidelity.oracle_mismatches or target.fidelity.layer_off_by_more or target.coverage.unlisted
