@@ -14,7 +14,7 @@ from typer import Typer
 from typer.main import get_command
 
 import edgekd.cli.main
-from edgekd.cli.verbs import app
+from edgekd.cli.main import app
 from edgekd.errors import BuildError, ExportError, SpecError
 
 SPECS = Path(__file__).parents[1] / "specs"
