@@ -130,10 +130,9 @@ def _beside(dot: Dot, text: str) -> Iterable[Name]:
     gap = dot.radius + 5
     yield Name(dot.x + gap, dot.y + 4, text)
     yield Name(dot.x - gap, dot.y + 4, text, "end")
-    for away in (gap + 2, gap + 18, gap + 34):
-        for anchor in ("middle", "start", "end"):
-            yield Name(dot.x, dot.y - away, text, anchor)
-            yield Name(dot.x, dot.y + away + 9, text, anchor)
+    for anchor in ("middle", "start", "end"):
+        yield Name(dot.x, dot.y - gap, text, anchor)
+        yield Name(dot.x, dot.y + gap + 9, text, anchor)
 
 
 def _around(dot: Dot) -> Frame:

@@ -14,7 +14,7 @@ from edgekd.report.schema import EpochRecord, Report
 from edgekd.report.target_schema import TargetReport
 from edgekd.report.words import FRACTIONS, milliseconds, scale_value
 
-TRAINING_HEIGHT, STRIP_HEIGHT = 280, 54
+TRAINING_HEIGHT, STRIP_HEIGHT = 292, 54
 MOST_DOTS, MOST_EPOCH_DOTS = 240, 60
 GOLDEN = 0.6180339887  # multiples of it modulo 1 spread evenly, without a random number
 
@@ -71,7 +71,7 @@ def training_plots(report: Report, *, width: float) -> tuple[Plot, ...]:
         "student": _known(history, lambda epoch: epoch.metric),
         "teacher": _known(history, lambda epoch: epoch.teacher_metric),
     }
-    frame = Frame(50, 30, width - 12, TRAINING_HEIGHT - 44)
+    frame = Frame(50, 42, width - 12, TRAINING_HEIGHT - 44)
     plots = []
     if loss := _values(losses):
         y = axis_of(loss, start=frame.bottom, end=frame.top, log=True)
@@ -169,7 +169,7 @@ def _known(
 
 def _phase_names(spans: list[tuple[str, int, int]], x: Axis, frame: Frame) -> tuple[Name, ...]:
     return tuple(
-        Name(x.at(first - 1) + 5, frame.top + 10, name, style="name phase")
+        Name(x.at(first - 1) + 2, frame.top - 5, name, style="name phase")
         for name, first, last in spans
         if CHARACTER_WIDTH * len(name) < x.at(last) - x.at(first - 1)
     )

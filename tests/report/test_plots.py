@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from edgekd.report.axis import Axis, axis_of
@@ -28,11 +30,15 @@ def test_an_axis_holds_its_values_and_names_a_few_round_ones(values: list[float]
 
 
 def test_names_cover_neither_dots_nor_names():
-    dots = [Dot(50, 50, 6, "", ""), Dot(50, 62, 6, "", ""), Dot(70, 50, 6, "", "")]
-    names = place_names([(dot, "engine") for dot in dots], dots=dots, frame=Frame(0, 0, 200, 100))
-    assert len(names) == 3
-    assert names[0].anchor != "start"  # the third dot is there
-    assert place_names([(dots[0], "a" * 60)], dots=dots, frame=Frame(0, 0, 200, 100)) == ()
+    left, right, above = (Dot(x, y, 6, "", "") for x, y in ((60, 50), (80, 50), (60, 36)))
+    place = partial(place_names, dots=[left, right, above], frame=Frame(0, 0, 200, 100))
+    names = place([(left, "left"), (right, "right"), (above, "above")])
+    assert [(name.text, name.anchor) for name in names] == [
+        ("left", "end"),
+        ("right", "start"),
+        ("above", "start"),
+    ]
+    assert place([(left, "longer than the room" * 2), (left, "left")])[0].text == "left"
 
 
 def test_latency_plot_has_every_round_of_every_model(report: Report):
