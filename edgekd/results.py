@@ -62,6 +62,7 @@ def build_report(results: Results) -> schema.Report:
         spec_digest=spec.digest,
         created=datetime.now(UTC),
         command=results.command,
+        seed=spec.seed,
         machine=machine(),
         data=schema.DataReport(
             kind=data.kind,

@@ -51,6 +51,11 @@ def print_lint(mistakes: list[dict[str, Any]]) -> None:
         )
 
 
+def report_console(*, log_width: int = LOG_WIDTH) -> Console:
+    """Return where reports are printed: as wide as the terminal, or as ``log_width`` where there is none."""
+    return Console(width=None if sys.stdout.isatty() else log_width, markup=False, highlight=False)
+
+
 def print_json(value: Any) -> None:
     """Print a value for machines."""
     typer.echo(json.dumps(value, indent=2))
@@ -65,5 +70,4 @@ def print_table(
         table.add_column(column, no_wrap=index < whole)
     for row in rows:
         table.add_row(*row)
-    width = None if sys.stdout.isatty() else LOG_WIDTH
-    Console(width=width, markup=False, highlight=False).print(table)
+    report_console().print(table)

@@ -12,7 +12,8 @@ import edgekd
 from edgekd.cli.exit_codes import FAILED
 from edgekd.cli.gate import gate
 from edgekd.cli.options import FRACTIONS, AsJson, Mean, Std, Threads, fractions
-from edgekd.cli.printing import LOG_WIDTH, print_faithfulness, print_json, print_lint, print_table
+from edgekd.cli.printing import print_faithfulness, print_json, print_lint, print_table, report_console
+from edgekd.cli.report import report
 from edgekd.errors import DataError, SpecError
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 store_app = typer.Typer(help="Where artifacts live, how big they are, and what may go.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
 app.command(epilog="Example: edgekd gate runs/mobilenet_int8 --gates gates/mobilenet_int8.yaml")(gate)
+app.command(epilog="Example: edgekd report runs/mobilenet_int8 runs/ptq --html comparison.html")(report)
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A pipeline file.")]
 ModelFile = Annotated[
@@ -84,7 +86,7 @@ def compress(
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
-        print_summary(report, Console(width=None if sys.stdout.isatty() else LOG_WIDTH))
+        print_summary(report, report_console())
         typer.echo(f"\nReport: {runs / pipeline.name / 'report.html'}")
     if any(
         target.fidelity.oracle_mismatches or target.fidelity.layer_off_by_more or target.coverage.unlisted

@@ -24,6 +24,9 @@ class LayerWeights:
         stored_bits: That one code, or its index into the table, has in the file; what fills up the last byte,
             or the last three with 3 bits, is left out.
         table_values: Values in the table; 0 without one.
+        lowest: Smallest code.
+        highest: Largest code.
+        zeros: Number of codes that are 0.
     """
 
     name: str
@@ -32,6 +35,9 @@ class LayerWeights:
     bits: int
     stored_bits: int
     table_values: int
+    lowest: int
+    highest: int
+    zeros: int
 
     @property
     def needed_bytes(self) -> int:
@@ -77,6 +83,9 @@ def _layer(value: ir.Value, dequantizers: list[ir.Node]) -> LayerWeights:
         bits=code_bits(codes) if table is None else max(1, (table.size - 1).bit_length()),
         stored_bits=width if layout is None else width * layout.shape[1] // layout.shape[0],
         table_values=0 if table is None else table.size,
+        lowest=int(codes.min()),
+        highest=int(codes.max()),
+        zeros=int((codes == 0).sum()),
     )
 
 

@@ -208,6 +208,7 @@ class Report(Spec):
         spec_digest: Identity of the resolved spec.
         created: When, UTC.
         command: The command that makes it again.
+        seed: Of everything random; null in reports of versions that did not say it.
         machine: What it was measured on.
         data: The data set.
         teacher: The network that was distilled from; null where the method needs none.
@@ -223,6 +224,7 @@ class Report(Spec):
     spec_digest: str
     created: AwareDatetime
     command: str
+    seed: int | None = None
     machine: Machine
     data: DataReport
     teacher: TeacherReport | None

@@ -66,6 +66,22 @@ class Fallback(Spec):
     listed: bool = False
 
 
+class NodeTime(Spec):
+    """A node of the optimised graph and what it costs.
+
+    Attributes:
+        node: Its name.
+        op: Operator type.
+        kind: Whether it computes in integers, in float, or stands between the two.
+        time_share: Fraction of the time of one inference.
+    """
+
+    node: str
+    op: str
+    kind: Literal["integer", "float", "border"]
+    time_share: float
+
+
 class Coverage(Spec):
     """How much of the optimised graph runs in integers.
 
@@ -75,6 +91,7 @@ class Coverage(Spec):
         float_op_names: Their operators.
         fallbacks: Their reasons.
         integer_time_share: Fraction of the time spent in integer nodes; null if it was not profiled.
+        nodes: All nodes, the slowest first; empty if they were not profiled.
     """
 
     integer_ops: int
@@ -82,6 +99,7 @@ class Coverage(Spec):
     float_op_names: tuple[str, ...]
     fallbacks: tuple[Fallback, ...]
     integer_time_share: float | None = None
+    nodes: tuple[NodeTime, ...] = ()
 
     @property
     def unlisted(self) -> tuple[Fallback, ...]:
@@ -134,6 +152,9 @@ class LayerWeights(Spec):
         stored_bits: That one code, or its index into a table, has in the file.
         table_values: Values of that table, a byte each; 0 without one.
         size_bytes: Codes as they are stored, table and channels.
+        lowest: Smallest code; null in reports of versions that did not count it, as are the next two.
+        highest: Largest code.
+        zeros: Number of codes that are 0.
     """
 
     name: str
@@ -143,6 +164,9 @@ class LayerWeights(Spec):
     stored_bits: int
     table_values: int
     size_bytes: int
+    lowest: int | None = None
+    highest: int | None = None
+    zeros: int | None = None
 
 
 class TargetReport(Spec):

@@ -7,7 +7,16 @@ from typing import Literal
 from edgekd.device.latency import Speedup
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import TargetReport
-from edgekd.report.words import count, gate_limit, gate_value, metric_interval, metric_value, percent, size
+from edgekd.report.words import (
+    count,
+    gate_limit,
+    gate_value,
+    metric_difference,
+    metric_interval,
+    metric_value,
+    percent,
+    size,
+)
 
 MOST_OFF_BY_ONE = 0.02
 """Share of a layer's codes that float32 ties may move by one step; measured: 0.0003 to 0.003."""
@@ -28,6 +37,39 @@ class Finding:
     tone: Literal["good", "warn", "bad"]
     figure: str
     text: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run comes to, measured by what was demanded of it."""
+
+    state: Literal["passed", "failed", "inconclusive"]
+    text: str
+
+
+def outcome(report: Report) -> Outcome:
+    """Return whether every engine is what was trained, in integers, and every gate holds."""
+    gates = gates_finding(report)
+    demanded = [found for target in report.targets for found in (_integer(target), _faithful(target))]
+    demanded += [gates] if gates else []
+    if failed := [finding.text for finding in demanded if finding.tone == "bad"]:
+        return Outcome("failed", "; ".join(failed))
+    if any(target.fidelity.oracle_nodes == 0 for target in report.targets):
+        return Outcome("inconclusive", "not all engines were compared with exact arithmetic")
+    if gates and gates.tone == "warn":
+        return Outcome("inconclusive", gates.text)
+    kept = gates.text if gates else "no gates were set"
+    return Outcome("passed", f"the engine computes exactly what was trained; {kept}")
+
+
+def accuracy_cost(report: Report, target: TargetReport) -> str:
+    """Return what the way to the engine did to the metric, against each model that it comes from."""
+    names = [("the teacher", report.teacher.metric)] if report.teacher else []
+    names.append(("the float student", report.student.metric_float))
+    if target.ptq_metric is not None:
+        names.append(("post-training quantization", target.ptq_metric))
+    said = [f"{metric_difference(target.metric, metric)} against {name}" for name, metric in names]
+    return f"{target.metric.name} of the engine: {', '.join(said)}"
 
 
 def findings(report: Report, target: TargetReport) -> tuple[Finding, ...]:

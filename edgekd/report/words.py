@@ -45,6 +45,30 @@ def metric_interval(metric: Metric) -> str:
     return f"{low:.4g}-{high:.4g}"
 
 
+def metric_difference(metric: Metric, reference: Metric) -> str:
+    """Return how far a metric is from another, in points for fractions, with its sign.
+
+    Example:
+        >>> one = Metric(name="top1", value=0.95, ci95=(0.9, 0.99), n=360)
+        >>> metric_difference(one, one.model_copy(update={"value": 0.972}))
+        '-2.2 points'
+    """
+    difference = metric.value - reference.value
+    if metric.name in FRACTIONS:
+        return f"{100 * difference:+.{_digits(metric)}f} points"
+    return f"{difference:+.4g}"
+
+
+def scale_value(value: float, metric_name: str) -> str:
+    """Return a round value on the axis of a metric.
+
+    Example:
+        >>> scale_value(0.975, "top1"), scale_value(1.25, "loss")
+        ('97.5 %', '1.25')
+    """
+    return f"{100 * value:.4g} %" if metric_name in FRACTIONS else f"{value:.4g}"
+
+
 def milliseconds(ms: float) -> str:
     """Return a time with three digits or three decimals, whichever is fewer, without the unit.
 

@@ -4,7 +4,10 @@ from edgekd.lower.payload import LayerWeights, layer_weights
 
 
 def test_layer_weights_counts_what_a_file_holds(graph):
-    """A shared layer of 4 * 4 * 3 * 3 = 144 codes, 4 channels in each use; a table of 3 for 5 * 4 indices."""
+    """A shared layer of 4 * 4 * 3 * 3 = 144 codes, 4 channels in each use; a table of 3 for 5 * 4 indices.
+
+    The indices are 0000 1000 2000 1000 0120; index 1 is the code 0.
+    """
     constants = {
         "c_w": np.full((4, 4, 3, 3), 100, np.int8),
         "cs": np.ones(4, np.float32),
@@ -25,7 +28,19 @@ def test_layer_weights_counts_what_a_file_holds(graph):
         "g = Gemm<transB=1>(f, b) y = Gemm<transB=1>(g, u)"
     )
     conv, linear = layer_weights(graph("float[N,4,5,5] x", "float[N,2] y", body, **constants))
-    assert conv == LayerWeights("c_w", weights=144, channels=8, bits=8, stored_bits=8, table_values=0)
-    assert linear == LayerWeights("l_w", weights=20, channels=5, bits=2, stored_bits=2, table_values=3)
+    assert conv == LayerWeights(
+        "c_w",
+        weights=144,
+        channels=8,
+        bits=8,
+        stored_bits=8,
+        table_values=0,
+        lowest=100,
+        highest=100,
+        zeros=0,
+    )
+    assert linear == LayerWeights(
+        "l_w", weights=20, channels=5, bits=2, stored_bits=2, table_values=3, lowest=-100, highest=90, zeros=3
+    )
     assert (conv.size_bytes, conv.needed_bytes) == (144 + 12 * 8, 144 + 12 * 8)
     assert (linear.size_bytes, linear.needed_bytes) == (5 + 3 + 12 * 5, 5 + 12 * 5)

@@ -32,6 +32,7 @@ from edgekd.report.target_schema import (
     Latency,
     LayerFidelity,
     LayerWeights,
+    NodeTime,
     TargetReport,
 )
 
@@ -112,6 +113,9 @@ def _target() -> TargetReport:
                 stored_bits=2,
                 table_values=3,
                 size_bytes=576 + 3 + 192,
+                lowest=-1,
+                highest=1,
+                zeros=1152,
             ),
         ),
         metric=_top1(356),
@@ -134,6 +138,11 @@ def _target() -> TargetReport:
             float_op_names=(),
             fallbacks=(),
             integer_time_share=0.981,
+            nodes=(
+                NodeTime(node="block1.conv1_token_3", op="QLinearConv", kind="integer", time_share=0.4),
+                NodeTime(node="block1.conv2", op="QLinearConv", kind="integer", time_share=0.25),
+                NodeTime(node="head.q", op="QuantizeLinear", kind="border", time_share=0.019),
+            ),
         ),
         latency_ms=Latency(
             p50=engine.p50_ms,
@@ -175,6 +184,7 @@ def report() -> Report:
         spec_digest="5b1f0a3c" * 8,
         created=datetime(2026, 11, 23, 14, 5, 9, tzinfo=UTC),
         command="edgekd compress pipelines/digits_int8.yaml",
+        seed=3,
         machine=Machine(
             cpu="AMD EPYC 9B45",
             cores=2,

@@ -11,7 +11,7 @@ def test_record_gates_writes_them_into_report_and_page(report: Report, tmp_path:
     report.model_copy(update={"gates": ()}).save(tmp_path / "report.json")
     record_gates(tmp_path, report.gates)
     assert Report.load(tmp_path / "report.json") == report
-    assert "Gates: 4 of 4 passed" in (tmp_path / "report.html").read_text()
+    assert "all 4 gates passed" in (tmp_path / "report.html").read_text()
     (tmp_path / "report.json").unlink()
     with pytest.raises(StoreError):
         record_gates(tmp_path, report.gates)
