@@ -1,9 +1,9 @@
 """How small the files of students of few bits are, and that they still run in integers.
 
-One network, post-training quantized to four kinds of weights; its first and last layer have 8 bits:
+One network, post-training quantized to five kinds of weights; its first and last layer have 8 bits:
 
-    W8, W4, ternary   codes of 8, 4 and 2 bits
-    code-book         4-bit indices into 16 values of each layer, the quantiles of its weights
+    W8, W4, W3, ternary   codes of 8, 4, 3 and 2 bits
+    code-book             4-bit indices into 16 values of each layer, the quantiles of its weights
 
 Weights are random, their BatchNorms settled. ``payload_bytes`` are codes as stored, tables and 12 bytes per
 output channel, ``needed_bytes`` the same with every code at the bits that it needs and without tables,
@@ -40,7 +40,7 @@ NETWORKS: dict[str, NetworkSpec] = {
     "resnet20": ResNetCifarSpec(depth=20),
     "mobilenet_v2": MobileNetV2Spec(width=1.0, stem="small"),
 }
-BITS = {"W8": 8, "W4": 4, "ternary": 2, "code-book": 8}
+BITS = {"W8": 8, "W4": 4, "W3": 3, "ternary": 2, "code-book": 8}
 SHAPE = (3, 32, 32)
 LARGEST_CODE = 127
 

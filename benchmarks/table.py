@@ -25,6 +25,8 @@ from edgekd.report.words import (
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
+RIVALS = ("brevitas", "torchao")
+
 Row = dict[str, Any]
 
 
@@ -56,7 +58,7 @@ def tables() -> str:
         _table("pipelines", ("pipeline", "method", "seed", "target", "device"), _pipeline_cells),
         _table("engine_latency", ("network", "image", "threads"), _engine_cells),
         _table("packed_size", ("network", "image"), _size_cells),
-        _table("train_step", ("network", "batch_size", "threads"), _train_cells),
+        _table("train_step", ("network", "batch_size", "threads", "bits", "teacher"), _train_cells),
     )
     return "\n\n".join(part for part in parts if part)
 
@@ -64,7 +66,7 @@ def tables() -> str:
 def _table(name: str, identity: Sequence[str], cells: Callable[[Row], dict[str, str]]) -> str:
     newest: dict[str, tuple[int, Row]] = {}
     for number, row in read_rows(name):
-        newest[str([row["machine"]["cpu"], *(row[key] for key in identity)])] = (number, row)
+        newest[str([row["machine"]["cpu"], *(row.get(key) for key in identity)])] = (number, row)
     lines = [{**cells(row), "row": _link(name, number, row)} for number, row in newest.values()]
     if not lines:
         return ""
@@ -129,9 +131,11 @@ def _size_cells(row: Row) -> dict[str, str]:
 
 
 def _train_cells(row: Row) -> dict[str, str]:
-    variants = row["variants"]
+    variants, bits = row["variants"], row.get("bits", 8)  # before 2026-11-26: 8 bits, no teacher
+    rivals = row.get("rival_over_edgekd", {})
     return {
-        "training step": f"{row['network']}, batch {row['batch_size']}, {row['threads']} threads",
+        "training step": f"{row['network']} W{bits}A{bits}, teacher {row.get('teacher', 'none')}, "
+        f"batch {row['batch_size']}, {row['threads']} threads",
         **{
             f"{mode}: fake-quant / float ms": " / ".join(
                 milliseconds(variants[f"{kind}_{mode}"]["p50_ms"]) for kind in ("fake_quant", "float")
@@ -139,6 +143,7 @@ def _train_cells(row: Row) -> dict[str, str]:
             for mode in ("eager", "compiled")
         },
         **{f"ratio {mode}": _interval(row["fake_over_float"][mode]) for mode in ("eager", "compiled")},
+        **{f"{name} over edgekd": _interval(rivals[name]) if name in rivals else "-" for name in RIVALS},
         "compiling": f"{row['compile_seconds']['fake_quant_compiled']:.0f} s",
     }
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import edgekd
+from edgekd.core.atomic import file_sha256
 from edgekd.core.machine import machine
 from edgekd.core.profile import PROFILES
 from edgekd.core.store import StageRecord
@@ -61,6 +62,7 @@ def build_report(results: Results) -> schema.Report:
         spec_digest=spec.digest,
         created=datetime.now(UTC),
         command=results.command,
+        seed=spec.seed,
         machine=machine(),
         data=schema.DataReport(
             kind=data.kind,
@@ -139,6 +141,7 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
         bits_note=spec.bits_note(target),
         device=target.device.kind,
         model_path=results.file_name,
+        model_sha256=file_sha256(results.engine.engine_path),
         size_bytes=verdict.size_bytes["engine"],
         payload_bytes=payload_bytes,
         graph_bytes=verdict.size_bytes["engine"] - payload_bytes,

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
-from edgekd.core.spec_base import Spec
+from edgekd.core.spec_base import Spec, Version1
 from edgekd.core.spec_file import load_spec
-from edgekd.core.union import BY_KIND, members_by_kind
+from edgekd.core.union import BY_KIND, described
 from edgekd.core.user_code import UserFunction
 from edgekd.data.arrays import ArraysSpec
 from edgekd.data.dataset import DataSpec
@@ -172,7 +172,7 @@ class Pipeline(Spec):
         targets: Runtimes to build and verify engines for.
     """
 
-    version: Literal[1]
+    version: Version1
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     seed: int = Field(default=0, ge=0, lt=2**32)
     data: Data
@@ -183,15 +183,6 @@ class Pipeline(Spec):
     quantize: Quantize = Quantize()
     distill: Distill
     targets: tuple[Target, ...] = Field(default=(OnnxRuntime(),), min_length=1, validate_default=True)
-
-    @field_validator("version", mode="before")
-    @classmethod
-    def _whole_number(cls, version: Any) -> Any:
-        """A literal 1 would take true and 1.0 as well: they are equal."""
-        if type(version) is not int:
-            msg = f"version is {version!r}, not a whole number: write version: 1"
-            raise ValueError(msg)
-        return version
 
     @field_validator("task", mode="before")
     @classmethod
@@ -289,10 +280,7 @@ def data_from_text(text: str) -> DataSpec:
 
 def members(kind: str) -> dict[str, str]:
     """Return the plug-ins of a kind: the word in the pipeline file -> the first line of its docstring."""
-    return {
-        word: (member.__doc__ or "").strip().splitlines()[0].replace("``", "")
-        for word, member in members_by_kind(KINDS[kind]).items()
-    }
+    return described(KINDS[kind])
 
 
 def advice(spec: Pipeline) -> list[str]:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "edgekd").rglob("*.py"))
 PYTHON = ("edgekd", "tests", "benchmarks", ".ci")
 LONG_FILE, LONG_FUNCTION = 400, 40
-WITHOUT_TORCH = ("core", "lower", "runtimes", "device", "verify", "report")
+WITHOUT_TORCH = ("core", "lower", "runtimes", "device", "verify", "report", "gate")
 NUMPY_HALVES = (
     "data.dataset",
     "data.digits",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from edgekd.cli.main import app
+from edgekd.cli.verbs import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

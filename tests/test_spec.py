@@ -365,6 +365,7 @@ def test_pipeline_is_frozen(tiny: Path) -> None:
             ("quantize.weights.bits=4", "quantize.first_layer_bits=4", "quantize.last_layer_bits=7"),
             "cannot saturate on CPUs without VNNI; all is computed",
         ),
+        (("quantize.weights.bits=3",), "weights of 3 bits are stored in 3 bits each; sums of codes up to 3"),
         (("quantize.weights=ttq",), "stored in 2 bits each; codes reach 127, so CPUs without VNNI need"),
         (
             ("quantize.activations={kind: lsq, bits: 4}",),
@@ -377,7 +378,17 @@ def test_pipeline_is_frozen(tiny: Path) -> None:
         ),
         ((f"student.network=python:{__file__}:build",), "it needs --allow-code"),
     ],
-    ids=["stem", "weights", "all weights", "codes", "activations", "portable", "random teacher", "code"],
+    ids=[
+        "stem",
+        "weights",
+        "all weights",
+        "3 bits",
+        "codes",
+        "activations",
+        "portable",
+        "random teacher",
+        "code",
+    ],
 )
 def test_advice_says_what_will_not_pay(tiny: Path, overrides: tuple[str, ...], says: str) -> None:
     assert advice(load_pipeline(tiny)) == []

@@ -6,13 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from edgekd.cli.exit_codes import NOT_FAITHFUL
+from edgekd.cli.exit_codes import FAILED
+from edgekd.cli.options import AllowCode, AsJson, Overrides, SpecFile
 from edgekd.cli.printing import print_json
-from edgekd.cli.verbs import AllowCode, AsJson, Overrides, SpecFile, app
 from edgekd.errors import SpecError
 
 
-@app.command(epilog="Example: edgekd calibrate pipelines/mobilenet_int8.yaml --check")
 def calibrate(
     spec: SpecFile,
     overrides: Overrides = [],  # noqa: B006  typer copies it
@@ -75,4 +74,4 @@ def _say(path: Path, manifest: Any, data: Any, *, as_json: bool, difference: str
         if difference is not None:
             typer.echo(f"differs: {difference}" if difference else "every image is as it was")
     if difference:
-        raise typer.Exit(NOT_FAITHFUL)
+        raise typer.Exit(FAILED)

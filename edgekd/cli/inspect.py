@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from edgekd.cli.options import AsJson, ModelFile, Threads
 from edgekd.cli.printing import exit_unless_faithful, print_table, show_faithfulness
-from edgekd.cli.verbs import AsJson, ModelFile, Threads, app
 
 
-@app.command(epilog="Example: edgekd inspect runs/mobilenet_int8/model.onnxruntime.onnx --top 5")
 def inspect(
     model: ModelFile,
     threads: Threads = 1,

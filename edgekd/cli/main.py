@@ -8,7 +8,6 @@ from io import TextIOWrapper
 
 from rich.console import Console
 
-from edgekd.cli import calibrate, inspect  # noqa: F401  they add their verbs to the app
 from edgekd.cli.exit_codes import BUG, CLOSED_PIPE, OK, STOPPED, USER_ERROR
 from edgekd.cli.interrupts import Interrupted, Interrupts
 from edgekd.cli.verbs import app

@@ -1,6 +1,7 @@
 """What verbs print: tables and sentences for a person, JSON for a machine."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from edgekd.cli.exit_codes import NOT_FAITHFUL
+from edgekd.cli.exit_codes import FAILED
 
+LOG_WIDTH = 110
+"""Columns of a log; a terminal says its own."""
 BORDERS = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -31,7 +34,7 @@ def exit_unless_faithful(found: Any) -> None:
     oracle, layers = found.oracle, found.layers
     wrong = oracle.mismatches or any(layer.off_by_more for layer in layers)
     if wrong or (layers and found.coverage.unlisted):
-        raise typer.Exit(NOT_FAITHFUL)
+        raise typer.Exit(FAILED)
 
 
 def _print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, Any]) -> None:
@@ -59,16 +62,23 @@ def _print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, An
         typer.echo(f"and {borders} QuantizeLinear and DequantizeLinear between them and integers")
 
 
+def report_console(*, log_width: int = LOG_WIDTH) -> Console:
+    """Return where reports are printed: as wide as the terminal, or as ``log_width`` where there is none."""
+    return Console(width=None if sys.stdout.isatty() else log_width, markup=False, highlight=False)
+
+
 def print_json(value: Any) -> None:
     """Print a value for machines."""
     typer.echo(json.dumps(value, indent=2))
 
 
-def print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows of text under a title."""
+def print_table(
+    title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, whole: int = 0
+) -> None:
+    """Print rows of text under a title; the first ``whole`` columns are not wrapped."""
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column)
+    for index, column in enumerate(columns):
+        table.add_column(column, no_wrap=index < whole)
     for row in rows:
         table.add_row(*row)
-    Console(markup=False, highlight=False).print(table)
+    report_console().print(table)

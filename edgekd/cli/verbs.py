@@ -9,12 +9,31 @@ import typer
 from rich.console import Console
 
 import edgekd
-from edgekd.cli.exit_codes import NOT_FAITHFUL
-from edgekd.cli.printing import exit_unless_faithful, print_json, print_table, show_faithfulness
-from edgekd.core.machine import MAX_THREADS
+from edgekd.cli.calibrate import calibrate
+from edgekd.cli.exit_codes import FAILED
+from edgekd.cli.gate import gate
+from edgekd.cli.inspect import inspect
+from edgekd.cli.options import (
+    FRACTIONS,
+    AllowCode,
+    AsJson,
+    Mean,
+    ModelFile,
+    Overrides,
+    SpecFile,
+    Std,
+    Threads,
+    fractions,
+)
+from edgekd.cli.printing import (
+    exit_unless_faithful,
+    print_json,
+    print_table,
+    report_console,
+    show_faithfulness,
+)
+from edgekd.cli.report import report
 from edgekd.errors import DataError, SpecError
-
-LOG_WIDTH = 110  # columns of the summary in a log; a terminal says its own
 
 app = typer.Typer(
     name="edgekd",
@@ -26,22 +45,14 @@ app = typer.Typer(
 )
 store_app = typer.Typer(help="Where artifacts live, how big they are, and what may go.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
+app.command(epilog="Example: edgekd calibrate pipelines/mobilenet_int8.yaml --check")(calibrate)
+app.command(epilog="Example: edgekd inspect runs/mobilenet_int8/model.onnxruntime.onnx --top 5")(inspect)
+app.command(epilog="Example: edgekd gate runs/mobilenet_int8 --gates gates/mobilenet_int8.yaml")(gate)
+app.command(epilog="Example: edgekd report runs/mobilenet_int8 runs/ptq --html comparison.html")(report)
 
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A pipeline file.")]
-ModelFile = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="An ONNX file, or a folder of edgekd.export.")
-]
-Overrides = Annotated[
-    list[str], typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the file.")
-]
-Mean = Annotated[str, typer.Option(help="Mean that the weights were trained with, as 0.485,0.456,0.406.")]
-Std = Annotated[str, typer.Option(help="Deviation that they were trained with, as 0.229,0.224,0.225.")]
-Threads = Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of one inference.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 StoreRoot = Annotated[
     Path | None, typer.Option("--store", help="Store folder; default $EDGEKD_STORE or the cache.")
 ]
-AllowCode = Annotated[bool, typer.Option("--allow-code", help="Run the Python files that SPEC names.")]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that gets NAME/report.html and the engine.")]
 
 Devices = Annotated[
@@ -88,13 +99,13 @@ def compress(
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
-        print_summary(report, Console(width=None if sys.stdout.isatty() else LOG_WIDTH))
+        print_summary(report, report_console())
         typer.echo(f"\nReport: {runs / pipeline.name / 'report.html'}")
     if any(
         target.fidelity.oracle_mismatches or target.fidelity.layer_off_by_more or target.coverage.unlisted
         for target in report.targets
     ):
-        raise typer.Exit(NOT_FAITHFUL)
+        raise typer.Exit(FAILED)
 
 
 @app.command(epilog="Example: edgekd init --from mobilenet_v2 --data photos --run")
@@ -148,9 +159,6 @@ def _check_new(path: Path, *, force: bool) -> None:
         raise SpecError(what, where="edgekd init", fix=fix)
 
 
-_FRACTIONS = "write one fraction of 255 per channel: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
-
-
 def _given_weights(path: str, mean: str, std: str) -> dict[str, Any] | None:
     from edgekd.zoo.weights import weights_file
 
@@ -159,16 +167,8 @@ def _given_weights(path: str, mean: str, std: str) -> dict[str, Any] | None:
     file = weights_file(path)
     if not (mean and std):
         what = "--weights needs --mean and --std: what the network was trained to be fed"
-        raise SpecError(what, where="edgekd init", fix=_FRACTIONS)
-    return {"path": str(file.resolve()), "mean": _fractions(mean), "std": _fractions(std)}
-
-
-def _fractions(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as e:
-        what = f"{text!r} is not a list of numbers"
-        raise SpecError(what, where="--mean, --std", fix=_FRACTIONS) from e
+        raise SpecError(what, where="edgekd init", fix=FRACTIONS)
+    return {"path": str(file.resolve()), "mean": fractions(mean), "std": fractions(std)}
 
 
 @app.command(epilog="Example: edgekd check pipelines/mobilenet_int8.yaml")
@@ -233,8 +233,8 @@ def verify(
     found = prove(
         model,
         **given,
-        mean=_fractions(mean) if mean else (),
-        std=_fractions(std) if std else (),
+        mean=fractions(mean),
+        std=fractions(std),
         target=OnnxRuntimeTarget(threads=threads),
         free_sizes=free_sizes,
     )
@@ -264,12 +264,15 @@ def list_kinds(
     as_json: AsJson = False,
 ) -> None:
     """List the plug-ins of a kind, or of all kinds."""
-    from edgekd.spec import KINDS, members
+    from edgekd.core.union import described
+    from edgekd.gate.gates import Gate
+    from edgekd.spec import KINDS
 
-    if kind and kind not in KINDS:
+    kinds = {**KINDS, "gate": Gate}
+    if kind and kind not in kinds:
         what = f"unknown kind {kind!r}"
-        raise SpecError(what, where="edgekd list", fix=f"one of: {', '.join(KINDS)}")
-    found = {name: members(name) for name in ([kind] if kind else KINDS)}
+        raise SpecError(what, where="edgekd list", fix=f"one of: {', '.join(kinds)}")
+    found = {name: described(kinds[name]) for name in ([kind] if kind else kinds)}
     if as_json:
         print_json(found)
         return
@@ -279,17 +282,22 @@ def list_kinds(
 
 @app.command(epilog="Example: edgekd schema report > report.schema.json")
 def schema(
-    of: Annotated[str, typer.Argument(metavar="spec|report", help="Which file's schema.")] = "spec",
+    of: Annotated[str, typer.Argument(metavar="spec|report|gates", help="Which file's schema.")] = "spec",
     as_json: Annotated[bool, typer.Option("--json", help="The schema is JSON anyway.")] = True,
 ) -> None:
-    """Print the JSON schema of pipeline files or of report.json."""
+    """Print the JSON schema of pipeline files, of report.json or of gates files."""
+    from edgekd.gate.gates import Gates
     from edgekd.report.schema import report_json_schema
     from edgekd.spec import Pipeline
 
-    schemas = {"spec": Pipeline.model_json_schema, "report": report_json_schema}
+    schemas = {
+        "spec": Pipeline.model_json_schema,
+        "report": report_json_schema,
+        "gates": Gates.model_json_schema,
+    }
     if of not in schemas:
         what = f"no schema called {of!r}"
-        raise SpecError(what, where="edgekd schema", fix="spec or report")
+        raise SpecError(what, where="edgekd schema", fix=f"one of: {', '.join(schemas)}")
     print_json(schemas[of]())
 
 

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 
@@ -64,6 +64,18 @@ class Spec(BaseModel):
         return json_digest(
             {name: _identity(getattr(self, name), plain[name]) for name in type(self).model_fields}
         )
+
+
+def _whole_number(version: object) -> object:
+    """Refuse true and 1.0, which a literal 1 would take: they are equal."""
+    if type(version) is not int:
+        msg = f"version is {version!r}, not a whole number: write version: 1"
+        raise ValueError(msg)
+    return version
+
+
+Version1 = Annotated[Literal[1], BeforeValidator(_whole_number)]
+"""The version of a file's format, as its first key says it."""
 
 
 def _identity(value: object, plain: object) -> object:

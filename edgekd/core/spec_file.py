@@ -25,22 +25,31 @@ _TAKES = {
 """What to write instead, by pydantic's type of mistake."""
 
 
-def load_spec(kind: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
+def load_spec(
+    kind: type[S],
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    called: str = "pipeline file",
+    schema: str = "spec",
+) -> S:
     """Read, override and validate a YAML file.
 
     Args:
         kind: The spec's class.
         path: The file.
         overrides: ``a.b=value`` each; the value is YAML.
+        called: What a person calls such a file.
+        schema: The word by which ``edgekd schema`` shows what it takes.
 
     Raises:
         SpecError: With file, key and line of the first mistake, and how to mend it.
     """
-    text = _read(path)
+    text = _read(path, called=called, schema=schema)
     tree = parse(text, str(path))
     if not isinstance(tree, dict):
-        what = f"a pipeline file is a mapping of keys, this is a {type(tree).__name__}"
-        raise SpecError(what, where=str(path), fix="start from a file in pipelines/")
+        what = f"a {called} is a mapping of keys, this is a {type(tree).__name__}"
+        raise SpecError(what, where=str(path), fix=f"edgekd schema {schema} shows its keys")
     for override in overrides:
         _override(tree, override)
     try:
@@ -49,23 +58,23 @@ def load_spec(kind: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
         error = _first(e)
         keys = _written_keys(tree, tuple(error["loc"]))
         where = _where(path, text, keys, overrides)
-        explained = _explain(error, kind, keys, where=where, more=e.error_count() - 1)
+        explained = _explain(error, kind, keys, where=where, schema=schema, more=e.error_count() - 1)
         raise _of_another_kind(explained, keys[:-1], overrides) from e
 
 
-def _read(path: Path) -> str:
-    fix = "give a YAML file, such as pipelines/mobilenet_int8.yaml"
+def _read(path: Path, *, called: str, schema: str) -> str:
+    fix = f"give a YAML file; edgekd schema {schema} shows its keys"
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for
-            what = "cannot read the pipeline file: it is a folder, a pipe or a device"
+            what = f"cannot read the {called}: it is a folder, a pipe or a device"
             raise SpecError(what, where=str(path), fix=fix)
         with path.open("rb") as file:
             content = file.read(LARGEST_BYTES + 1)
     except (OSError, ValueError) as e:
-        what = f"cannot read the pipeline file: {e}"
+        what = f"cannot read the {called}: {e}"
         raise SpecError(what, where=str(path), fix=fix) from e
     if len(content) > LARGEST_BYTES:
-        what = f"the file has more than {LARGEST_BYTES} bytes: no pipeline file"
+        what = f"the file has more than {LARGEST_BYTES} bytes: no {called}"
         raise SpecError(what, where=str(path), fix=fix)
     try:
         return content.decode("utf-8-sig")
@@ -122,15 +131,18 @@ def _where(path: Path, text: str, keys: Location, overrides: Sequence[str]) -> s
     return f"{path}, line {line}: {spoken}" if line else f"{path}: {spoken}"
 
 
-def _explain(error: Any, kind: type[BaseModel], keys: Location, *, where: str, more: int) -> SpecError:
+def _explain(
+    error: Any, kind: type[BaseModel], keys: Location, *, where: str, schema: str, more: int
+) -> SpecError:
     spoken, message = _spoken(keys), error["msg"].removeprefix("Value error, ")
-    what, fix = f"{spoken} = {shown(error['input'])}: {message}", "edgekd schema spec shows what it takes"
+    what = f"{spoken} = {shown(error['input'])}: {message}"
+    fix = f"edgekd schema {schema} shows what it takes"
     match error["type"]:
         case "extra_forbidden":
             what = f"unknown key {spoken!r}"
             fix = _suggest(str(keys[-1]), _known_keys(kind, tuple(error["loc"][:-1])))
         case "missing":
-            what, fix = f"missing key {spoken!r}", "add it; edgekd schema spec shows every key"
+            what, fix = f"missing key {spoken!r}", f"add it; edgekd schema {schema} shows every key"
         case "union_tag_not_found":
             what, fix = f"missing key '{spoken}.kind'", "add it; edgekd list shows the kinds"
         case "union_tag_invalid":

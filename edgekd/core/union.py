@@ -27,6 +27,14 @@ def members_by_kind(union: Any) -> dict[str, type[Spec]]:
     return {kind: member for option in options for kind, member in members_by_kind(option).items()}
 
 
+def described(union: Any) -> dict[str, str]:
+    """Return the plug-ins of a union: the word in the file -> the first line of its docstring."""
+    return {
+        word: (member.__doc__ or "").strip().splitlines()[0].replace("``", "")
+        for word, member in members_by_kind(union).items()
+    }
+
+
 class _ByKind:
     """Annotates a union of specs: its value is a mapping with a kind, or its text form."""
 

@@ -1,4 +1,4 @@
-"""YAML as a pipeline file may use it: values whose type is plain to see, and nothing that could do harm.
+"""YAML as a file of edgekd's may use it: values whose type is plain to see, and nothing that could do harm.
 
 Plain words and numbers mean what YAML 1.2 says: ``no`` and ``on`` are text, ``1e-3`` is a number, ``1:30``
 and ``2020-01-01`` are text. Refused are keys that are there twice, tags of other types, and what would
@@ -48,7 +48,7 @@ def parse(text: str, where: str) -> Any:
         where: What the error names.
 
     Raises:
-        SpecError: If it is no YAML, or more than a pipeline file needs; the line is named.
+        SpecError: If it is no YAML, or more than such a file needs; the line is named.
     """
     try:
         root = yaml.compose(text, Loader=_Loader)
@@ -57,7 +57,7 @@ def parse(text: str, where: str) -> Any:
         tree = yaml.load(text, Loader=_Loader)
         return json.loads(json.dumps(tree))  # what aliases share is changed in one place only
     except RecursionError as e:
-        what = "not valid YAML for a pipeline file: nested too deeply"
+        what = "not valid YAML for edgekd: nested too deeply"
         raise SpecError(what, where=where, fix="write fewer brackets within brackets") from e
     except yaml.reader.ReaderError as e:
         what = f"not valid YAML: character #x{e.character:04x} cannot be printed"
@@ -102,20 +102,20 @@ def _place(where: str, mark: Any) -> str:
 
 
 def _check_nodes(root: Any, where: str) -> None:
-    """Refuse what YAML allows and no pipeline file needs."""
+    """Refuse what YAML allows and no file of edgekd's needs."""
     if _expanded_size(root, {}) > LARGEST_NODES:
         what = f"more than {LARGEST_NODES} values, aliases written out"
         raise SpecError(what, where=where, fix="write the values without aliases")
     for node in _nodes(root):
         place = _place(where, node.start_mark)
         if node.tag.removeprefix(_TAG) not in _TYPES:
-            what = f"not valid YAML for a pipeline file: the tag {shown(node.tag)}"
+            what = f"not valid YAML for edgekd: the tag {shown(node.tag)}"
             raise SpecError(what, where=place, fix="write the value without a tag")
         if isinstance(node, yaml.MappingNode):
             _check_keys(node, where)
         text = node.value if isinstance(node, yaml.ScalarNode) else ""
         if len(text) > LONGEST_VALUE or not all(part.isprintable() for part in text.splitlines()):
-            what = f"not a value of a pipeline file: {shown(text)}"
+            what = f"not a value that edgekd reads: {shown(text)}"
             raise SpecError(what, where=place, fix=f"write at most {LONGEST_VALUE} printable characters")
 
 
@@ -123,7 +123,7 @@ def _check_keys(mapping: yaml.MappingNode, where: str) -> None:
     seen = set()
     for key, _ in mapping.value:
         if not isinstance(key, yaml.ScalarNode):
-            what = "not valid YAML for a pipeline file: a key that is a list or a mapping"
+            what = "not valid YAML for edgekd: a key that is a list or a mapping"
             raise SpecError(what, where=_place(where, key.start_mark), fix="write a word as the key")
         if key.value in seen:
             what = f"key {key.value!r} is there twice"

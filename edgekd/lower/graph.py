@@ -14,7 +14,7 @@ CODES_SUFFIX = ".q"
 """Behind the name of a quantizer: its tensor of codes. No module, input or output is called like that."""
 
 _DOMAINS = ("", "ai.onnx")
-_FOLDED = ("BitShift", "BitwiseAnd", "Cast", "Gather", "Reshape", "Slice", "Sub")
+_FOLDED = ("BitShift", "BitwiseAnd", "Cast", "Gather", "MatMulInteger", "Reshape", "Slice", "Sub")
 
 
 def is_op(node: ir.Node | None, *op_types: str) -> bool:

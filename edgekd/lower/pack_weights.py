@@ -1,15 +1,18 @@
 """Weight codes of few bits are packed in the file, and unpacked by operators that run once, at load.
 
-    4 bits            INT4 codes  -> Cast(INT8)
-    2 bits            packed uint8 -> BitShift -> BitwiseAnd -> Cast(INT8) -> Reshape -> Sub(2)
-    4 bits + table    UINT4 indices -> Cast(INT32) -> Gather(INT8 table)
-    2 bits + table    packed uint8 -> BitShift -> BitwiseAnd -> Cast(INT32) -> Reshape -> Gather(INT8 table)
+    4 bits     INT4 codes -> Cast(INT8)
+    2, 3 bits  packed uint8 -> BitShift -> BitwiseAnd -> MatMulInteger -> Reshape -> Sub(2 or 4) -> Cast(INT8)
+    a table    the same, or UINT4 indices -> Cast(INT32), and then Gather(INT8 table)
+
+BitShift and BitwiseAnd give the part of each code that each byte holds, MatMulInteger adds up the parts.
+Where a table is full and 0 not in it, BitwiseAnd(mask) behind it makes the codes of dead channels 0.
 
 What comes out are the INT8 codes that were there before, so the same integer kernel runs. ONNX Runtime folds
 all of it from 1.23 on; INT4 weights that are not cast would run in float.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,8 +23,42 @@ from edgekd.lower.graph import array, constant, graph_of, insert_before, is_op, 
 from edgekd.lower.lowering_pass import LoweringPass
 from edgekd.lower.storage import Storage, smallest_storage
 
-_OFFSET = 2
-"""What the file adds to 2-bit codes -2..1: BitShift knows no signs."""
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a few codes share a few bytes: ``code = sum over bytes of worth * (byte >> shift & mask)``.
+
+    Attributes:
+        shifts: For each code (row) and byte (column).
+        masks: The same; 0 where the byte holds nothing of the code.
+        worth: For each byte, shape (bytes, 1).
+    """
+
+    shifts: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    worth: NDArray[np.uint8]
+
+    def pack(self, numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return bytes, shape (groups, 1, bytes of a group); the last group is filled up with 0."""
+        missing = -numbers.size % len(self.shifts)
+        groups = np.pad(numbers.ravel(), (0, missing)).reshape(-1, len(self.shifts), 1)
+        parts = groups // self.worth.T & self.masks
+        return np.bitwise_or.reduce(parts << self.shifts, axis=1, keepdims=True)
+
+
+def _layout(shifts: list[list[int]], masks: list[list[int]], worth: list[list[int]]) -> _Layout:
+    return _Layout(*(np.array(table, np.uint8) for table in (shifts, masks, worth)))
+
+
+_LAYOUTS = {
+    2: _layout([[0], [2], [4], [6]], masks=[[3]], worth=[[1]]),
+    3: _layout(
+        [[0, 0, 0], [1, 2, 0], [2, 4, 0], [3, 6, 0], [4, 0, 0], [5, 0, 2], [6, 0, 4], [7, 0, 6]],
+        masks=[[1, 3, 0]] * 4 + [[1, 0, 3]] * 4,
+        worth=[[1], [2], [2]],
+    ),
+}
+"""Of 3 bits the upper two stay together: they depend on each other, so that compressors find more."""
 
 
 class PackWeightsPass(LoweringPass):
@@ -49,38 +86,41 @@ class PackWeightsPass(LoweringPass):
 
 def _unpack(anchor: ir.Node, codes: NDArray[np.int8], storage: Storage, name: str) -> ir.Value:
     """Store ``codes`` under ``name`` and return, in front of ``anchor``, what equals them at run time."""
-    graph, table = graph_of(anchor), storage.table
-    if table is not None:
-        indices = np.searchsorted(table, codes).astype(np.uint8)
-        unpacked = _indices(anchor, indices, storage.bits, name)
-        return _operator(anchor, "Gather", [constant(graph, table, f"{name[:-1]}t"), unpacked])
-    if storage.bits == 4:
+    graph, bits, table = graph_of(anchor), storage.bits, storage.table
+    if table is None and bits == 4:
         return _cast(anchor, _stored(anchor, codes, ir.DataType.INT4, name), ir.DataType.INT8)
-    unpacked = _fours(anchor, (codes + _OFFSET).astype(np.uint8), name, ir.DataType.INT8)
-    return _operator(anchor, "Sub", [unpacked, constant(graph, np.int8(_OFFSET), "offset")])
+    if table is None:
+        offset = 1 << (bits - 1)  # BitShift knows no signs
+        numbers = _numbers(anchor, (codes + offset).astype(np.uint8), bits, name)
+        signed = _operator(anchor, "Sub", [numbers, constant(graph, np.int32(offset), f"offset{bits}")])
+        return _cast(anchor, signed, ir.DataType.INT8)
+    places = np.searchsorted(table[:-1], codes).astype(np.uint8)
+    indices = _numbers(anchor, places, bits, name)
+    values = _operator(anchor, "Gather", [constant(graph, table, f"{name[:-1]}t"), indices])
+    if storage.mask is None:
+        return values
+    return _operator(anchor, "BitwiseAnd", [values, constant(graph, storage.mask, f"{name}mask")])
 
 
-def _indices(anchor: ir.Node, indices: NDArray[np.uint8], bits: int, name: str) -> ir.Value:
-    if bits == 2:
-        return _fours(anchor, indices, name, ir.DataType.INT32)
-    return _cast(anchor, _stored(anchor, indices, ir.DataType.UINT4, name), ir.DataType.INT32)
-
-
-def _fours(anchor: ir.Node, numbers: NDArray[np.uint8], name: str, kind: ir.DataType) -> ir.Value:
-    """Store numbers 0..3, four to a byte, the first in the lowest bits."""
-    graph = graph_of(anchor)
-    shifts = np.arange(0, 8, 2, dtype=np.uint8)
-    fours = np.pad(numbers.ravel(), (0, -numbers.size % shifts.size)).reshape(-1, shifts.size)
-    packed = np.bitwise_or.reduce(fours << shifts, axis=1, keepdims=True)
-    inputs = [constant(graph, packed, name), constant(graph, shifts, "shifts")]
-    shifted = _operator(anchor, "BitShift", inputs, direction="RIGHT")
-    lowest = _operator(anchor, "BitwiseAnd", [shifted, constant(graph, np.uint8(3), "mask")])
-    flat = _cast(anchor, lowest, kind)
-    if fours.size > numbers.size:  # the last byte is not full
-        flat = _reshape(anchor, flat, -1)
-        ends = [constant(graph, np.array([place]), f"at{place}") for place in (0, numbers.size)]
-        flat = _operator(anchor, "Slice", [flat, *ends])
-    return _reshape(anchor, flat, -1, *numbers.shape[1:])
+def _numbers(anchor: ir.Node, numbers: NDArray[np.uint8], bits: int, name: str) -> ir.Value:
+    """Store numbers of 2, 3 or 4 bits and return what they are at run time, as INT32."""
+    if bits == 4:
+        return _cast(anchor, _stored(anchor, numbers, ir.DataType.UINT4, name), ir.DataType.INT32)
+    graph, layout = graph_of(anchor), _LAYOUTS[bits]
+    packed = layout.pack(numbers)
+    shifts, masks, worth = (
+        constant(graph, data, f"{what}{bits}")
+        for what, data in (("shifts", layout.shifts), ("masks", layout.masks), ("worth", layout.worth))
+    )
+    stored = constant(graph, packed, name)
+    parts = _operator(anchor, "BitShift", [stored, shifts], direction="RIGHT")
+    parts = _operator(anchor, "BitwiseAnd", [parts, masks])
+    whole = _operator(anchor, "MatMulInteger", [parts, worth])
+    if len(packed) * len(layout.shifts) > numbers.size:  # the last group is not full
+        whole = _reshape(anchor, whole, -1)
+        ends = [constant(graph, np.array([end]), f"at{end}") for end in (0, numbers.size)]
+        whole = _operator(anchor, "Slice", [whole, *ends])
+    return _reshape(anchor, whole, -1, *numbers.shape[1:])
 
 
 def _stored(anchor: ir.Node, numbers: NDArray[Any], kind: ir.DataType, name: str) -> ir.Value:

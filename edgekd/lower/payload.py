@@ -21,8 +21,12 @@ class LayerWeights:
         weights: Number of its codes.
         channels: Output channels, those of every use if it is used more than once.
         bits: That one code needs.
-        stored_bits: That one code, or its index into the table, has in the file.
+        stored_bits: That one code, or its index into the table, has in the file; what fills up the last byte,
+            or the last three with 3 bits, is left out.
         table_values: Values in the table; 0 without one.
+        lowest: Smallest code.
+        highest: Largest code.
+        zeros: Number of codes that are 0.
     """
 
     name: str
@@ -31,6 +35,9 @@ class LayerWeights:
     bits: int
     stored_bits: int
     table_values: int
+    lowest: int
+    highest: int
+    zeros: int
 
     @property
     def needed_bytes(self) -> int:
@@ -56,12 +63,12 @@ def layer_weights(model: ir.Model) -> tuple[LayerWeights, ...]:
 
 
 def _layer(value: ir.Value, dequantizers: list[ir.Node]) -> LayerWeights:
-    stored, table, per_element = value, None, 1
+    stored, table, layout = value, None, None
     while (node := stored.producer()) is not None:
         if is_op(node, "Gather"):
             table = array(node.inputs[0])
         if is_op(node, "BitShift"):
-            per_element = _size(node.inputs[1])
+            layout = array(node.inputs[1])
         source = node.inputs[1 if is_op(node, "Gather") else 0]
         assert source is not None
         stored = source
@@ -74,8 +81,11 @@ def _layer(value: ir.Value, dequantizers: list[ir.Node]) -> LayerWeights:
         weights=codes.size,
         channels=sum(_size(node.inputs[1]) for node in dequantizers),
         bits=code_bits(codes) if table is None else max(1, (table.size - 1).bit_length()),
-        stored_bits=width // per_element,
+        stored_bits=width if layout is None else width * layout.shape[1] // layout.shape[0],
         table_values=0 if table is None else table.size,
+        lowest=int(codes.min()),
+        highest=int(codes.max()),
+        zeros=int((codes == 0).sum()),
     )
 
 

@@ -6,42 +6,55 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+FILE_BITS = (8, 4, 3, 2)
+"""Widths that codes have in a file, from the one with least to unpack on."""
+
 
 @dataclass(frozen=True)
 class Storage:
     """One way to hold the codes of one layer.
 
     Attributes:
-        bits: Per code in the file: 2, 4 or 8.
+        bits: Per code in the file, of ``FILE_BITS``.
         table: The values that occur, ascending, if the file holds indices into them; None if it holds codes.
+        mask: Behind a table without 0: 0 for the dead channels, whose codes are all 0, and -1 for the others,
+            shape (channels, 1, ...). None without dead channels, or if the table holds 0.
     """
 
     bits: int
     table: NDArray[np.int8] | None = None
+    mask: NDArray[np.int8] | None = None
 
     def size_bytes(self, count: int) -> int:
-        """Return the bytes of ``count`` codes, with the table.
+        """Return the bytes of ``count`` codes, with table and mask.
 
         Example:
             >>> Storage(4).size_bytes(9)
             5
         """
-        return math.ceil(count * self.bits / 8) + (0 if self.table is None else self.table.nbytes)
+        beside = sum(item.nbytes for item in (self.table, self.mask) if item is not None)
+        return math.ceil(count * self.bits / 8) + beside
 
 
 def smallest_storage(codes: NDArray[np.int8]) -> Storage:
     """Return the form that holds ``codes`` in the fewest bytes; of equal ones, the one with least to unpack.
 
+    Args:
+        codes: Output channels first.
+
     Example:
-        >>> smallest_storage(np.int8([-1, 0, 1, 1])), smallest_storage(np.int8([-7, 7]))
-        (Storage(bits=2, table=None), Storage(bits=4, table=None))
+        >>> [smallest_storage(np.arange(-end, end + 1, dtype=np.int8)).bits for end in (1, 3, 7, 99)]
+        [2, 3, 4, 8]
         >>> smallest_storage(np.int8([-99, 3, 50, 127] * 8))
-        Storage(bits=2, table=array([-99,   3,  50, 127], dtype=int8))
+        Storage(bits=2, table=array([-99,   3,  50, 127], dtype=int8), mask=None)
     """
-    values = np.unique(codes)
-    needed = code_bits(values)
-    forms = [Storage(bits) for bits in (8, 4, 2) if bits >= needed]
-    forms += [Storage(bits, values) for bits in (2, 4) if values.size <= 2**bits]
+    rows = codes.reshape(len(codes), -1)
+    live = rows.any(axis=1)
+    mask = np.where(live, -1, 0).astype(np.int8).reshape([-1] + [1] * (codes.ndim - 1))
+    needed = code_bits(codes)
+    forms = [Storage(bits) for bits in FILE_BITS if bits >= needed]
+    for values, zeros in ((np.unique(codes), None), (np.unique(rows[live]), mask)):
+        forms += [Storage(bits, values, zeros) for bits in FILE_BITS[1:] if values.size <= 2**bits]
     return min(forms, key=lambda form: form.size_bytes(codes.size))
 
 

@@ -1,50 +1,113 @@
-"""The report as one HTML file that opens anywhere, offline: verdict first, then everything it rests on."""
+"""The report as one HTML file that opens anywhere, offline: verdict first, then everything it rests on.
 
-import hashlib
+A page holds no script and names no other file; its content security policy allows neither.
+"""
+
 from base64 import b64encode
-
-from plotly.offline import get_plotlyjs
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from edgekd.report.card import render_bars
-from edgekd.report.plots import Figure, accuracy_latency_figure, latency_figure, training_figure
+from edgekd.report.comparison import compare
+from edgekd.report.frontier import Point, latency_frontier, points, size_frontier
+from edgekd.report.layer_rows import float_groups, layer_rows
+from edgekd.report.plot import Plot
+from edgekd.report.plots import latency_plot, phases, training_plots
 from edgekd.report.rows import model_rows
+from edgekd.report.runs import Run, Siblings, measured_on, same_test
 from edgekd.report.schema import Report
+from edgekd.report.target_schema import TargetReport
 from edgekd.report.templates import render
-from edgekd.report.verdict import findings, gates_finding
+from edgekd.report.verdict import accuracy_cost, findings, outcome
+
+WIDE, NARROW = 464.0, 330.0
+"""Half of the page, and the whole of a phone's, px."""
+
+SLOWEST = 10
+"""Nodes whose time is shown."""
 
 
-def render_html(report: Report) -> str:
-    """Return the whole page.
+@dataclass(frozen=True)
+class Forms:
+    """A plot for a wide page and for a phone; the page shows one of them."""
 
-    Every text of the report is escaped. The page's content security policy allows no network and only the
-    scripts that carry its nonce, a digest of the report, so that no text of the report could have named it.
+    wide: Plot
+    narrow: Plot
+
+
+def render_html(report: Report, others: Siblings = Siblings()) -> str:  # noqa: B008  frozen
+    """Return the page of one run.
+
+    Args:
+        report: What it claims. Every text in it is escaped.
+        others: The other runs of its folder, which its frontier shows beside it.
     """
-    figures: dict[str, Figure] = {}
-    if report.student.history:
-        figures["training"] = training_figure(report)
-    targets = []
-    for index, target in enumerate(report.targets):
-        figures[f"accuracy-{index}"] = accuracy_latency_figure(report, target)
-        figures[f"latency-{index}"] = latency_figure(report, target)
-        targets.append(
-            {
-                "index": index,
-                "report": target,
-                "findings": findings(report, target),
-                "rows": model_rows(report, target),
-                "bars": _data_uri(render_bars(report, target=index)),
-                "bars_narrow": _data_uri(render_bars(report, target=index, columns=1)),
-            }
-        )
+    shown = [point for run in others.runs for point in points(run, strong=False)]
+    own = Run(report.pipeline, report)
+    shown += points(own, strong=True)
+    places = [measured_on(report, target) for target in report.targets if target.latency_ms is not None]
     return render(
         "report.html.jinja",
         report=report,
-        gates=gates_finding(report),
-        targets=targets,
-        figures=figures,
-        nonce=hashlib.sha256(report.model_dump_json().encode()).hexdigest(),
-        plotly_js=get_plotlyjs(),
+        outcome=outcome(report),
+        targets=[_target(report, target, index) for index, target in enumerate(report.targets)],
+        frontier=_frontier(shown, places[:1]),
+        elsewhere=len({point.run for point in shown if point.p50_ms and point.machine not in places[:1]}),
+        others=others,
+        comparison=compare([own, *others.runs]),
+        training=_training(report),
+        phases=phases(report.student.history),
     )
+
+
+def render_comparison(runs: Sequence[Run]) -> str:
+    """Return the page of several runs: a row for each engine, and what none of the others beats."""
+    alike = (run for run in runs if same_test(runs[0].report, run.report))
+    shown = [point for run in alike for point in points(run, strong=False)]
+    places = dict.fromkeys(point.machine for point in shown if point.p50_ms is not None)
+    return render(
+        "comparison.html.jinja",
+        comparison=compare(runs),
+        frontier=_frontier(shown, list(places)),
+    )
+
+
+def _target(report: Report, target: TargetReport, index: int) -> dict[str, Any]:
+    return {
+        "report": target,
+        "findings": findings(report, target),
+        "rows": model_rows(report, target),
+        "bars": _data_uri(render_bars(report, target=index)),
+        "bars_narrow": _data_uri(render_bars(report, target=index, columns=1)),
+        "latency": _forms(partial(latency_plot, report, target)),
+        "accuracy_cost": accuracy_cost(report, target),
+        "slowest": () if target.coverage.integer_time_share is None else target.coverage.nodes[:SLOWEST],
+        "float_groups": float_groups(target.coverage),
+        "layers": layer_rows(target),
+    }
+
+
+def _frontier(shown: Sequence[Point], machines: Sequence[str]) -> list[tuple[str, str, Forms]]:
+    """Return title, subtitle and plot: one of latency for each machine, and one of size."""
+    found = []
+    for machine in machines:
+        forms = _forms(partial(latency_frontier, shown, machine))
+        found.append(("Accuracy against latency", machine, forms))
+    forms = _forms(partial(size_frontier, shown))
+    found.append(("Accuracy against size", "the same on every machine", forms))
+    return [(title, place, forms) for title, place, forms in found if forms]
+
+
+def _training(report: Report) -> list[Forms]:
+    forms = (training_plots(report, width=width) for width in (WIDE, NARROW))
+    return [Forms(*pair) for pair in zip(*forms, strict=True)]
+
+
+def _forms(draw: Callable[..., Plot | None]) -> Forms | None:
+    wide, narrow = draw(width=WIDE), draw(width=NARROW)
+    return Forms(wide, narrow) if wide and narrow else None
 
 
 def _data_uri(svg: str) -> str:

@@ -1,141 +1,181 @@
-"""The plots of the HTML report, as plain figures for plotly.js.
-
-plotly.js reads a small HTML in its labels, so every text is escaped here, once more than the page does.
-"""
+"""The plots of one run: how its training went, and how its latencies are spread."""
 
 import math
-from html import escape
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
-from typing import Any
 
-from edgekd.report.rows import ModelRow, model_rows
+import numpy as np
+
+from edgekd.report.axis import Axis, axis_of
+from edgekd.report.plot import CHARACTER_WIDTH, Box, Dot, Frame, Line, Name, Plot
+from edgekd.report.rows import model_rows
 from edgekd.report.schema import EpochRecord, Report
 from edgekd.report.target_schema import TargetReport
-from edgekd.report.words import FRACTIONS, metric_interval, metric_value, milliseconds, size
+from edgekd.report.words import FRACTIONS, milliseconds, scale_value
 
-COLOURS = {
-    "teacher_float": "#8a94a6",
-    "student_float": "#4c7df0",
-    "ptq": "#e8a13a",
-    "engine": "#12a594",
-}
-PHASE_COLOURS = ("#8a94a6", "#4c7df0", "#12a594", "#e8a13a", "#b264d6", "#e0607e")
+TRAINING_HEIGHT, STRIP_HEIGHT = 292, 54
+MOST_DOTS, MOST_EPOCH_DOTS = 240, 60
+GOLDEN = 0.6180339887  # multiples of it modulo 1 spread evenly, without a random number
 
-LOG = {"type": "log", "tickformat": "~g", "nticks": 3}
-
-Figure = dict[str, Any]
+Series = dict[str, list[tuple[int, float]]]
+"""Epochs, counted over all phases from 1, and what was known of them, for student and teacher."""
 
 
-def accuracy_latency_figure(report: Report, target: TargetReport) -> Figure:
-    """Return metric over p50, one bubble per model, its area in proportion to the file size."""
-    rows = [row for row in model_rows(report, target) if row.metric and row.latency and row.size_bytes]
-    largest = max((row.size_bytes or 0 for row in rows), default=1)
-    name = escape(target.metric.name)
-    return {
-        "data": [_bubble(row, largest) for row in rows],
-        "layout": {
-            "xaxis": {"title": {"text": "p50, ms"}, "rangemode": "tozero"},
-            "yaxis": {"title": {"text": name}, "tickformat": _tick_format(target.metric.name)},
-        },
-    }
-
-
-def latency_figure(report: Report, target: TargetReport) -> Figure:
-    """Return the median of each round, a box and its points per model, on a log axis."""
-    labels = {row.key: row.label for row in model_rows(report, target)}
-    return {
-        "data": [
-            {
-                "type": "box",
-                "orientation": "h",
-                "name": escape(labels.get(name, name)),
-                "x": times_ms,
-                "boxpoints": "all",
-                "jitter": 0.5,
-                "pointpos": 0,
-                "marker": {"color": COLOURS.get(name, COLOURS["engine"]), "size": 4, "opacity": 0.6},
-                "line": {"width": 1.5},
-                "fillcolor": "transparent",
-                "hovertemplate": "%{x:.4f} ms",
-            }
-            for name, times_ms in sorted(target.times_ms.items(), key=lambda item: sorted(item[1]))
-        ],
-        "layout": {
-            "showlegend": False,
-            "xaxis": {"title": {"text": "median of a round, ms"}, **LOG},
-        },
-    }
-
-
-def training_figure(report: Report) -> Figure:
-    """Return loss (log) and validation metric over all epochs, one line per phase."""
-    data, start = [], 0
-    phases = [
-        (name, list(epochs)) for name, epochs in groupby(report.student.history, lambda epoch: epoch.phase)
-    ]
-    for index, (name, epochs) in enumerate(phases):
-        data += _phase_lines(name, epochs, start, PHASE_COLOURS[index % len(PHASE_COLOURS)])
-        start += len(epochs)
-    metric = report.student.metric_float.name
-    return {
-        "data": data,
-        "layout": {
-            "xaxis": {"title": {"text": "epoch, all phases"}, "anchor": "y2"},
-            "yaxis": {"title": {"text": "loss"}, "domain": [0.56, 1], **LOG},
-            "yaxis2": {
-                "title": {"text": f"validation {escape(metric)}"},
-                "tickformat": _tick_format(metric),
-                "domain": [0, 0.46],
-            },
-        },
-    }
-
-
-def _bubble(row: ModelRow, largest: int) -> Figure:
-    metric, latency = row.metric, row.latency
-    assert metric and latency and row.size_bytes
-    low, high = metric.ci95
-    text = (
-        f"{escape(row.label)}<br>{metric_value(metric)} ({metric_interval(metric)})<br>"
-        f"p50 {milliseconds(latency.p50)} ms, {size(row.size_bytes)}"
+def latency_plot(report: Report, target: TargetReport, *, width: float) -> Plot | None:
+    """Return every round's median of every model on one logarithmic axis; None if nothing was timed."""
+    rows = [row for row in model_rows(report, target) if target.times_ms.get(row.key)]
+    if not rows:
+        return None
+    height = STRIP_HEIGHT * len(rows) + 58
+    frame = Frame(2, 6, width - 10, height - 44)
+    every = [ms for row in rows for ms in target.times_ms[row.key]]
+    x = axis_of(every, start=frame.left, end=frame.right, log=True)
+    boxes: list[Box] = []
+    lines: list[Line] = []
+    dots: list[Dot] = []
+    names: list[Name] = []
+    for index, row in enumerate(rows):
+        top = frame.top + STRIP_HEIGHT * index
+        times = target.times_ms[row.key]
+        box, median, strip = _strip(times, row.key, x, top + 22)
+        boxes.append(box)
+        lines.append(median)
+        dots += strip
+        names.append(Name(frame.left, top + 13, _spread(row.label, times), style="name"))
+    return Plot(
+        label="Median of the rounds, and where nine of ten of them were. "
+        + "; ".join(name.text for name in names)
+        + ".",
+        width=width,
+        height=height,
+        frame=frame,
+        x_title="median of a round, ms",
+        x_ticks=x.ticks(lambda ms: f"{ms:g}", most=6),
+        boxes=tuple(boxes),
+        lines=tuple(lines),
+        dots=tuple(dots),
+        names=tuple(names),
     )
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": escape(row.label),
-        "x": [latency.p50],
-        "y": [metric.value],
-        "error_y": {
-            "type": "data",
-            "symmetric": False,
-            "array": [high - metric.value],
-            "arrayminus": [metric.value - low],
-            "thickness": 1.2,
-            "width": 4,
-        },
-        "marker": {"color": COLOURS[row.key], "size": max(9.0, 46 * math.sqrt(row.size_bytes / largest))},
-        "hovertemplate": text + "<extra></extra>",
+
+
+def training_plots(report: Report, *, width: float) -> tuple[Plot, ...]:
+    """Return the losses and, where it was evaluated, the validation metric, over the epochs of all phases."""
+    history = report.student.history
+    metric = report.student.metric_float.name
+    losses = {
+        "student": _known(history, lambda epoch: epoch.loss),
+        "teacher": _known(history, lambda epoch: epoch.teacher_loss),
     }
+    scores = {
+        "student": _known(history, lambda epoch: epoch.metric),
+        "teacher": _known(history, lambda epoch: epoch.teacher_metric),
+    }
+    frame = Frame(50, 42, width - 12, TRAINING_HEIGHT - 44)
+    plots = []
+    if loss := _values(losses):
+        y = axis_of(loss, start=frame.bottom, end=frame.top, log=True)
+        plots.append(_curves(history, losses, y, frame, title="loss", text=lambda value: f"{value:.3g}"))
+    if score := _values(scores):
+        limits = (0.0, 1.0) if metric in FRACTIONS else None
+        y = axis_of(score, start=frame.bottom, end=frame.top, limits=limits)
+        text, title = partial(scale_value, metric_name=metric), f"validation {metric}"
+        plots.append(_curves(history, scores, y, frame, title=title, text=text))
+    return tuple(plots)
 
 
-def _phase_lines(name: str, epochs: list[EpochRecord], start: int, colour: str) -> list[Figure]:
-    steps = [start + i + 1 for i in range(len(epochs))]
-    shared = {"type": "scatter", "name": escape(name), "legendgroup": str(start), "line": {"color": colour}}
-    scored = [
-        (step, epoch.metric) for step, epoch in zip(steps, epochs, strict=True) if epoch.metric is not None
+def phases(history: Sequence[EpochRecord]) -> list[tuple[str, int, int]]:
+    """Return name, first and last epoch of each phase, counted over all phases from 1."""
+    found, start = [], 1
+    for name, epochs in groupby(history, lambda epoch: epoch.phase):
+        length = len(list(epochs))
+        found.append((name, start, start + length - 1))
+        start += length
+    return found
+
+
+def _strip(times: Sequence[float], style: str, x: Axis, top: float) -> tuple[Box, Line, list[Dot]]:
+    low, middle, high = (float(value) for value in np.percentile(times, [25, 50, 75]))
+    box = Box(x.at(low), top, max(1.0, x.at(high) - x.at(low)), 22, style)
+    median = Line(((x.at(middle), top - 2), (x.at(middle), top + 24)), f"median {style}")
+    shown = times[:: math.ceil(len(times) / MOST_DOTS)]
+    dots = [
+        Dot(
+            x.at(ms),
+            round(top + 3 + 16 * (i * GOLDEN % 1), 1),
+            2.4,
+            f"{style} round",
+            f"{milliseconds(ms)} ms",
+        )
+        for i, ms in enumerate(shown)
     ]
-    loss = {**shared, "mode": "lines", "x": steps, "y": [epoch.loss for epoch in epochs]}
-    metric = {
-        **shared,
-        "mode": "lines+markers",
-        "marker": {"size": 5},
-        "x": [step for step, _ in scored],
-        "y": [value for _, value in scored],
-        "yaxis": "y2",
-        "showlegend": False,
-    }
-    return [loss, metric]
+    return box, median, dots
 
 
-def _tick_format(metric_name: str) -> str:
-    return ".1%" if metric_name in FRACTIONS else ".4~g"
+def _spread(label: str, times: Sequence[float]) -> str:
+    low, middle, high = (float(value) for value in np.percentile(times, [5, 50, 95]))
+    return f"{label}: {milliseconds(middle)} ms ({milliseconds(low)}-{milliseconds(high)})"
+
+
+def _curves(
+    history: Sequence[EpochRecord],
+    series: Series,
+    y: Axis,
+    frame: Frame,
+    *,
+    title: str,
+    text: Callable[[float], str],
+) -> Plot:
+    x = Axis(0, max(1, len(history)), frame.left, frame.right)
+    spans = phases(history)
+    starts = [x.at(first - 1) for _, first, _ in spans]
+    lines = [Line(((at, frame.top), (at, frame.bottom)), "phase") for at in starts[1:]]
+    dots: list[Dot] = []
+    for who, known in series.items():
+        for name, first, last in spans:
+            part = [(epoch, value) for epoch, value in known if first <= epoch <= last]
+            places = tuple((x.at(epoch), y.at(value)) for epoch, value in part)
+            lines.append(Line(places, f"curve {who}"))
+            if len(part) <= MOST_EPOCH_DOTS:
+                dots += [
+                    Dot(*at, 2.6, f"epoch {who}", f"{who}, {name}, epoch {epoch - first + 1}: {text(value)}")
+                    for at, (epoch, value) in zip(places, part, strict=True)
+                ]
+    return Plot(
+        label=f"{title} by epoch: {_course(series)}.",
+        width=frame.right + 12,
+        height=TRAINING_HEIGHT,
+        frame=frame,
+        x_title="epoch, all phases",
+        y_title=title,
+        x_ticks=x.ticks(lambda epoch: f"{epoch:g}", most=5),
+        y_ticks=y.ticks(text, most=7),
+        lines=tuple(line for line in lines if line.points),
+        dots=tuple(dots),
+        names=_phase_names(spans, x, frame),
+    )
+
+
+def _values(series: Series) -> list[float]:
+    return [value for known in series.values() for _, value in known]
+
+
+def _known(
+    history: Sequence[EpochRecord], value: Callable[[EpochRecord], float | None]
+) -> list[tuple[int, float]]:
+    found = ((number, value(epoch)) for number, epoch in enumerate(history, start=1))
+    return [(number, got) for number, got in found if got is not None and math.isfinite(got)]
+
+
+def _phase_names(spans: list[tuple[str, int, int]], x: Axis, frame: Frame) -> tuple[Name, ...]:
+    return tuple(
+        Name(x.at(first - 1) + 2, frame.top - 5, name, style="name phase")
+        for name, first, last in spans
+        if CHARACTER_WIDTH * len(name) < x.at(last) - x.at(first - 1)
+    )
+
+
+def _course(series: Series) -> str:
+    return "; ".join(
+        f"{who} from {known[0][1]:.3g} to {known[-1][1]:.3g}" for who, known in series.items() if known
+    )

@@ -17,6 +17,9 @@ from edgekd.tasks.metric import Metric
 
 SCHEMA_VERSION: Final = 1
 
+GateState = Literal["passed", "failed", "inconclusive"]
+GateUnit = Literal["bytes", "count", "fraction", "ms", "number", "ratio"]
+
 
 class DataReport(Spec):
     """The data set and the sizes of its splits."""
@@ -154,12 +157,27 @@ class StudentReport(Spec):
 
 
 class GateResult(Spec):
-    """A limit that was set beforehand, and what was measured."""
+    """A limit that was set beforehand, and what was measured.
+
+    Attributes:
+        name: Kind of the gate and the limit's key, such as ``size.max_growth``.
+        engine: File of the engine that was judged.
+        limit: What was allowed.
+        value: What was found.
+        unit: Of both.
+        interval: Ends of the interval that decided; null where the value itself did.
+        state: ``inconclusive``: the interval reaches across the limit.
+        text: What it was measured on and compared with.
+    """
 
     name: str
+    engine: str
     limit: float
     value: float
-    passed: bool
+    unit: GateUnit
+    interval: tuple[float, float] | None = None
+    state: GateState
+    text: str
 
 
 class StageRecord(Spec):
@@ -190,6 +208,7 @@ class Report(Spec):
         spec_digest: Identity of the resolved spec.
         created: When, UTC.
         command: The command that makes it again.
+        seed: Of everything random; null in reports of versions that did not say it.
         machine: What it was measured on.
         data: The data set.
         teacher: The network that was distilled from; null where the method needs none.
@@ -205,6 +224,7 @@ class Report(Spec):
     spec_digest: str
     created: AwareDatetime
     command: str
+    seed: int | None = None
     machine: Machine
     data: DataReport
     teacher: TeacherReport | None

@@ -1,14 +1,17 @@
 """The report on a terminal: the verdict first, then what it rests on."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from edgekd.report.comparison import compare
 from edgekd.report.costs import lost_lines, saturation_line, time_shares
 from edgekd.report.rows import ModelRow, model_rows
+from edgekd.report.runs import Run
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import TargetReport
 from edgekd.report.verdict import Finding, findings, gates_finding
@@ -55,6 +58,26 @@ def print_summary(report: Report, console: Console) -> None:
     machine = report.machine
     _print(console, f"{machine.cpu}, {machine.cores} cores, {' '.join(machine.isa)}", style="dim")
     _print(console, report.command, style="dim")
+
+
+def print_comparison(runs: Sequence[Run], console: Console) -> None:
+    """Print a row for each engine of several runs, and what must be known to compare them.
+
+    Args:
+        runs: The runs.
+        console: Where to print; 110 columns are enough for names of up to 20.
+    """
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    found = compare(runs)
+    table.add_column(found.columns[0], overflow="fold")
+    table.add_column(found.columns[1], no_wrap=True)
+    for name in found.columns[2:]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for engine in found.engines:
+        table.add_row(*(Text(cell) for cell in engine.cells()))
+    console.print(table)
+    for line in found.caveats:
+        _print(console, line)
 
 
 def _print(console: Console, line: str, *, style: str = "") -> None:

@@ -142,6 +142,9 @@ class LayerWeights(Spec):
         stored_bits: That one code, or its index into a table, has in the file.
         table_values: Values of that table, a byte each; 0 without one.
         size_bytes: Codes as they are stored, table and channels.
+        lowest: Smallest code; null in reports of versions that did not count it, as are the next two.
+        highest: Largest code.
+        zeros: Number of codes that are 0.
     """
 
     name: str
@@ -151,6 +154,9 @@ class LayerWeights(Spec):
     stored_bits: int
     table_values: int
     size_bytes: int
+    lowest: int | None = None
+    highest: int | None = None
+    zeros: int | None = None
 
 
 class TargetReport(Spec):
@@ -163,6 +169,7 @@ class TargetReport(Spec):
         bits_note: What fewer than 8 bits buy here; empty where all are 8.
         device: Where the engine was built and measured.
         model_path: The engine's file, relative to the report.
+        model_sha256: Of the file, hex; empty in reports of earlier versions.
         size_bytes: Size of the file.
         payload_bytes: Of them, those of the weights: codes as they are stored, tables, and 12 per channel.
         graph_bytes: The others: operators, names, metadata.
@@ -191,6 +198,7 @@ class TargetReport(Spec):
     bits_note: str = ""
     device: str
     model_path: str
+    model_sha256: str = ""
     size_bytes: int
     payload_bytes: int
     graph_bytes: int

@@ -18,6 +18,8 @@ for _filter in (
     words.bits_and_kinds,
     words.count,
     words.duration,
+    words.gate_limit,
+    words.gate_value,
     words.metric_interval,
     words.metric_value,
     words.milliseconds,

@@ -7,7 +7,17 @@ from typing import Literal
 from edgekd.device.latency import Speedup
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import TargetReport
-from edgekd.report.words import count, metric_interval, metric_value, paired_words, percent, size
+from edgekd.report.words import (
+    count,
+    gate_limit,
+    gate_value,
+    metric_difference,
+    metric_interval,
+    metric_value,
+    paired_words,
+    percent,
+    size,
+)
 
 MOST_OFF_BY_ONE = 0.02
 """Share of a layer's codes that float32 ties may move by one step; measured: 0.0003 to 0.003."""
@@ -30,6 +40,39 @@ class Finding:
     text: str
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a run comes to, measured by what was demanded of it."""
+
+    state: Literal["passed", "failed", "inconclusive"]
+    text: str
+
+
+def outcome(report: Report) -> Outcome:
+    """Return whether every engine is what was trained, in integers, and every gate holds."""
+    gates = gates_finding(report)
+    demanded = [found for target in report.targets for found in (_integer(target), _faithful(target))]
+    demanded += [gates] if gates else []
+    if failed := [finding.text for finding in demanded if finding.tone == "bad"]:
+        return Outcome("failed", "; ".join(failed))
+    if any(target.fidelity.oracle_nodes == 0 for target in report.targets):
+        return Outcome("inconclusive", "not all engines were compared with exact arithmetic")
+    if gates and gates.tone == "warn":
+        return Outcome("inconclusive", gates.text)
+    kept = gates.text if gates else "no gates were set"
+    return Outcome("passed", f"the engine computes exactly what was trained; {kept}")
+
+
+def accuracy_cost(report: Report, target: TargetReport) -> str:
+    """Return what the way to the engine did to the metric, against each model that it comes from."""
+    names = [("the teacher", report.teacher.metric)] if report.teacher else []
+    names.append(("the float student", report.student.metric_float))
+    if target.ptq_metric is not None:
+        names.append(("post-training quantization", target.ptq_metric))
+    said = [f"{metric_difference(target.metric, metric)} against {name}" for name, metric in names]
+    return f"{target.metric.name} of the engine: {', '.join(said)}"
+
+
 def findings(report: Report, target: TargetReport) -> tuple[Finding, ...]:
     """Return what the run says about a target: integer, faithful, fast, accurate, small."""
     found = (_integer(target), _faithful(target), _fast(target), _accurate(report, target))
@@ -40,13 +83,15 @@ def gates_finding(report: Report) -> Finding | None:
     """Return whether all gates passed; None if there are none."""
     if not report.gates:
         return None
-    failed = [gate for gate in report.gates if not gate.passed]
-    total = len(report.gates)
-    figure = f"{total - len(failed)} of {total} passed"
-    if not failed:
+    passed, total = sum(gate.state == "passed" for gate in report.gates), len(report.gates)
+    figure = f"{passed} of {total} passed"
+    if passed == total:
         return Finding("Gates", "good", figure, f"all {total} gates passed")
-    names = ", ".join(f"{gate.name} (limit {gate.limit:.4g}, is {gate.value:.4g})" for gate in failed)
-    return Finding("Gates", "bad", figure, f"{len(failed)} of {total} gates failed: {names}")
+    failed = [gate for gate in report.gates if gate.state == "failed"]
+    missed = failed or [gate for gate in report.gates if gate.state == "inconclusive"]
+    names = ", ".join(f"{gate.name} (limit {gate_limit(gate)}, is {gate_value(gate)})" for gate in missed)
+    text = f"{len(missed)} of {total} gates {'failed' if failed else 'cannot be decided'}: {names}"
+    return Finding("Gates", "bad" if failed else "warn", figure, text)
 
 
 def _integer(target: TargetReport) -> Finding:

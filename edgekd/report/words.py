@@ -1,7 +1,7 @@
 """Numbers as people read them."""
 
 from edgekd.device.latency import Speedup
-from edgekd.report.schema import StudentReport
+from edgekd.report.schema import GateResult, GateUnit, StudentReport
 from edgekd.tasks.metric import Metric
 from edgekd.verify.paired import Paired
 
@@ -60,6 +60,30 @@ def paired_words(paired: Paired, other: str) -> str:
     side = "above" if paired.difference > 0 else "below"
     points = f"{100 * abs(paired.difference):.{digits}f} points {side}" if paired.difference else "level with"
     return f"{points} {other} ({low} to {high}, {p_value})"
+
+
+def metric_difference(metric: Metric, reference: Metric) -> str:
+    """Return how far a metric is from another, in points for fractions, with its sign.
+
+    Example:
+        >>> one = Metric(name="top1", value=0.95, ci95=(0.9, 0.99), n=360)
+        >>> metric_difference(one, one.model_copy(update={"value": 0.972}))
+        '-2.2 points'
+    """
+    difference = metric.value - reference.value
+    if metric.name in FRACTIONS:
+        return f"{100 * difference:+.{_digits(metric)}f} points"
+    return f"{difference:+.4g}"
+
+
+def scale_value(value: float, metric_name: str) -> str:
+    """Return a round value on the axis of a metric.
+
+    Example:
+        >>> scale_value(0.975, "top1"), scale_value(1.25, "loss")
+        ('97.5 %', '1.25')
+    """
+    return f"{100 * value:.4g} %" if metric_name in FRACTIONS else f"{value:.4g}"
 
 
 def milliseconds(ms: float) -> str:
@@ -128,6 +152,35 @@ def speedup_interval(speedup: Speedup) -> str:
     return f"{speedup.ratio:.{decimals}f}x ({low:.{decimals}f}-{high:.{decimals}f})"
 
 
+def gate_limit(gate: GateResult) -> str:
+    """Return the limit of a gate with its unit."""
+    return _in_unit(gate.limit, gate.unit)
+
+
+def gate_value(gate: GateResult) -> str:
+    """Return what a gate found with its unit, and the interval that decided, if one did."""
+    if gate.interval is None:
+        return _in_unit(gate.value, gate.unit)
+    low, high = gate.interval
+    return f"{_in_unit(gate.value, gate.unit)} ({low:.4g}-{high:.4g})"
+
+
+def gate_sentence(gate: GateResult) -> str:
+    """Return what a gate found, its limit, and what it was measured on, on one line."""
+    return one_line(f"{gate_value(gate)}, limit {gate_limit(gate)}: {gate.text}")
+
+
+def one_line(text: str, *, characters: int = 400) -> str:
+    r"""Return a text that may come from anywhere on one line, in printable characters, not too long.
+
+    Example:
+        >>> one_line("conv\n::error::\x1b[31m")
+        'conv ::error::?[31m'
+    """
+    plain = "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
+    return plain if len(plain) <= characters else f"{plain[: characters - 3]}..."
+
+
 def bits_and_kinds(student: StudentReport) -> str:
     """Return the bits and the kinds of quantizers of a student."""
     bits, kinds = student.bits, student.quantizers
@@ -136,6 +189,23 @@ def bits_and_kinds(student: StudentReport) -> str:
         f"first layer {bits.first_layer} ({kinds.first_layer}), last layer {bits.last_layer} "
         f"({kinds.last_layer}), residual stream {bits.residual}"
     )
+
+
+def _in_unit(value: float, unit: GateUnit) -> str:
+    """Return a number as exactly as a limit has to be read: ``90,914 B``, ``1.25 %``, ``1.012x``."""
+    match unit:
+        case "bytes":
+            return f"{value:,.0f} B"
+        case "count":
+            return f"{value:,.0f}"
+        case "fraction":
+            return f"{100 * value:.4g} %"
+        case "ratio":
+            return f"{value:.4g}x"
+        case "ms":
+            return f"{value:.4g} ms"
+        case "number":
+            return f"{value:.4g}"
 
 
 def _digits(metric: Metric) -> int:

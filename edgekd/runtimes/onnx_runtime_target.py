@@ -16,6 +16,7 @@ from edgekd.errors import BuildError
 from edgekd.lower.float_reference import activation_marks
 from edgekd.lower.onnxruntime_dialect import lower_for_onnxruntime
 from edgekd.lower.quantize_activations import stored_zero_point
+from edgekd.lower.storage import FILE_BITS
 from edgekd.runtimes.coverage import coverage
 from edgekd.runtimes.mistakes import mistakes_behind
 from edgekd.runtimes.onnx_runtime import (
@@ -53,7 +54,7 @@ class OnnxRuntimeTarget(TargetSpec):
         """Say what fewer than 8 bits buy: a smaller file and, with small codes, no saturation; not speed."""
         bought = []
         if weight_bits < 8:
-            stored = next(bits for bits in (2, 4, 8) if weight_bits <= bits)
+            stored = min(bits for bits in FILE_BITS if weight_bits <= bits)
             size = f"stored in {stored} bits each" if stored < 8 else "stored in 8 bits each, not smaller"
             need = "so CPUs without VNNI need session.x64quantprecision=1"
             if largest_code > LARGEST_SAFE_CODE:

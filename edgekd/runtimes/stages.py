@@ -39,7 +39,7 @@ class Engine(Artifact):
         return found
 
 
-@stage(TargetOnnx, version=4)
+@stage(TargetOnnx, version=6)
 def lower_for(folder: Path, target: TargetSpec, marked: MarkedOnnx, metadata: dict[str, str]) -> None:
     """Lower the marked graph, check the result and write down how it holds the weights."""
     model = write_lowered(marked.marked_path, folder / MODEL, target=target, metadata=metadata)

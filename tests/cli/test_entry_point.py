@@ -21,7 +21,6 @@ HEAVY = {
     "pyarrow",
     "PIL",
     "sklearn",
-    "plotly",
     "jinja2",
 }
 

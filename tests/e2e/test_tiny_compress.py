@@ -70,6 +70,30 @@ def test_run_folder_holds_what_a_person_opens(first_run) -> None:
     assert "tiny" in page
 
 
+def test_run_keeps_its_gates_against_itself_and_says_so_in_its_report(
+    first_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handlers: None
+) -> None:
+    run, gates = shutil.copytree(first_run.folder, tmp_path / "run"), tmp_path / "gates.yaml"
+    gates.write_text(
+        "version: 1\n"
+        "gates:\n"
+        "  - {kind: size, max_growth: 0.0}\n"
+        "  - {kind: accuracy, min: 0.3, max_drop: 0.0}\n"
+        "  - {kind: agreement, min: 0.95}\n"
+        "  - {kind: integer_coverage, max_float_ops: 0}\n"
+        "  - {kind: fidelity, max_oracle_mismatches: 0, max_layer_off_by_more: 0}\n"
+        "  - {kind: latency, min_speedup_over_student_float: 0.01, max_ratio: 10.0}\n"
+    )
+    words = ["gate", str(run), "--gates", str(gates), "--baseline", str(first_run.folder), "--record"]
+    monkeypatch.setattr(sys, "argv", ["edgekd", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0
+    recorded = Report.load(run / "report.json").gates
+    assert [gate.state for gate in recorded] == ["passed"] * 9
+    assert "Gates: 9 of 9 passed" in (run / "report.html").read_text()
+
+
 def test_engine_takes_raw_pixels_and_says_how_to_feed_it(first_run) -> None:
     path = first_run.folder / "model.onnxruntime.onnx"
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

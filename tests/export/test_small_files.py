@@ -22,8 +22,8 @@ from edgekd.runtimes.onnx_runtime import open_session, run_all, tap
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 
 FINGERPRINT = Path(__file__).parents[1] / "runtimes" / "fingerprint_engine.py"
-CODE_BOOKS = {"table of 4": (-90, -20, 0, 127), "table of 16": (*range(-120, 105, 15), 127)}
-FORMS = {"ternary": 2, "four bits": 4, "table of 4": 2, "table of 16": 4}
+CODE_BOOKS = {"table of 4": (-90, -20, 0, 127), "table of 16": (*range(-121, 104, 15), 127)}
+FORMS = {"ternary": 2, "three bits": 3, "four bits": 4, "table of 4": 2, "table of 16": 4}
 
 
 class EveryLayer(nn.Module):
@@ -109,7 +109,7 @@ def test_packed_files_give_the_same_bits_as_unpacked_ones(exported, form, unpack
 
 
 def test_files_hold_packed_codes_and_little_else(exported, form, unpacked):
-    """The payload is at most 1.02 of what codes and channels need, beside tables.
+    """The payload is at most 1.02 of what codes and channels need, beside tables, dead channels or not.
 
     The layer that is used twice has a table in each form: its biases want a finer unit.
     """
@@ -122,7 +122,7 @@ def test_files_hold_packed_codes_and_little_else(exported, form, unpacked):
     assert payload_bytes <= 1.02 * sum(layer.needed_bytes for layer in layers)
     graph_bytes = exported[form].model.stat().st_size - sum(layer.size_bytes for layer in layers)
     plain_graph_bytes = ir.to_proto(unpacked).ByteSize() - sum(layer.size_bytes for layer in before)
-    assert graph_bytes <= plain_graph_bytes + 240 * len(layers)
+    assert graph_bytes <= plain_graph_bytes + 270 * len(layers)
 
 
 def test_an_older_onnx_runtime_gives_the_same_bits(exported, run_in_both):

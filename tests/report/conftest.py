@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from math import exp
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from edgekd.report.schema import (
     DataReport,
     EpochRecord,
     GateResult,
+    GateUnit,
     Metric,
     Ptq,
     PtqMethod,
@@ -113,6 +115,9 @@ def _target() -> TargetReport:
                 stored_bits=2,
                 table_values=3,
                 size_bytes=576 + 3 + 192,
+                lowest=-1,
+                highest=1,
+                zeros=1152,
             ),
         ),
         metric=_top1(356),
@@ -143,9 +148,10 @@ def _target() -> TargetReport:
             float_op_names=(),
             fallbacks=(),
             integer_time_share=0.981,
-            border_time_share=0.031,
+            border_time_share=0.05,
             nodes=(
-                NodeCost(node="block1.conv1", op="QLinearConv", kind="integer", time_share=0.95),
+                NodeCost(node="block1.conv1_token_3", op="QLinearConv", kind="integer", time_share=0.4),
+                NodeCost(node="block1.conv2", op="QLinearConv", kind="integer", time_share=0.25),
                 NodeCost(
                     node="image.q",
                     op="QuantizeLinear",
@@ -153,7 +159,7 @@ def _target() -> TargetReport:
                     time_share=0.031,
                     change="take uint8 pixels [pixels]",
                 ),
-                NodeCost(node="block1.act", op="Erf", kind="float", time_share=0.019, island="block1.act"),
+                NodeCost(node="head.q", op="QuantizeLinear", kind="border", time_share=0.019),
             ),
         ),
         saturation=(Saturation(node="stem", channels=16, could=3, does=1),),
@@ -184,6 +190,11 @@ def _target() -> TargetReport:
     )
 
 
+def _gate(name: str, limit: float, value: float, unit: GateUnit, **more: Any) -> GateResult:
+    fields = {"engine": "model.onnxruntime.onnx", "state": "passed", "text": "as it was measured", **more}
+    return GateResult(name=name, limit=limit, value=value, unit=unit, **fields)
+
+
 @pytest.fixture(scope="session")
 def report() -> Report:
     return Report(
@@ -192,6 +203,7 @@ def report() -> Report:
         spec_digest="5b1f0a3c" * 8,
         created=datetime(2026, 11, 23, 14, 5, 9, tzinfo=UTC),
         command="edgekd compress pipelines/digits_int8.yaml",
+        seed=3,
         machine=Machine(
             cpu="AMD EPYC 9B45",
             cores=2,
@@ -232,10 +244,10 @@ def report() -> Report:
         ),
         targets=(_target(),),
         gates=(
-            GateResult(name="min_top1", limit=0.975, value=356 / 360, passed=True),
-            GateResult(name="max_top1_drop", limit=0.01, value=0.0028, passed=True),
-            GateResult(name="max_p90_ms", limit=0.08, value=0.0612, passed=True),
-            GateResult(name="max_float_ops", limit=0, value=0, passed=True),
+            _gate("accuracy.min", 0.975, 356 / 360, "fraction"),
+            _gate("accuracy.max_drop_from_float", 0.01, -0.0028, "fraction"),
+            _gate("latency.max_ratio", 1.05, 1.012, "ratio", interval=(1.003, 1.021)),
+            _gate("integer_coverage.max_float_ops", 0, 0, "count"),
         ),
         stages=(
             StageRecord(

@@ -3,7 +3,7 @@ import pytest
 from edgekd.device.latency import Speedup
 from edgekd.report.schema import Metric, Report
 from edgekd.report.target_schema import LayerFidelity, TargetReport
-from edgekd.report.verdict import Finding, findings, gates_finding
+from edgekd.report.verdict import Finding, accuracy_cost, findings, gates_finding, outcome
 
 
 def _target(report: Report, **changes: object) -> TargetReport:
@@ -95,12 +95,20 @@ def test_findings_warn_when_the_engine_is_no_smaller(report: Report):
     assert (found.tone, found.text) == ("warn", "400 kB, no smaller than its float file (321 kB)")
 
 
+def _with_last_gate(report: Report, state: str) -> Finding | None:
+    last = report.gates[2].model_copy(update={"state": state})
+    return gates_finding(report.model_copy(update={"gates": (*report.gates[:2], last)}))
+
+
 def test_gates_finding_names_failed_gates(report: Report):
-    failed = report.gates[2].model_copy(update={"passed": False})
-    found = gates_finding(report.model_copy(update={"gates": (*report.gates[:2], failed)}))
+    found = _with_last_gate(report, "failed")
     assert found is not None
     assert (found.tone, found.figure) == ("bad", "2 of 3 passed")
-    assert found.text == "1 of 3 gates failed: max_p90_ms (limit 0.08, is 0.0612)"
+    measured = "latency.max_ratio (limit 1.05x, is 1.012x (1.003-1.021))"
+    assert found.text == f"1 of 3 gates failed: {measured}"
+    open_ = _with_last_gate(report, "inconclusive")
+    assert open_ is not None
+    assert (open_.tone, open_.text) == ("warn", f"1 of 3 gates cannot be decided: {measured}")
     assert gates_finding(report.model_copy(update={"gates": ()})) is None
 
 
@@ -108,3 +116,29 @@ def test_accurate_compares_sample_by_sample(report: Report):
     text = _finding(report, "Accurate", report.targets[0]).text
     assert "0.3 points below the teacher (-1.6 to +1.0, p = 1)" in text
     assert "float student (" not in text  # it was not compared
+
+
+def test_outcome_is_about_what_was_demanded(report: Report):
+    slower = Speedup(ratio=0.5, ci=(0.4, 0.6), verdict="slower")
+    target = report.targets[0]
+    baselines = tuple(item.model_copy(update={"speedup": slower}) for item in target.baselines)
+    slow = report.model_copy(update={"targets": (_target(report, baselines=baselines),)})
+    assert outcome(slow).state == "passed"
+    wrong = _target(report, fidelity={"oracle_mismatches": 2, "first_mismatch": "conv1"})
+    assert outcome(report.model_copy(update={"targets": (target, wrong)})).text.startswith(
+        "2 oracle mismatch"
+    )
+    failing = report.gates[0].model_copy(update={"state": "failed"})
+    assert outcome(report.model_copy(update={"gates": (failing,)})).state == "failed"
+    unseen = _target(report, fidelity={"oracle_nodes": 0})
+    assert outcome(report.model_copy(update={"targets": (unseen,)})).state == "inconclusive"
+
+
+def test_accuracy_cost_is_in_points_against_each_origin(report: Report):
+    """356 of 360 right: 1 fewer than the teacher, 1 more than the float student, 5 more than PTQ."""
+    assert accuracy_cost(report, report.targets[0]) == (
+        "top1 of the engine: -0.3 points against the teacher, +0.3 points against the float student, "
+        "+1.4 points against post-training quantization"
+    )
+    alone = report.model_copy(update={"teacher": None})
+    assert "teacher" not in accuracy_cost(alone, report.targets[0])

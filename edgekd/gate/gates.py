@@ -1,0 +1,105 @@
+"""What a gates file can say, and how an engine is judged by it. A new gate is one file and one line here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from edgekd.core.spec_base import Spec, Version1
+from edgekd.core.spec_file import load_spec
+from edgekd.core.union import BY_KIND
+from edgekd.errors import SpecError
+from edgekd.gate.accuracy import AccuracySpec, AgreementSpec
+from edgekd.gate.case import Case
+from edgekd.gate.file_size import DownloadSpec, SizeSpec
+from edgekd.gate.gate import GateSpec
+from edgekd.gate.graph import FidelitySpec, IntegerCoverageSpec
+from edgekd.gate.latency import LatencySpec
+from edgekd.gate.model_subject import ModelSubject, Scoring
+from edgekd.gate.run_subject import REPORT, run_subjects
+from edgekd.gate.subject import Subject
+from edgekd.report.schema import GateResult, GateState
+
+Gate = Annotated[
+    SizeSpec | DownloadSpec | AccuracySpec | AgreementSpec | LatencySpec | IntegerCoverageSpec | FidelitySpec,
+    BY_KIND,
+]
+
+
+class Gates(Spec):
+    """A gates file.
+
+    Attributes:
+        version: Of the format.
+        gates: What is judged, in this order.
+    """
+
+    version: Version1
+    gates: tuple[Gate, ...] = Field(min_length=1)
+
+
+def load_gates(path: Path) -> Gates:
+    """Read a gates file.
+
+    Raises:
+        SpecError: With file, key and line of the first mistake, and how to mend it.
+    """
+    return load_spec(Gates, path, called="gates file", schema="gates")
+
+
+def judge(
+    gates: Gates, path: Path, *, baseline: Path | None = None, scoring: Scoring
+) -> tuple[GateResult, ...]:
+    """Decide every limit of a gates file for every engine that it is for.
+
+    Args:
+        gates: The file's content.
+        path: The folder of a run, or a model file.
+        baseline: The same for what it is compared with.
+        scoring: How a model file alone is looked into.
+
+    Raises:
+        EdgeKdError: If there is no such engine, or a gate asks for what nobody knows of it.
+    """
+    judged = _subjects(path, scoring)
+    others = _subjects(baseline, scoring) if baseline is not None else ()
+    if scoring.data is not None and not any(isinstance(one, ModelSubject) for one in (*judged, *others)):
+        what = f"--data is for a model file; the accuracy of a run stands in its {REPORT}"
+        raise SpecError(what, where=str(path), fix="leave --data out, or give the run's model file")
+    cases = [Case(subject, _counterpart(subject, others)) for subject in judged]
+    return tuple(
+        result
+        for index, gate in enumerate(gates.gates)
+        for case in _cases_of(gate, cases, where=f"gates.{index}.target")
+        for result in gate.judge(case)
+    )
+
+
+def overall(results: Sequence[GateResult]) -> GateState:
+    """Return ``failed`` if any gate did, else ``inconclusive`` if any is."""
+    states = {result.state for result in results}
+    return next((state for state in ("failed", "inconclusive") if state in states), "passed")
+
+
+def _subjects(path: Path, scoring: Scoring) -> Sequence[Subject]:
+    if (path / REPORT).is_file():
+        return run_subjects(path)
+    return (ModelSubject.at(path, scoring),)
+
+
+def _counterpart(subject: Subject, others: Sequence[Subject]) -> Subject | None:
+    """Return the engine to compare with: of the same file name, or else the first of the same runtime."""
+    alike = [other for other in others if other.kind == subject.kind]
+    return next((other for other in alike if other.name == subject.name), alike[0] if alike else None)
+
+
+def _cases_of(gate: GateSpec, cases: Sequence[Case], *, where: str) -> Sequence[Case]:
+    if gate.target is None:
+        return cases
+    found = [case for case in cases if case.subject.kind == gate.target]
+    if not found:
+        kinds = ", ".join(dict.fromkeys(case.subject.kind for case in cases))
+        what = f"there is no engine for the target {gate.target!r}"
+        raise SpecError(what, where=where, fix=f"write one of: {kinds}; or leave target out")
+    return found

@@ -1,0 +1,47 @@
+"""What a GitHub workflow reads of a program's output: lines that become annotations.
+
+Source:
+    GitHub's documentation, "Workflow commands for GitHub Actions"; what is escaped how, in the command.ts of
+    its toolkit.
+"""
+
+from collections.abc import Sequence
+
+from edgekd.report.schema import GateResult
+from edgekd.report.words import gate_sentence, one_line
+
+COMMANDS = {"failed": "error", "inconclusive": "warning"}
+
+
+def annotations(results: Sequence[GateResult]) -> list[str]:
+    """Return a command for each gate that failed or could not be decided."""
+    return [
+        _command(
+            COMMANDS[result.state],
+            f"{result.name} {result.state}: {one_line(result.engine)}",
+            gate_sentence(result),
+        )
+        for result in results
+        if result.state in COMMANDS
+    ]
+
+
+def commands_stopped(token: str) -> tuple[str, str]:
+    """Return the lines before and behind output that may hold words from anywhere: no command in it counts.
+
+    Args:
+        token: What ends it; nobody can have guessed it.
+    """
+    return f"::stop-commands::{token}", f"::{token}::"
+
+
+def _command(command: str, title: str, message: str) -> str:
+    return f"::{command} title={_property(title)}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

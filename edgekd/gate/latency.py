@@ -1,0 +1,76 @@
+"""The gate ``latency``: how fast the engine is, compared with a model that was timed beside it.
+
+Milliseconds that were stored say nothing about an engine: another machine, another day, another neighbour
+on the same core. So a limit over the run's own float student, teacher or post-training quantization takes the
+ratio that the run measured in turns, with its interval; a limit over the baseline times both engines now, in
+turns, on this machine; and a limit in milliseconds means this machine as it is now. The interval decides.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from edgekd.core.statistics import paired_ratio
+from edgekd.device.latency import LatencySamples, speedup
+from edgekd.gate.case import BASELINE, ENGINE, Case
+from edgekd.gate.gate import GateSpec
+from edgekd.report.schema import GateResult
+
+OVER = "min_speedup_over_"
+CONFIDENCE = 0.99
+"""Of the interval of a median in milliseconds."""
+
+
+class LatencySpec(GateSpec):
+    """Time of one inference, relative to the run's own models, to the baseline, or in milliseconds.
+
+    Attributes:
+        min_speedup_over_student_float: How many times faster than its float student, as its run measured it.
+        min_speedup_over_teacher_float: How many times faster than the float teacher.
+        min_speedup_over_ptq: How many times faster than post-training quantization.
+        max_ratio: Its time over the baseline's, both measured now on this machine: 1.02 allows 2 % more. Set
+            it above 1 by what does not matter: two copies of one file are never told apart from 1 exactly.
+        max_p50_ms: Its median on this machine, measured now.
+    """
+
+    kind: Literal["latency"] = "latency"
+    min_speedup_over_student_float: float | None = Field(default=None, gt=0)
+    min_speedup_over_teacher_float: float | None = Field(default=None, gt=0)
+    min_speedup_over_ptq: float | None = Field(default=None, gt=0)
+    max_ratio: float | None = Field(default=None, gt=0)
+    max_p50_ms: float | None = Field(default=None, gt=0)
+
+    def judge(self, case: Case) -> Iterator[GateResult]:
+        """Decide on the intervals."""
+        for limit in self.limits():
+            if limit.startswith(OVER) and getattr(self, limit) is not None:
+                over = limit.removeprefix(OVER)
+                found = case.subject.speedup(over)
+                text = f"times the speed of {over}, as the run timed both in turns"
+                yield self.decided(case, limit, found.ratio, text, unit="ratio", interval=found.ci)
+        if self.max_ratio is not None or self.max_p50_ms is not None:
+            yield from self._measured(case)
+
+    def _measured(self, case: Case) -> Iterator[GateResult]:
+        baseline = None if self.max_ratio is None else case.against(self.name("max_ratio"))
+        samples = case.measure(baseline)
+        engine = samples[ENGINE]
+        if self.max_ratio is not None:
+            before = samples[BASELINE]
+            found = speedup(engine, before)
+            low, high = found.ci
+            text = f"p50 {engine.p50_ms:.4g} ms, the baseline {before.p50_ms:.4g} ms, timed now in turns"
+            interval = (1 / high, 1 / low)
+            yield self.decided(case, "max_ratio", 1 / found.ratio, text, unit="ratio", interval=interval)
+        if self.max_p50_ms is not None:
+            p50_ms, low, high = _median_ms(engine)
+            text = f"{engine.n} inferences on this machine, timed now"
+            yield self.decided(case, "max_p50_ms", p50_ms, text, unit="ms", interval=(low, high))
+
+
+def _median_ms(samples: LatencySamples) -> tuple[float, float, float]:
+    """Return the mean over sessions of the median, with its interval: the ratio to one millisecond."""
+    by_session = samples.times_ms.reshape(len(samples.times_ms), -1)
+    return paired_ratio(by_session, np.ones_like(by_session), confidence=CONFIDENCE)

@@ -1,0 +1,69 @@
+"""What gates judge, and compare with: an engine, and what can be asked of it."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from edgekd.device.latency import Speedup
+from edgekd.errors import SpecError
+from edgekd.report.target_schema import Coverage, Fidelity
+from edgekd.tasks.metric import Metric
+
+
+@dataclass(frozen=True)
+class Subject(ABC):
+    """An engine. What it does not know is a mistake of the gate that asks.
+
+    Attributes:
+        name: Of its file.
+        kind: Its runtime.
+        where: The folder or file that a person gave.
+        threads: Threads of one inference.
+    """
+
+    name: str
+    kind: str
+    where: Path
+    threads: int
+
+    @abstractmethod
+    def size_bytes(self) -> int:
+        """Return the size of its file."""
+
+    @abstractmethod
+    def download_bytes(self) -> int:
+        """Return the size of its file when compressed."""
+
+    @abstractmethod
+    def metric(self) -> Metric:
+        """Return its metric on the test split."""
+
+    @abstractmethod
+    def coverage(self) -> Coverage:
+        """Return which of its operators run in integers."""
+
+    @abstractmethod
+    def fidelity(self) -> Fidelity:
+        """Return how far it computes what was trained."""
+
+    @abstractmethod
+    def engine_path(self) -> Path:
+        """Return the file that can be timed on this machine."""
+
+    @abstractmethod
+    def float_metric(self) -> Metric:
+        """Return the metric of its own float student."""
+
+    @abstractmethod
+    def agreement(self) -> float:
+        """Return the fraction of test samples on which it answers as the trained student."""
+
+    @abstractmethod
+    def speedup(self, over: str) -> Speedup:
+        """Return how many times faster than a model of its own run it is, as that run measured it."""
+
+    def refuse(self, what: str, *, fix: str) -> NoReturn:
+        """Raise the error that says what is not known of this engine."""
+        message = f"{self.name} does not say {what}"
+        raise SpecError(message, where=str(self.where), fix=fix)
