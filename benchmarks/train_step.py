@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 import edgekd
 from benchmarks.rows import append_row, percentiles
+from edgekd.board.rounds import Design
 from edgekd.core.profile import PROFILES
 from edgekd.core.statistics import paired_ratio
-from edgekd.device.latency import measure_interleaved
+from edgekd.device.latency import measure_here
 from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
 from edgekd.zoo.network import NetworkSpec
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
@@ -44,12 +45,9 @@ def main() -> None:
         for mode in MODES
     }
     first_seconds = {name: _seconds(step) for name, step in steps.items()}
-    samples = measure_interleaved(
+    samples = measure_here(
         {name: partial(nullcontext, step) for name, step in steps.items()},
-        sessions=1,
-        rounds=arguments.rounds,
-        round_ms=0,
-        warmup_ms=300,
+        design=Design(sessions=1, rounds=arguments.rounds, round_ms=0, warmup_ms=300),
         on_round=lambda done, total: print(f"{done}/{total}"),
     )
     ratios = {

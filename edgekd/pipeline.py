@@ -6,7 +6,6 @@ from pathlib import Path
 
 import yaml
 
-from edgekd.core.machine import machine
 from edgekd.core.plan import Planner
 from edgekd.core.store import Runner, Store
 from edgekd.data.dataset import SPLITS
@@ -104,7 +103,8 @@ def start(spec: Pipeline, run: Runner) -> tuple[Teacher | None, StudentArch, Flo
 def _build_target(
     spec: Pipeline, target: Target, marked: MarkedOnnx, ptq_marked: MarkedOnnx | None, run: Runner
 ) -> BuiltTarget:
-    version, isa = target.runtime_version(), machine().isa
+    with target.device.connect() as device:
+        version, isa = target.runtime_version(host=device.host), device.machine.isa
     metadata = engine_metadata(spec)
     lowered = run.run(lower_for, target, marked, metadata)
     engine = run.run(build_engine, target, lowered, version, isa)
@@ -168,22 +168,23 @@ def _fail_early(spec: Pipeline, store: Store, folder: Path) -> None:
 def _verify(spec: Pipeline, built: Built, index: int) -> TargetResults:
     target, made = spec.targets[index], built.targets[index]
     float_runtime = OnnxRuntimeTarget(threads=target.threads)
-    baselines = {"student_float": BuiltModel(float_runtime, built.float_student.onnx_path)}
-    if built.teacher is not None:
-        baselines["teacher_float"] = BuiltModel(float_runtime, built.teacher.onnx_path)
-    if made.ptq is not None:
-        baselines["ptq"] = BuiltModel(target, made.ptq.engine_path)
-    verdict = verify_engine(
-        BuiltModel(target, made.engine.engine_path),
-        marked=built.marked.marked_path,
-        probes=built.marked.probes(),
-        student_logits=built.marked.test_logits(),
-        baselines=baselines,
-        test=spec.data.split("test"),
-        task=spec.task,
-        device=target.device,
-        seed=spec.seed,
-    )
+    with target.device.connect() as device:
+        baselines = {"student_float": BuiltModel(float_runtime, built.float_student.onnx_path, device.host)}
+        if built.teacher is not None:
+            baselines["teacher_float"] = BuiltModel(float_runtime, built.teacher.onnx_path, device.host)
+        if made.ptq is not None:
+            baselines["ptq"] = BuiltModel(target, made.ptq.engine_path, device.host)
+        verdict = verify_engine(
+            BuiltModel(target, made.engine.engine_path, device.host),
+            marked=built.marked.marked_path,
+            probes=built.marked.probes(),
+            student_logits=built.marked.test_logits(),
+            baselines=baselines,
+            test=spec.data.split("test"),
+            task=spec.task,
+            device=device,
+            seed=spec.seed,
+        )
     return TargetResults(engine_name(spec.targets, index), target, made.engine, made.lowered, verdict)
 
 

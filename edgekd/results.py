@@ -128,7 +128,7 @@ def _ptq_method(trial: PtqTrial) -> schema.PtqMethod:
 
 def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetReport:
     verdict, target = results.verdict, results.target
-    engine = verdict.latency["engine"]
+    timed = verdict.latency.samples if verdict.latency else {}
     profile = PROFILES[spec.quantize.profile]
     layers = results.lowered.layers()
     payload_bytes = sum(layer.size_bytes for layer in layers)
@@ -137,7 +137,7 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
         profile=profile.name,
         profile_version=profile.version,
         bits_note=spec.bits_note(target),
-        device=target.device.kind,
+        device=target.device.name,
         model_path=results.file_name,
         size_bytes=verdict.size_bytes["engine"],
         payload_bytes=payload_bytes,
@@ -151,14 +151,14 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
         agreement_top1=verdict.agreement_top1,
         fidelity=measured.fidelity(verdict.faithfulness),
         coverage=measured.coverage(verdict.faithfulness),
-        latency_ms=measured.latency(engine, target.threads),
+        latency_ms=measured.latency(verdict.latency, target.threads) if verdict.latency else None,
         ptq_metric=verdict.ptq_metric,
         baselines=tuple(
-            measured.baseline(name, engine, samples, verdict.size_bytes[name])
-            for name, samples in verdict.latency.items()
+            measured.baseline(name, timed["engine"], samples, verdict.size_bytes[name])
+            for name, samples in timed.items()
             if name != "engine"
         ),
-        times_ms={name: tuple(samples.round_p50_ms) for name, samples in verdict.latency.items()},
+        times_ms={name: tuple(samples.round_p50_ms) for name, samples in timed.items()},
     )
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from edgekd.board.rounds import student_quantile
 from edgekd.errors import DataError
 
 
@@ -58,7 +59,9 @@ def wilson_interval(successes: int, n: int, *, confidence: float = 0.95) -> tupl
     return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
 
 
-def paired_ratio(numerator: ArrayLike, denominator: ArrayLike, *, confidence: float = 0.95) -> Ratio:
+def paired_ratio(
+    numerator: ArrayLike, denominator: ArrayLike, *, confidence: float = 0.95, pilot: int | None = None
+) -> Ratio:
     """Return the ratio of two medians over independent repeats, with Student's interval.
 
     A row holds what one repeat measured of both: what slowed both in a repeat cancels in the ratio of its
@@ -70,10 +73,15 @@ def paired_ratio(numerator: ArrayLike, denominator: ArrayLike, *, confidence: fl
     Whatever differs from repeat to repeat is in the deviation. What is the same in all of them is not: rows
     of one session of two engines hide what opening the engines again would change.
 
+    Where the deviation of the first ``pilot`` rows has decided how many rows there are, it is this deviation,
+    and its degrees of freedom, that keep the interval's promise (Stein 1945); should the deviation of all
+    rows be larger, it counts.
+
     Args:
         numerator: Times (repeats, samples), any unit.
         denominator: Times (repeats, samples), same unit; the number of samples may differ.
         confidence: Coverage asked for, between 0 and 1.
+        pilot: Rows of the first stage; all of them if None.
 
     Raises:
         DataError: If the two do not have the same two or more repeats.
@@ -88,26 +96,8 @@ def paired_ratio(numerator: ArrayLike, denominator: ArrayLike, *, confidence: fl
         what = f"cannot pair repeats of times shaped {top.shape} and {bottom.shape}"
         raise DataError(what, fix="measure both in the same run, and that at least twice")
     logs = np.log(np.median(top, axis=1) / np.median(bottom, axis=1))
-    half = student_quantile(len(logs) - 1, confidence) * logs.std(ddof=1) / np.sqrt(len(logs))
+    first = logs[:pilot]
+    deviation = max(first.std(ddof=1), logs.std(ddof=1))
+    half = student_quantile(len(first) - 1, confidence) * deviation / np.sqrt(len(logs))
     ratio, low, high = np.exp([logs.mean(), logs.mean() - half, logs.mean() + half])
     return Ratio(float(ratio), float(low), float(high))
-
-
-def student_quantile(degrees: int, confidence: float) -> float:
-    """Return the t that holds ``confidence`` of Student's distribution within -t..t.
-
-    With t = sqrt(degrees) * tan(a), the density over the angle a is proportional to cos(a)^(degrees - 1),
-    which is summed over a fine grid.
-
-    Args:
-        degrees: Degrees of freedom, at least 1.
-        confidence: Between 0 and 1.
-
-    Example:
-        >>> [round(student_quantile(n, 0.95), 3) for n in (1, 7, 30)]
-        [12.706, 2.365, 2.042]
-    """
-    angles = np.linspace(0, np.pi / 2, 100_001)
-    density = np.cos(angles) ** (degrees - 1)
-    mass = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
-    return float(np.sqrt(degrees) * np.tan(np.interp(confidence * mass[-1], mass, angles)))

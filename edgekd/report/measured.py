@@ -1,6 +1,8 @@
 """From measurements to the words of report.json."""
 
-from edgekd.device.latency import LatencySamples, speedup
+import numpy as np
+
+from edgekd.device.latency import LatencySamples, Measurement, speedup
 from edgekd.report import target_schema
 from edgekd.verify.verify_engine import Faithfulness
 
@@ -41,8 +43,9 @@ def coverage(found: Faithfulness) -> target_schema.Coverage:
     )
 
 
-def latency(samples: LatencySamples, threads: int) -> target_schema.Latency:
-    """Return the percentiles of an engine."""
+def latency(found: Measurement, threads: int) -> target_schema.Latency:
+    """Return the percentiles of the engine, and what it costs to open."""
+    samples = found.samples["engine"]
     return target_schema.Latency(
         p50=samples.p50_ms,
         p90=samples.p90_ms,
@@ -52,6 +55,9 @@ def latency(samples: LatencySamples, threads: int) -> target_schema.Latency:
         n=samples.n,
         warmup=samples.warmup,
         threads=threads,
+        open_ms=float(np.median(samples.opened_ms)) if samples.opened_ms else None,
+        peak_memory_bytes=samples.peak_bytes or None,
+        doubts=found.doubts,
     )
 
 

@@ -1,6 +1,7 @@
 """The engine's part of report.json: fidelity, coverage, latency, and how its file holds the weights.
 
-Fractions are 0..1, times are in ms, sizes in bytes. Intervals are (low, high) at 95 %.
+Fractions are 0..1, times are in ms, sizes in bytes. Intervals are (low, high), of metrics at 95 %,
+of latency ratios at 99 %.
 """
 
 from typing import Literal
@@ -90,7 +91,13 @@ class Coverage(Spec):
 
 
 class Latency(Spec):
-    """Milliseconds of one inference; ``warmup`` counts the untimed ones before the ``n`` timed ones."""
+    """Milliseconds of one inference; ``warmup`` counts the untimed ones before the ``n`` timed ones.
+
+    Attributes:
+        open_ms: Of opening the engine, the median over sessions; null if it was not measured.
+        peak_memory_bytes: That the opened engine adds to a process at most; null if that is not known.
+        doubts: What makes the numbers doubtful, each a sentence.
+    """
 
     p50: float
     p90: float
@@ -100,6 +107,9 @@ class Latency(Spec):
     n: int
     warmup: int
     threads: int
+    open_ms: float | None = None
+    peak_memory_bytes: int | None = None
+    doubts: tuple[str, ...] = ()
 
 
 class Baseline(Spec):
@@ -166,7 +176,7 @@ class TargetReport(Spec):
             the task knows no such thing.
         fidelity: Engine against what was trained.
         coverage: Integer and float nodes.
-        latency_ms: Of the engine.
+        latency_ms: Of the engine; null on an emulated device, where time means nothing.
         ptq_metric: Engine of post-training quantization on the test split; null if there is none.
         baselines: Models that it was timed against.
         times_ms: Median of each round, by baseline name and ``engine``.
@@ -188,7 +198,7 @@ class TargetReport(Spec):
     agreement_top1: float | None
     fidelity: Fidelity
     coverage: Coverage
-    latency_ms: Latency
+    latency_ms: Latency | None
     ptq_metric: Metric | None = None
     baselines: tuple[Baseline, ...]
     times_ms: dict[str, tuple[float, ...]]

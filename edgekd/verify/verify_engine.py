@@ -10,8 +10,8 @@ import onnx
 from numpy.typing import NDArray
 
 from edgekd.data.dataset import Split
-from edgekd.device.latency import LatencySamples
-from edgekd.device.local import LocalDevice
+from edgekd.device.device import Connection
+from edgekd.device.latency import Measurement
 from edgekd.runtimes.coverage import Coverage
 from edgekd.runtimes.layer_reference import LayerResult, compare_layers
 from edgekd.runtimes.session import Tensors, fitting
@@ -46,7 +46,8 @@ class Verdict:
         agreement_top1: Fraction of test samples on which engine and trained student agree; None where the
             task knows no such thing.
         faithfulness: Coverage and fidelity.
-        latency: By name: ``engine`` and the baselines, from one interleaved run.
+        latency: Of ``engine`` and the baselines, by these names, from one interleaved run; None where time
+            means nothing.
         size_bytes: By the same names.
         download_bytes: Size of the engine when compressed.
         float_weight_bytes: Weights of the float student's file.
@@ -56,7 +57,7 @@ class Verdict:
     ptq_metric: Metric | None
     agreement_top1: float | None
     faithfulness: Faithfulness
-    latency: dict[str, LatencySamples]
+    latency: Measurement | None
     size_bytes: dict[str, int]
     download_bytes: int
     float_weight_bytes: int
@@ -71,7 +72,7 @@ def verify_engine(
     baselines: Mapping[str, BuiltModel],
     test: Split,
     task: TaskSpec,
-    device: LocalDevice,
+    device: Connection,
     seed: int,
 ) -> Verdict:
     """Measure accuracy, fidelity, integer coverage, latency and size of an engine.
@@ -84,7 +85,7 @@ def verify_engine(
         baselines: Float and PTQ models to time beside it, by name; ``ptq`` is also scored.
         test: The test split, read once.
         task: What right means.
-        device: Where latency is measured.
+        device: Where all of it is measured.
         seed: Of the order of timing.
     """
     with engine.open() as session:
@@ -96,7 +97,7 @@ def verify_engine(
         ptq_metric=task.score(_logits(baselines["ptq"], test), test.labels) if "ptq" in baselines else None,
         agreement_top1=task.agreement(logits, student_logits),
         faithfulness=verify_graph(engine, probes, marked=marked),
-        latency=device.measure(models, example, seed=seed),
+        latency=device.measure(models, example, seed=seed) if device.times else None,
         size_bytes={name: model.path.stat().st_size for name, model in models.items()},
         download_bytes=download_bytes(engine.path),
         float_weight_bytes=float_weight_bytes(baselines["student_float"].path),
@@ -118,7 +119,7 @@ def verify_graph(
 
 def verify_feeds(engine: BuiltModel, feeds: Tensors, *, marked: Path | None = None) -> Faithfulness:
     """Look inside as `verify_graph` does, with a value for every input of the model."""
-    inside = engine.target.look_inside(engine.path, feeds, marked=marked)
+    inside = engine.target.look_inside(engine.path, feeds, marked=marked, host=engine.host)
     graph = inside.optimized
     return Faithfulness(
         coverage=inside.coverage,

@@ -1,0 +1,61 @@
+"""What a device is: a machine on which engines are opened, run and, unless it is emulated, timed."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edgekd.board.rounds import STANDARD, Design
+from edgekd.core.machine import Machine
+from edgekd.core.spec_base import Spec
+from edgekd.device.latency import Measurement
+from edgekd.runtimes.host import Host
+from edgekd.runtimes.target import BuiltModel
+
+
+class Connection(ABC):
+    """A device that answers.
+
+    Attributes:
+        machine: What it is.
+        host: Its ONNX Runtime.
+        times: Whether latency means something there.
+    """
+
+    machine: Machine
+    host: Host
+    times: bool = True
+
+    @abstractmethod
+    def measure(
+        self, models: Mapping[str, BuiltModel], example: NDArray[Any], *, seed: int, design: Design = STANDARD
+    ) -> Measurement:
+        """Time single inferences of several models, interleaved in one run.
+
+        Args:
+            models: By name; they share their input. The first is compared with the others.
+            example: One input batch.
+            seed: Of the order within each session and round.
+            design: How long is measured.
+        """
+
+
+class DeviceSpec(Spec, ABC):
+    """A device as a pipeline file names it."""
+
+    kind: str
+
+    @property
+    def name(self) -> str:
+        """How reports and errors call it."""
+        return self.kind
+
+    @abstractmethod
+    def connect(self) -> AbstractContextManager[Connection]:
+        """Reach it; the context ends everything there.
+
+        Raises:
+            DeviceError: If it cannot be reached, or lacks what is needed.
+        """

@@ -1,0 +1,184 @@
+"""A runner as a device: models go to it once, by digest, and run and are measured there."""
+
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.board.arrays import pack, unpack
+from edgekd.board.rounds import STANDARD, Design
+from edgekd.core.machine import Machine
+from edgekd.core.progress import progress
+from edgekd.device.channel import Channel
+from edgekd.device.device import Connection
+from edgekd.device.doubts import doubts
+from edgekd.device.latency import LatencySamples, Measurement
+from edgekd.errors import DeviceError
+from edgekd.runtimes.host import Host
+from edgekd.runtimes.onnx_runtime import cannot_run, refused, tensor_info, whole
+from edgekd.runtimes.session import Session, Tensors
+from edgekd.runtimes.target import BuiltModel
+
+WAIT_S = 600.0
+"""Longest wait for another measurement of the same machine."""
+
+_REFUSAL = "RuntimeRefusal"
+
+
+class RunnerHost(Host):
+    """ONNX Runtime of a runner."""
+
+    def __init__(self, channel: Channel, version: str) -> None:
+        self.channel, self.version = channel, version
+        self._known: set[str] = set()
+        self._names = itertools.count()
+
+    def runtime_version(self) -> str:
+        """Return what the runner has installed."""
+        return self.version
+
+    def put(self, model: Path | bytes) -> str:
+        """Send a model unless it is there already, and return its digest."""
+        model = whole(model)
+        blob = model if isinstance(model, bytes) else model.read_bytes()
+        digest = hashlib.sha256(blob).hexdigest()
+        if digest not in self._known:
+            self.channel.ask("put", blobs={"file": blob})
+            self._known.add(digest)
+        return digest
+
+    def open(self, model: Path | bytes, *, threads: int = 1, optimize: bool = True) -> Session:
+        """Open a model in the runner's process."""
+        return RunnerSession(self, model, threads=threads, optimize=optimize)
+
+    def optimized(self, model: Path | bytes, *, threads: int = 1) -> bytes:
+        """Return the serialized graph that runs there."""
+        with RunnerSession(self, model, threads=threads, optimized=True) as session:
+            return session.optimized
+
+    def profile(self, model: bytes, feeds: Tensors, *, runs: int) -> list[dict[str, Any]]:
+        """Return the events of the runtime's profile there."""
+        session = RunnerSession(self, model, optimize=False, profile=True)
+        for _ in range(runs):
+            session.run(feeds)
+        events: list[dict[str, Any]] = json.loads(session.end_profiling())
+        return events
+
+    def next_name(self) -> str:
+        """Return a name that no session has had."""
+        return f"session{next(self._names)}"
+
+
+class RunnerSession(Session):
+    """A model that a runner has open."""
+
+    def __init__(
+        self,
+        host: RunnerHost,
+        model: Path | bytes,
+        *,
+        threads: int = 1,
+        optimize: bool = True,
+        optimized: bool = False,
+        profile: bool = False,
+    ) -> None:
+        self._host, self._name, self._profile = host, host.next_name(), profile
+        asked = {"session": self._name, "model": host.put(model), "threads": threads, "optimize": optimize}
+        try:
+            found, blobs = host.channel.ask("open", {**asked, "optimized": optimized, "profile": profile})
+        except DeviceError as e:
+            if e.kind == _REFUSAL:
+                raise refused(e.what, host.version, model) from e
+            raise
+        self.inputs, self.outputs = (
+            [tensor_info(*tensor) for tensor in found[kind]] for kind in ("inputs", "outputs")
+        )
+        self.optimized = blobs.get("optimized", b"")
+        self._open = True
+
+    def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
+        """Run once there and return every output by name."""
+        try:
+            _, blobs = self._host.channel.ask("run", {"session": self._name}, {"feeds": pack(feeds)})
+        except DeviceError as e:
+            if e.kind == _REFUSAL:
+                raise cannot_run(e.what, self._host.version) from e
+            raise
+        try:
+            return unpack(blobs["outputs"])
+        except (KeyError, ValueError) as e:
+            msg = "the runner's outputs cannot be read"
+            raise DeviceError(msg, where=self._host.channel.device) from e
+
+    def end_profiling(self) -> bytes:
+        """Close it and return what the runtime wrote."""
+        self._open = False
+        _, blobs = self._host.channel.ask("close", {"session": self._name, "profile": True})
+        return blobs["profile"]
+
+    def close(self) -> None:
+        """Give back the runner's memory."""
+        if self._open:
+            self._open = False
+            self._host.channel.ask("close", {"session": self._name, "profile": self._profile})
+
+
+class RunnerConnection(Connection):
+    """A runner that answers."""
+
+    def __init__(self, channel: Channel) -> None:
+        found, _ = channel.ask("describe")
+        self.channel, self.machine = channel, Machine(**found["identity"])
+        self.host: RunnerHost = RunnerHost(channel, self.machine.runtime_versions.get("onnxruntime", ""))
+
+    def measure(
+        self, models: Mapping[str, BuiltModel], example: NDArray[Any], *, seed: int, design: Design = STANDARD
+    ) -> Measurement:
+        """Have the runner measure; another measurement of its machine is waited for."""
+        with next(iter(models.values())).open() as session:
+            name = session.inputs[0].name
+        engines = {label: self.host.put(model.path) for label, model in models.items()}
+        threads = next(iter(models.values())).target.threads
+        asked = {
+            "engines": engines,
+            "threads": threads,
+            "design": asdict(design),
+            "seed": seed,
+            "wait_s": WAIT_S,
+        }
+        begun = time.monotonic()
+        with progress("measure latency", design.sessions * design.rounds) as advance:
+            found, blobs = self.channel.ask(
+                "measure",
+                asked,
+                {"example": pack({name: example})},
+                on_progress=lambda done, total: advance(),
+            )
+        return _measurement(found, unpack(blobs["times_ms"]), design, self.machine, time.monotonic() - begun)
+
+
+def _measurement(
+    found: Mapping[str, Any], times: Mapping[str, Any], design: Design, machine: Machine, seconds: float
+) -> Measurement:
+    samples = {}
+    for index, (name, figures) in enumerate(found["engines"].items()):
+        sessions = [times[f"{index}/{session}"] for session in range(len(figures["opened_ms"]))]
+        samples[name] = LatencySamples(
+            name,
+            np.stack(sessions),
+            int(figures["warmup"]),
+            design.sessions,
+            tuple(figures["opened_ms"]),
+            int(figures["peak_bytes"]),
+        )
+    said = doubts(
+        found["before"], found["after"], seconds=seconds, saturates=found["saturates"], isa=machine.isa
+    )
+    return Measurement(samples, said, found["before"], found["after"], tuple(found["cores"]))
