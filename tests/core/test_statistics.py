@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekd.core.statistics import paired_ratio, student_quantile, wilson_interval
+from edgekd.board.rounds import student_quantile
+from edgekd.core.statistics import paired_ratio, wilson_interval
 from edgekd.errors import DataError
 
 
