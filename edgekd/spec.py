@@ -17,7 +17,9 @@ from edgekd.data.hub import HubSpec
 from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.data.parquet import ParquetSpec
 from edgekd.data.python import PythonDataSpec
+from edgekd.device.emulated import EmulatedDevice
 from edgekd.device.local import LocalDevice
+from edgekd.device.ssh import SshDevice
 from edgekd.distill.apprentice import ApprenticeSpec
 from edgekd.distill.differentiable import DifferentiableSpec
 from edgekd.distill.hinton import HintonSpec
@@ -101,7 +103,7 @@ Distill = Annotated[
     BY_KIND,
 ]
 Task = Annotated[ClassificationSpec | PythonTaskSpec, BY_KIND]
-Device = LocalDevice
+Device = Annotated[LocalDevice | SshDevice | EmulatedDevice, BY_KIND]
 
 
 SMALL_IMAGE = 64
@@ -138,6 +140,10 @@ class OnnxRuntime(OnnxRuntimeTarget):
     """A target: ONNX Runtime on a device."""
 
     device: Device = LocalDevice()
+
+    def anywhere(self) -> "OnnxRuntime":
+        """Return the target as stages see it: where it runs is no part of what is made."""
+        return self.model_copy(update={"device": LocalDevice()})
 
 
 Target = OnnxRuntime

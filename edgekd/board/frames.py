@@ -63,7 +63,7 @@ def _header(line: bytes) -> dict[str, Any]:
     try:
         header = json.loads(line[len(PREFIX) :])
         blobs = [(str(name), int(size)) for name, size in header["blobs"]]
-    except (ValueError, TypeError, KeyError, RecursionError) as e:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as e:
         msg = "a frame that cannot be read"
         raise FrameError(msg) from e
     if len(blobs) > MOST_BLOBS or not all(0 <= size <= LARGEST_BLOB for _, size in blobs):

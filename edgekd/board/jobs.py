@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekd.board.arrays import pack, unpack
 from edgekd.board.frames import read_frame
-from edgekd.board.sessions import open_session, run_all, saturates_byte_products
+from edgekd.board.sessions import open_session, run_all, runtime_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from edgekd.board.serve import Runner
 
     Reply = tuple[dict[str, Any], dict[str, bytes]]
-
-PROFILE_LIMIT = 1 << 30
 
 
 def do(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
@@ -34,8 +32,8 @@ def do(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply
     return found(runner, header, blobs)
 
 
-def _saturates(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
-    return {"saturates": saturates_byte_products()}, {}
+def _runtime(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
+    return {"version": runtime_version()}, {}
 
 
 def _open(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
@@ -77,32 +75,29 @@ def _close(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> R
 
 def _measure(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
     """Measure in a process that has nothing else in it: it forks one for each engine."""
-    job = runner.folder / "job.json"
-    job.write_text(json.dumps(header))
-    example = runner.folder / "example.npz"
-    example.write_bytes(blobs["example"])
+    for model in header["engines"].values():
+        runner.path(model)  # refuses what is no digest
+    (runner.folder / "job.json").write_text(json.dumps(header))
+    (runner.folder / "example.npz").write_bytes(blobs["example"])
     command = [sys.executable, sys.argv[0], "measure", str(runner.folder)]
-    said = (runner.folder / "said.txt").open("w+b")
-    runner.measuring = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, start_new_session=True
-    )
-    while True:
+    with (runner.folder / "said.txt").open("w+b") as said:
+        runner.measuring = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, start_new_session=True
+        )
         frame = read_frame(runner.measuring.stdout)
-        if frame is None:
-            code = runner.measuring.wait()
-            said.seek(0)
-            last = said.read()[-1000:].decode(errors="replace")
-            msg = f"the process that measures died with {code}: {last}"
-            raise RuntimeError(msg)
-        found, out = frame
-        if "progress" in found:
-            runner.progress(*found["progress"])
-            continue
-        runner.measuring.wait()
-        runner.measuring = None
-        if "failed" in found:
-            raise RuntimeError(found["what"])
-        return found["done"], out
+        while frame is not None and "progress" in frame[0]:
+            runner.progress(*frame[0]["progress"])
+            frame = read_frame(runner.measuring.stdout)
+        code = runner.measuring.wait()
+        said.seek(0)
+        last = said.read()[-1000:].decode(errors="replace")
+    if frame is None:
+        msg = f"the process that measures died with {code}: {last}"
+        raise RuntimeError(msg)
+    found, out = frame
+    if "failed" in found:
+        raise RuntimeError(found["what"])
+    return found["done"], out
 
 
 def _sizes(shape: list[Any]) -> list[int | None]:
@@ -110,7 +105,7 @@ def _sizes(shape: list[Any]) -> list[int | None]:
 
 
 _JOBS = {
-    "saturates": _saturates,
+    "runtime": _runtime,
     "open": _open,
     "run": _run,
     "close": _close,

@@ -7,6 +7,7 @@ was doing; its folder goes with it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import queue
@@ -54,7 +55,7 @@ class Runner:
 
                 reply, out = jobs.do(self, header, blobs)
         except Exception as e:
-            kind = type(e).__name__
+            kind = errno.errorcode.get(getattr(e, "errno", None) or 0, type(e).__name__)
             write_frame(self.out, {"failed": kind, "what": " ".join(str(e).split())[:2000]})
         else:
             write_frame(self.out, {"done": reply}, out)
@@ -85,7 +86,7 @@ class Runner:
         try:
             path.write_bytes(blob)
         except OSError:
-            path.unlink()  # half a file is none
+            path.unlink(missing_ok=True)  # half a file is none
             raise
         return {}, {}
 
@@ -119,7 +120,8 @@ def _listen(frames: queue.Queue[Frame], runner: Runner) -> None:
             frames.put(frame)
     except (FrameError, OSError) as e:
         sys.stderr.write(f"edgekd: {e}\n")
-    _end(runner)
+    finally:
+        _end(runner)
 
 
 def _end(runner: Runner) -> NoReturn:

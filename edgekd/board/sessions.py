@@ -31,6 +31,11 @@ class RuntimeRefusal(Exception):  # noqa: N818  the words are the runtime's
     """ONNX Runtime's own words, on one line."""
 
 
+def runtime_version() -> str:
+    """Return ONNX Runtime's version here."""
+    return str(ort.__version__)
+
+
 def open_session(
     model: str | bytes,
     *,

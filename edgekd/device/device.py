@@ -21,12 +21,15 @@ class Connection(ABC):
     Attributes:
         machine: What it is.
         host: Its ONNX Runtime.
-        times: Whether latency means something there.
     """
 
     machine: Machine
     host: Host
-    times: bool = True
+
+    @property
+    def times(self) -> bool:
+        """Whether latency means something there."""
+        return self.host.times
 
     @abstractmethod
     def measure(

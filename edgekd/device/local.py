@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekd.board.rounds import STANDARD, Design
 from edgekd.core.machine import machine
 from edgekd.device.archive import runner_archive
-from edgekd.device.channel import Channel
+from edgekd.device.channel import LONGEST_SILENCE_S, Channel
 from edgekd.device.device import Connection, DeviceSpec
 from edgekd.device.latency import Measurement
 from edgekd.device.runner import RunnerConnection
@@ -30,8 +30,8 @@ class LocalConnection(Connection):
         self, models: Mapping[str, BuiltModel], example: NDArray[Any], *, seed: int, design: Design = STANDARD
     ) -> Measurement:
         """Start a runner, which has no torch and no open engine, and have it measure."""
-        with local_runner([sys.executable], device="local") as runner:
-            return runner.measure(models, example, seed=seed, design=design)
+        with local_runner([sys.executable], device="local") as channel:
+            return RunnerConnection(channel).measure(models, example, seed=seed, design=design)
 
 
 class LocalDevice(DeviceSpec):
@@ -46,15 +46,19 @@ class LocalDevice(DeviceSpec):
 
 
 @contextmanager
-def local_runner(python: list[str], *, device: str) -> Iterator[RunnerConnection]:
+def local_runner(
+    python: list[str], *, device: str, silence_s: float = LONGEST_SILENCE_S
+) -> Iterator[Channel]:
     """Start a runner on this machine.
 
     Args:
         python: Command that starts a Python with numpy and onnxruntime.
         device: How errors call it.
+        silence_s: Seconds without a word after which it is given up.
     """
     with tempfile.TemporaryDirectory(prefix="edgekd-", ignore_cleanup_errors=True) as folder:
         archive = Path(folder) / "runner.pyz"
         archive.write_bytes(runner_archive())
-        with Channel([*python, str(archive), "serve", folder], device=device) as channel:
-            yield RunnerConnection(channel)
+        command = [*python, str(archive), "serve", folder]
+        with Channel(command, device=device, silence_s=silence_s) as channel:
+            yield channel

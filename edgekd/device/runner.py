@@ -30,13 +30,15 @@ WAIT_S = 600.0
 """Longest wait for another measurement of the same machine."""
 
 _REFUSAL = "RuntimeRefusal"
+_NOT_INSTALLED = ("ModuleNotFoundError", "ImportError")
+_FULL = ("ENOSPC", "EDQUOT", "EFBIG")
 
 
 class RunnerHost(Host):
     """ONNX Runtime of a runner."""
 
-    def __init__(self, channel: Channel, version: str) -> None:
-        self.channel, self.version = channel, version
+    def __init__(self, channel: Channel, version: str, *, times: bool) -> None:
+        self.channel, self.version, self.times = channel, version, times
         self._known: set[str] = set()
         self._names = itertools.count()
 
@@ -50,7 +52,10 @@ class RunnerHost(Host):
         blob = model if isinstance(model, bytes) else model.read_bytes()
         digest = hashlib.sha256(blob).hexdigest()
         if digest not in self._known:
-            self.channel.ask("put", blobs={"file": blob})
+            try:
+                self.channel.ask("put", blobs={"file": blob})
+            except DeviceError as e:
+                raise _no_room(e, len(blob)) from e
             self._known.add(digest)
         return digest
 
@@ -131,12 +136,20 @@ class RunnerSession(Session):
 
 
 class RunnerConnection(Connection):
-    """A runner that answers."""
+    """A runner that answers.
 
-    def __init__(self, channel: Channel) -> None:
+    Args:
+        channel: Its channel.
+        times: Whether its clock means something.
+
+    Raises:
+        DeviceError: If it does not answer, or its Python lacks what is needed.
+    """
+
+    def __init__(self, channel: Channel, *, times: bool = True) -> None:
         found, _ = channel.ask("describe")
         self.channel, self.machine = channel, Machine(**found["identity"])
-        self.host: RunnerHost = RunnerHost(channel, self.machine.runtime_versions.get("onnxruntime", ""))
+        self.host: RunnerHost = RunnerHost(channel, _runtime_version(channel), times=times)
 
     def measure(
         self, models: Mapping[str, BuiltModel], example: NDArray[Any], *, seed: int, design: Design = STANDARD
@@ -162,6 +175,27 @@ class RunnerConnection(Connection):
                 on_progress=lambda done, total: advance(),
             )
         return _measurement(found, unpack(blobs["times_ms"]), design, self.machine, time.monotonic() - begun)
+
+
+def _runtime_version(channel: Channel) -> str:
+    try:
+        found, _ = channel.ask("runtime")
+    except DeviceError as e:
+        if e.kind not in _NOT_INSTALLED:
+            raise
+        what = f"its Python cannot import what runs models: {e.what}"
+        fix = "install it there: python3 -m pip install numpy onnxruntime; or name another Python"
+        raise DeviceError(what, where=channel.device, fix=fix) from e
+    return str(found["version"])
+
+
+def _no_room(error: DeviceError, size_bytes: int) -> DeviceError:
+    """Return what to raise when a model could not be put there."""
+    if error.kind not in _FULL:
+        return error
+    what = f"there is no room for a model of {size_bytes / 1e6:.1f} MB: {error.what}"
+    fix = "make room in its folder for temporary files, or have its login set TMPDIR to another one"
+    return DeviceError(what, where=error.where, fix=fix, kind=error.kind)
 
 
 def _measurement(

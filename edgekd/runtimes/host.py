@@ -8,7 +8,13 @@ from edgekd.runtimes.session import Session, Tensors
 
 
 class Host(ABC):
-    """ONNX Runtime, wherever it is."""
+    """ONNX Runtime, wherever it is.
+
+    Attributes:
+        times: Whether its clock means something; that of an emulated CPU does not.
+    """
+
+    times: bool = True
 
     @abstractmethod
     def runtime_version(self) -> str:
