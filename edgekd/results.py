@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import edgekd
-from edgekd.core.machine import machine
+from edgekd.core.machine import Machine, machine
 from edgekd.core.profile import PROFILES
 from edgekd.core.store import StageRecord
 from edgekd.distill.quantize_student import PtqStudent, PtqTrial
@@ -25,6 +25,7 @@ class TargetResults:
 
     Attributes:
         file_name: Name of the engine in the run's folder.
+        machine: What it was measured on; None on this machine.
     """
 
     file_name: str
@@ -32,6 +33,7 @@ class TargetResults:
     engine: Engine
     lowered: TargetOnnx
     verdict: Verdict
+    machine: Machine | None
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
         profile_version=profile.version,
         bits_note=spec.bits_note(target),
         device=target.device.name,
+        machine=results.machine,
+        native=measured.native(verdict.native) if verdict.native else None,
         model_path=results.file_name,
         size_bytes=verdict.size_bytes["engine"],
         payload_bytes=payload_bytes,
@@ -158,6 +162,7 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
             for name, samples in timed.items()
             if name != "engine"
         ),
+        conditions=measured.conditions(verdict.latency) if verdict.latency else None,
         times_ms={name: tuple(samples.round_p50_ms) for name, samples in timed.items()},
     )
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 import edgekd
+from edgekd.cli.emulate import emulate
 from edgekd.cli.exit_codes import NOT_FAITHFUL
 from edgekd.cli.printing import print_faithfulness, print_json, print_lint, print_table
 from edgekd.core.machine import MAX_THREADS
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 store_app = typer.Typer(help="Where artifacts live, how big they are, and what may go.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
+app.command(epilog="Example: edgekd emulate aarch64")(emulate)
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A pipeline file.")]
 ModelFile = Annotated[
@@ -181,12 +183,13 @@ def check(
     """Validate a pipeline and say which stages would run, and why. Runs nothing."""
     from edgekd.core.plan import Planner
     from edgekd.core.store import Store, default_store_root
-    from edgekd.pipeline import build
+    from edgekd.pipeline import build, survey
     from edgekd.spec import advice, load_pipeline
 
     pipeline = load_pipeline(spec, tuple(overrides))
     planner = Planner(Store(store or default_store_root(), pipeline=pipeline.name))
-    build(pipeline, planner)
+    places = survey(pipeline)
+    build(pipeline, places, planner)
     notes = advice(pipeline)
     if as_json:
         stages = [{"name": r.name, "key": r.key, "cached": r.cached, "why": r.why} for r in planner.records]

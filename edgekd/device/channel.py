@@ -105,18 +105,18 @@ class Channel:
         """
         self._send({"do": do, **(header or {})}, dict(blobs or {}))
         while True:
-            header_back, blobs_back = self._next()
-            if "progress" in header_back:
-                if on_progress is not None:
-                    done, total = header_back["progress"]
-                    on_progress(int(done), int(total))
-                continue
-            if "failed" in header_back:
-                what, kind = str(header_back.get("what")), str(header_back["failed"])
-                raise DeviceError(what, where=self.device, kind=kind)
-            if "done" not in header_back:
-                raise self._give_up("what it answers cannot be read")
-            return header_back["done"], blobs_back
+            answer, blobs_back = self._next()
+            match answer:
+                case {"progress": [int(done), int(total)]}:
+                    if on_progress is not None:
+                        on_progress(done, total)
+                case {"failed": str(kind), "what": str(what)}:
+                    raise DeviceError(what, where=self.device, kind=kind)
+                case {"done": dict(found)}:
+                    return found, blobs_back
+                case _:
+                    msg = "what it answers cannot be read"
+                    raise self._give_up(msg)
 
     def close(self) -> None:
         """End the runner, which removes what it wrote; one that does not end is killed."""
@@ -145,9 +145,11 @@ class Channel:
             frame = self._frames.get(timeout=self.silence_s)
         except queue.Empty:
             self._process.kill()
-            raise self._give_up(f"nothing was heard for {self.silence_s:.0f} s") from None
+            msg = f"nothing was heard for {self.silence_s:.0f} s"
+            raise self._give_up(msg) from None
         if frame is None:
-            raise self._give_up("the connection ended")
+            msg = "the connection ended"
+            raise self._give_up(msg)
         self.answered = True
         return frame
 

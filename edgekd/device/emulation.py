@@ -1,7 +1,7 @@
-"""Python, numpy and ONNX Runtime for a CPU that is not this machine's, in a folder: Debian packages and wheels.
+"""Python, numpy and ONNX Runtime for another kind of CPU, in a folder: Debian packages and wheels.
 
-Nothing is installed and nobody has to be root. apt resolves and fetches the packages by a configuration of its
-own, from the sources that this machine has; pip fetches the wheels.
+Nothing is installed and nobody has to be root. apt resolves and fetches the packages by a configuration of
+its own, from the sources that this machine has; pip fetches the wheels.
 """
 
 import os

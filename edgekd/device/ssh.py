@@ -34,7 +34,8 @@ SWEEP_S = 30.0
 REFUSED = 255
 """Exit code of ssh when it could not do its part."""
 
-_HOST = re.compile(r"([A-Za-z0-9._][A-Za-z0-9._-]*@)?([A-Za-z0-9._][A-Za-z0-9._-]*|[0-9A-Fa-f]*(:[0-9A-Fa-f]*){2,7})")
+_NAME, _IPV6 = r"[A-Za-z0-9._][A-Za-z0-9._-]*", r"[0-9A-Fa-f]*(:[0-9A-Fa-f]*){2,7}"
+_HOST = re.compile(f"({_NAME}@)?({_NAME}|{_IPV6})")
 _LENGTH_DIGITS = 12
 
 _BOOT = f"""
@@ -57,7 +58,7 @@ os.execv(sys.executable, [sys.executable, path, "serve", sys.argv[1]])
 """
 
 _SERVE = (
-    "umask 077; d=${TMPDIR:-/tmp}/edgekd.%s; mkdir \"$d\" || exit 1; "
+    'umask 077; d=${TMPDIR:-/tmp}/edgekd.%s; mkdir "$d" || exit 1; '
     "trap 'rm -rf \"$d\"' EXIT; trap 'exit 1' HUP INT TERM; %s -c %s \"$d\""
 )
 

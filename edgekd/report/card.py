@@ -182,7 +182,7 @@ def _file_size(rows: list[ModelRow]) -> Quantity:
 def _bars(
     rows: list[ModelRow], values: Sequence[float | None], text: Callable[[float], str]
 ) -> tuple[Shown, ...]:
-    longest = max(value for value in values if value is not None)
+    longest = max((value for value in values if value is not None), default=1.0)
     return tuple(
         _nothing(row)
         if value is None

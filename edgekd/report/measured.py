@@ -4,6 +4,7 @@ import numpy as np
 
 from edgekd.device.latency import LatencySamples, Measurement, speedup
 from edgekd.report import target_schema
+from edgekd.verify.native import NativeResult
 from edgekd.verify.verify_engine import Faithfulness
 
 
@@ -43,6 +44,13 @@ def coverage(found: Faithfulness) -> target_schema.Coverage:
     )
 
 
+def native(found: NativeResult) -> target_schema.Native:
+    """Return how an emulated CPU's results compare with this machine's."""
+    return target_schema.Native(
+        identical=found.identical, values=found.values, first_difference=found.first_difference or None
+    )
+
+
 def latency(found: Measurement, threads: int) -> target_schema.Latency:
     """Return the percentiles of the engine, and what it costs to open."""
     samples = found.samples["engine"]
@@ -59,6 +67,11 @@ def latency(found: Measurement, threads: int) -> target_schema.Latency:
         peak_memory_bytes=samples.peak_bytes or None,
         doubts=found.doubts,
     )
+
+
+def conditions(found: Measurement) -> target_schema.Conditions:
+    """Return the state of the machine around the measurement."""
+    return target_schema.Conditions(before=dict(found.before), after=dict(found.after))
 
 
 def baseline(

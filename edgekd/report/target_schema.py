@@ -4,8 +4,9 @@ Fractions are 0..1, times are in ms, sizes in bytes. Intervals are (low, high), 
 of latency ratios at 99 %.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
+from edgekd.core.machine import Machine
 from edgekd.core.spec_base import Spec
 from edgekd.device.latency import Speedup
 from edgekd.tasks.metric import Metric
@@ -155,6 +156,27 @@ class LayerWeights(Spec):
     size_bytes: int
 
 
+class Native(Spec):
+    """What an emulated CPU computes against what this machine's own computes.
+
+    Attributes:
+        identical: Whether all of it is the same, bit by bit.
+        values: Codes of every activation quantizer on the probes, and logits of the test split, compared.
+        first_difference: The first tensor that differs, in the order of the graph; null if none does.
+    """
+
+    identical: bool
+    values: int
+    first_difference: str | None
+
+
+class Conditions(Spec):
+    """State of the machine before and after latency was measured: clocks, temperatures, power mode, load."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
 class TargetReport(Spec):
     """An engine on its device.
 
@@ -163,7 +185,10 @@ class TargetReport(Spec):
         profile: Profile that the student was trained for.
         profile_version: Version of that profile.
         bits_note: What fewer than 8 bits buy here; empty where all are 8.
-        device: Where the engine was built and measured.
+        device: Where the engine was measured.
+        machine: What that is; null for the machine that made the report.
+        conditions: Its state when latency was measured; null if it was not.
+        native: The comparison with a native run of the same file; null unless the device is emulated.
         model_path: The engine's file, relative to the report.
         size_bytes: Size of the file.
         payload_bytes: Of them, those of the weights: codes as they are stored, tables, and 12 per channel.
@@ -187,6 +212,9 @@ class TargetReport(Spec):
     profile_version: int
     bits_note: str = ""
     device: str
+    machine: Machine | None = None
+    conditions: Conditions | None = None
+    native: Native | None = None
     model_path: str
     size_bytes: int
     payload_bytes: int

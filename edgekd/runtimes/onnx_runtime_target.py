@@ -65,9 +65,9 @@ class OnnxRuntimeTarget(TargetSpec):
             return ""
         return f"{'; '.join(bought)}; all is computed as 8-bit codes, not faster than with 8 bits"
 
-    def lower(self, marked: ir.Model, *, metadata: Mapping[str, str]) -> ir.Model:
+    def lower(self, marked: ir.Model, *, metadata: Mapping[str, str], runtime_version: str = "") -> ir.Model:
         """Rewrite a marked graph into uint8 / int8 / int32 Q/DQ."""
-        return lower_for_onnxruntime(marked, metadata=metadata)
+        return lower_for_onnxruntime(marked, metadata=metadata, runtime_version=runtime_version)
 
     def runtime_version(self, *, host: Host = HERE) -> str:
         """Return ONNX Runtime's version."""
@@ -93,7 +93,7 @@ class OnnxRuntimeTarget(TargetSpec):
             one = {name: fitting(value, session.fixed_batch or 1) for name, value in feeds.items()}
         _must_agree(computed, tensors, where=engine, what="saving the optimised graph")
         codes: Tensors = {} if marked is None else self._codes(engine, marked, feeds, computed, host)
-        times = node_times(optimized, one, host=host)
+        times = node_times(optimized, one, host=host) if host.times else []
         return Inside(coverage(optimized, tensors, times), optimized, tensors, codes)
 
     def _codes(self, engine: Path, marked: Path, feeds: Tensors, computed: Tensors, host: Host) -> Tensors:

@@ -71,8 +71,8 @@ class TargetSpec(Spec, ABC):
         """
 
     @abstractmethod
-    def lower(self, marked: ir.Model, *, metadata: Mapping[str, str]) -> ir.Model:
-        """Rewrite a marked graph into the runtime's dialect."""
+    def lower(self, marked: ir.Model, *, metadata: Mapping[str, str], runtime_version: str = "") -> ir.Model:
+        """Rewrite a marked graph into the dialect of a version of the runtime; empty means a current one."""
 
     @abstractmethod
     def runtime_version(self, *, host: Host = HERE) -> str:

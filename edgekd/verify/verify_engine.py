@@ -2,22 +2,26 @@
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edgekd.core.progress import progress
 from edgekd.data.dataset import Split
 from edgekd.device.device import Connection
 from edgekd.device.latency import Measurement
 from edgekd.runtimes.coverage import Coverage
 from edgekd.runtimes.layer_reference import LayerResult, compare_layers
+from edgekd.runtimes.onnx_runtime import HERE
 from edgekd.runtimes.session import Tensors, fitting
 from edgekd.runtimes.target import BuiltModel
 from edgekd.tasks.classification import TaskSpec
 from edgekd.tasks.metric import Metric
+from edgekd.verify.native import NativeResult, compare_with_native
 from edgekd.verify.oracle import OracleResult, check_against_oracle
 
 
@@ -29,11 +33,13 @@ class Faithfulness:
         coverage: Integer and float operators.
         oracle: Integer operators against exact arithmetic.
         layers: Layers against the trained network; empty without a marked graph.
+        codes: Centred codes of every activation quantizer by mark; empty without a marked graph.
     """
 
     coverage: Coverage = field(default_factory=lambda: Coverage(0, ()))
     oracle: OracleResult = field(default_factory=OracleResult)
     layers: tuple[LayerResult, ...] = ()
+    codes: Tensors = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,8 @@ class Verdict:
         faithfulness: Coverage and fidelity.
         latency: Of ``engine`` and the baselines, by these names, from one interleaved run; None where time
             means nothing.
-        size_bytes: By the same names.
+        native: Against this machine's own CPU; None unless the device is emulated.
+        size_bytes: By the same names as the latency.
         download_bytes: Size of the engine when compressed.
         float_weight_bytes: Weights of the float student's file.
     """
@@ -58,6 +65,7 @@ class Verdict:
     agreement_top1: float | None
     faithfulness: Faithfulness
     latency: Measurement | None
+    native: NativeResult | None
     size_bytes: dict[str, int]
     download_bytes: int
     float_weight_bytes: int
@@ -88,16 +96,16 @@ def verify_engine(
         device: Where all of it is measured.
         seed: Of the order of timing.
     """
-    with engine.open() as session:
-        logits = session.predict(test.images)
-        example = fitting(test.images, session.fixed_batch or 1)
+    logits = _logits("engine", engine, test)
+    faithfulness = verify_graph(engine, probes, marked=marked)
     models = {"engine": engine, **baselines}
     return Verdict(
         metric=task.score(logits, test.labels),
-        ptq_metric=task.score(_logits(baselines["ptq"], test), test.labels) if "ptq" in baselines else None,
+        ptq_metric=_ptq_metric(baselines, test, task),
         agreement_top1=task.agreement(logits, student_logits),
-        faithfulness=verify_graph(engine, probes, marked=marked),
-        latency=device.measure(models, example, seed=seed) if device.times else None,
+        faithfulness=faithfulness,
+        latency=device.measure(models, _example(engine, test), seed=seed) if device.times else None,
+        native=None if device.times else _native(engine, marked, probes, test, faithfulness.codes, logits),
         size_bytes={name: model.path.stat().st_size for name, model in models.items()},
         download_bytes=download_bytes(engine.path),
         float_weight_bytes=float_weight_bytes(baselines["student_float"].path),
@@ -125,6 +133,7 @@ def verify_feeds(engine: BuiltModel, feeds: Tensors, *, marked: Path | None = No
         coverage=inside.coverage,
         oracle=OracleResult() if graph is None else check_against_oracle(graph, inside.tensors),
         layers=() if marked is None else compare_layers(marked, inside.codes, feeds, outputs=inside.tensors),
+        codes=inside.codes,
     )
 
 
@@ -141,6 +150,35 @@ def float_weight_bytes(model: Path) -> int:
     )
 
 
-def _logits(model: BuiltModel, test: Split) -> NDArray[np.float32]:
-    with model.open() as session:
-        return session.predict(test.images)
+def _logits(name: str, model: BuiltModel, test: Split) -> NDArray[np.float32]:
+    """Return what a model says to every image of the test split."""
+    with model.open() as session, progress(f"test split: {name}", len(test)) as advance:
+        return session.predict(test.images, advance=advance)
+
+
+def _ptq_metric(baselines: Mapping[str, BuiltModel], test: Split, task: TaskSpec) -> Metric | None:
+    if "ptq" not in baselines:
+        return None
+    return task.score(_logits("ptq", baselines["ptq"], test), test.labels)
+
+
+def _example(engine: BuiltModel, test: Split) -> NDArray[Any]:
+    with engine.open() as session:
+        return fitting(test.images, session.fixed_batch or 1)
+
+
+def _native(
+    engine: BuiltModel,
+    marked: Path,
+    probes: NDArray[np.uint8],
+    test: Split,
+    codes: Tensors,
+    logits: NDArray[np.float32],
+) -> NativeResult:
+    """Run the same file on this machine's own CPU and compare."""
+    here = replace(engine, host=HERE)
+    with here.open() as session:
+        native_logits = session.predict(test.images)
+        feeds = {session.inputs[0].name: fitting(probes, session.fixed_batch)}
+    native_codes = here.target.look_inside(here.path, feeds, marked=marked).codes
+    return compare_with_native(codes, native_codes, logits, native_logits)
