@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import os
 import zlib
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it leaves a file and tells its maker of its use
+
 import onnxruntime as ort
 
 if TYPE_CHECKING:

@@ -20,6 +20,8 @@ LAST_WORDS_S = 10.0
 KEPT_LINES = 20
 """Of what the runner or ssh say on standard error."""
 
+_IS_IT_ALIVE = "is it overloaded, or out of memory? look there, then run the command again"
+
 _Frame = tuple[dict[str, Any], dict[str, bytes]]
 
 Explain = Callable[[str, int | None], tuple[str, str]]
@@ -138,7 +140,8 @@ class Channel:
                 write_frame(stdin, frame, blobs)
             except OSError as e:
                 silent = f"it took no input for {self.silence_s:.0f} s"
-                raise self._give_up(silent if gave_up.is_set() else "it takes no more input") from e
+                msg = silent if gave_up.is_set() else "it takes no more input"
+                raise self._give_up(msg, ended=not gave_up.is_set()) from e
 
     def _next(self) -> _Frame:
         try:
@@ -146,15 +149,15 @@ class Channel:
         except queue.Empty:
             self._process.kill()
             msg = f"nothing was heard for {self.silence_s:.0f} s"
-            raise self._give_up(msg) from None
+            raise self._give_up(msg, ended=False) from None
         if frame is None:
             msg = "the connection ended"
             raise self._give_up(msg)
         self.answered = True
         return frame
 
-    def _give_up(self, why: str) -> DeviceError:
-        """Return what to raise, with the last words of the process, which ends or is ended."""
+    def _give_up(self, why: str, *, ended: bool = True) -> DeviceError:
+        """Return what to raise, with the last words of the process, which is killed unless it ended."""
         self.lost = True
         try:
             self._process.wait(timeout=LAST_WORDS_S / 2)
@@ -163,11 +166,9 @@ class Channel:
             self._process.wait()
         self._overhearer.join(timeout=LAST_WORDS_S / 2)
         said = "".join(self._said).strip()
-        what, fix = self._explain(said, self.exit_code)
-        if not what:
-            last = " ".join(said.split())
-            what = f"{why}{f': {last}' if last else ''}"
-        return DeviceError(what, where=self.device, fix=fix)
+        last = " ".join(said.split())
+        what, fix = self._explain(said, self.exit_code) if ended else ("", _IS_IT_ALIVE)
+        return DeviceError(what or f"{why}{f': {last}' if last else ''}", where=self.device, fix=fix)
 
     @contextlib.contextmanager
     def _killing_after(self, seconds: float) -> Iterator[threading.Event]:

@@ -14,8 +14,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import onnxruntime
-
+from edgekd.board.sessions import runtime_version
 from edgekd.core.layout import user_cache
 from edgekd.core.progress import progress
 from edgekd.errors import DeviceError
@@ -24,7 +23,7 @@ DEBIAN_NAMES = {"aarch64": "arm64", "x86_64": "amd64"}
 """Architectures by the names that Debian has for them."""
 
 PACKAGES = ("python3", "libstdc++6")
-WHEELS = ("numpy", f"onnxruntime<={onnxruntime.__version__}")
+WHEELS = ("numpy", f"onnxruntime<={runtime_version()}")
 """The same ONNX Runtime as here, or the newest that this Python has."""
 
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")

@@ -130,7 +130,7 @@ class RunnerSession(Session):
 
     def close(self) -> None:
         """Give back the runner's memory."""
-        if self._open:
+        if self._open and not self._host.channel.lost:
             self._open = False
             self._host.channel.ask("close", {"session": self._name, "profile": self._profile})
 

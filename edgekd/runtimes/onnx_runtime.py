@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edgekd.board import sessions
@@ -32,7 +31,7 @@ class OnnxRuntimeSession(Session):
             [tensor_info(found.name, found.type, found.shape) for found in values]
             for values in (session.get_inputs(), session.get_outputs())
         )
-        self._session: ort.InferenceSession | None = session
+        self._session = session
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
         """Run once and return every output by name."""
@@ -63,7 +62,7 @@ def open_session(
     optimize: bool = True,
     optimized_path: Path | None = None,
     profile_prefix: Path | None = None,
-) -> ort.InferenceSession:
+) -> Any:
     """Open a model in this process; see :func:`edgekd.board.sessions.open_session`.
 
     Raises:
@@ -81,7 +80,7 @@ def open_session(
             profile_prefix=profile_prefix,
         )
     except sessions.RuntimeRefusal as e:
-        raise refused(str(e), ort.__version__, model) from e
+        raise refused(str(e), sessions.runtime_version(), model) from e
 
 
 def refused(words: str, version: str, model: Path | bytes) -> BuildError:
@@ -97,7 +96,7 @@ def cannot_run(words: str, version: str) -> BuildError:
     return BuildError(what, fix="look at the scales of the operator that is named: was the network trained?")
 
 
-def run_all(session: ort.InferenceSession, feeds: Tensors) -> dict[str, NDArray[Any]]:
+def run_all(session: Any, feeds: Tensors) -> dict[str, NDArray[Any]]:
     """Run once and return every output by name.
 
     Raises:
@@ -106,7 +105,7 @@ def run_all(session: ort.InferenceSession, feeds: Tensors) -> dict[str, NDArray[
     try:
         return sessions.run_all(session, feeds)
     except sessions.RuntimeRefusal as e:
-        raise cannot_run(str(e), ort.__version__) from e
+        raise cannot_run(str(e), sessions.runtime_version()) from e
 
 
 class Here(Host):
@@ -114,7 +113,7 @@ class Here(Host):
 
     def runtime_version(self) -> str:
         """Return the version of the package that is installed."""
-        return str(ort.__version__)
+        return sessions.runtime_version()
 
     def open(self, model: Path | bytes, *, threads: int = 1, optimize: bool = True) -> Session:
         """Open a model in this process."""
