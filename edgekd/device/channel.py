@@ -139,7 +139,7 @@ class Channel:
                 self._first = b""
                 write_frame(stdin, frame, blobs)
             except OSError as e:
-                silent = f"it took no input for {self.silence_s:.0f} s"
+                silent = f"it took no input for {self.silence_s:g} s"
                 msg = silent if gave_up.is_set() else "it takes no more input"
                 raise self._give_up(msg, ended=not gave_up.is_set()) from e
 
@@ -148,7 +148,7 @@ class Channel:
             frame = self._frames.get(timeout=self.silence_s)
         except queue.Empty:
             self._process.kill()
-            msg = f"nothing was heard for {self.silence_s:.0f} s"
+            msg = f"nothing was heard for {self.silence_s:g} s"
             raise self._give_up(msg, ended=False) from None
         if frame is None:
             msg = "the connection ended"
