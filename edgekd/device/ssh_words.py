@@ -14,6 +14,21 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
         "connect once by hand, ssh HOST, and compare the key with the board's",
     ),
     (
+        r"No space left on device|Disk quota exceeded|File too large",
+        "its folder for temporary files is full",
+        "make room there, or have its login set TMPDIR to another folder",
+    ),
+    (
+        r"mkdir: |Read-only file system",
+        "its folder for temporary files cannot be written",
+        "have its login set TMPDIR to a folder that can",
+    ),
+    (
+        r"^sh: .*: (Permission denied|Exec format error)",
+        "its Python cannot be run",
+        "set device.python to a command that starts Python there",
+    ),
+    (
         r"Permission denied|Too many authentication failures|no mutual signature",
         "it does not let this user in without a password",
         "give it a key, ssh-copy-id HOST, and have an agent hold yours: ssh-add",
@@ -32,16 +47,6 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
         r"timed out|No route to host|Network is unreachable|Host is down",
         "it cannot be reached",
         "is it switched on, and in this network? ssh HOST has to work",
-    ),
-    (
-        r"No space left on device|Disk quota exceeded|File too large",
-        "its folder for temporary files is full",
-        "make room there, or have its login set TMPDIR to another folder",
-    ),
-    (
-        r"mkdir: |Read-only file system",
-        "its folder for temporary files cannot be written",
-        "have its login set TMPDIR to a folder that can",
     ),
     (
         r"edgekd: Python [\d.]+ is too old",

@@ -39,7 +39,7 @@ class Faithfulness:
     coverage: Coverage = field(default_factory=lambda: Coverage(0, ()))
     oracle: OracleResult = field(default_factory=OracleResult)
     layers: tuple[LayerResult, ...] = ()
-    codes: Tensors = field(default_factory=dict)
+    codes: Tensors = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pytest
 from edgekd.cli.main import main
 from edgekd.core.plan import Planner
 from edgekd.core.store import StageRecord, Store
-from edgekd.pipeline import build
+from edgekd.pipeline import build, survey
 from edgekd.report.schema import Report
 from edgekd.spec import load_pipeline
 
@@ -28,7 +28,7 @@ EDGEKD = Path(sys.executable).parent / "edgekd"
 def _plan(store: Path, *overrides: str) -> list[StageRecord]:
     spec = load_pipeline(TINY, overrides)
     planner = Planner(Store(store, pipeline=spec.name))
-    build(spec, planner)
+    build(spec, survey(spec), planner)
     return planner.records
 
 
