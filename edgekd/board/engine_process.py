@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import struct
@@ -114,7 +113,7 @@ class EngineProcess(Visited):
 def _close_all_but(*streams: IO[bytes]) -> None:
     """Close what other engines' processes would wait on: each has to see its parent go away."""
     kept = sorted([2, *(stream.fileno() for stream in streams), 1024])
-    for below, above in itertools.pairwise(kept):
+    for below, above in zip(kept, kept[1:]):
         os.closerange(below + 1, above)
 
 
