@@ -22,6 +22,7 @@ import math
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,6 +122,11 @@ def measure_interleaved(
     found = {name: Measured() for name in engines}
     repeats: dict[str, int] = {}
     begun, sessions, done = time.monotonic(), design.sessions, 0
+
+    def tell(rounds: int) -> None:
+        if on_round is not None:
+            on_round(done * design.rounds + rounds, sessions * design.rounds)
+
     while done < sessions:
         with ExitStack() as stack:
             visited: dict[str, Visited] = {}
@@ -129,21 +135,10 @@ def measure_interleaved(
                 visited[name] = EngineProcess(engine, rng, cores) if isolated else InProcess(engine)
                 stack.enter_context(visited[name])
             _warm_up(visited, found, repeats, design)
-            for index in range(design.rounds):
-                _visit_all(visited, found, repeats, rng)
-                if on_round is not None:
-                    on_round(done * design.rounds + index + 1, sessions * design.rounds)
-            for name, where in visited.items():
-                found[name].opened_ms.append(where.opened_ms)
-                found[name].peak_bytes = max(found[name].peak_bytes, where.peak_bytes())
+            _visit(visited, found, repeats, rng, rounds=design.rounds, tell=tell)
         done += 1
         if done == design.sessions:
-            sessions = _sessions_needed(found, design, (time.monotonic() - begun) / done)
-    for one in found.values():
-        one.rounds_ms = [
-            np.stack(one.rounds_ms[start : start + design.rounds])
-            for start in range(0, len(one.rounds_ms), design.rounds)
-        ]
+            sessions = sessions_needed(found, design, session_s=(time.monotonic() - begun) / done)
     return found
 
 
@@ -158,34 +153,51 @@ def _warm_up(
             found[name].warmup = len(warm)
 
 
-def _visit_all(
+def _visit(
     visited: Mapping[str, Visited],
     found: Mapping[str, Measured],
     repeats: Mapping[str, int],
     rng: np.random.Generator,
+    *,
+    rounds: int,
+    tell: Callable[[int], None],
 ) -> None:
-    for name in _shuffled(found, rng):
-        found[name].rounds_ms.append(visited[name].times_ms(repeats[name]))
+    times: dict[str, list[NDArray[np.float64]]] = {name: [] for name in found}
+    for index in range(rounds):
+        for name in _shuffled(found, rng):
+            times[name].append(visited[name].times_ms(repeats[name]))
+        tell(index + 1)
+    for name, one in found.items():
+        one.rounds_ms.append(np.stack(times[name]))
+        one.opened_ms.append(visited[name].opened_ms)
+        one.peak_bytes = max(one.peak_bytes, visited[name].peak_bytes())
 
 
-def _sessions_needed(found: Mapping[str, Measured], design: Design, session_s: float) -> int:
-    """Return how many sessions the pilot's spread asks for, as far as the budget allows."""
+def sessions_needed(found: Mapping[str, Measured], design: Design, *, session_s: float) -> int:
+    """Return how many sessions the pilot's spread asks for, as far as the budget allows.
+
+    Args:
+        found: What the pilot measured.
+        design: What is asked for.
+        session_s: Seconds that a session takes.
+    """
     affordable = int(design.budget_s / session_s)
     if affordable <= design.sessions or design.sessions < 2 or len(found) < 2:
         return design.sessions
-    first, *others = (session_medians(np.stack(one.rounds_ms), design.rounds) for one in found.values())
+    first, *others = (session_medians(np.stack(one.rounds_ms)) for one in found.values())
     spread = max(float(np.log(other / first).std(ddof=1)) for other in others)
     t = student_quantile(design.sessions - 1, CONFIDENCE)
     needed = math.ceil((t * spread / math.log1p(design.precision)) ** 2)
     return min(max(needed, design.sessions), affordable)
 
 
-def session_medians(times_ms: NDArray[Any], rounds: int) -> NDArray[np.float64]:
-    """Return the median of each session, (sessions,), of times (sessions * rounds, repeats)."""
-    medians: NDArray[np.float64] = np.median(times_ms.reshape(len(times_ms) // rounds, -1), axis=1)
+def session_medians(times_ms: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the median of each session, (sessions,), of times (sessions, rounds, repeats)."""
+    medians: NDArray[np.float64] = np.median(times_ms.reshape(len(times_ms), -1), axis=1)
     return medians
 
 
+@lru_cache(maxsize=None)
 def student_quantile(degrees: int, confidence: float) -> float:
     """Return the t that holds ``confidence`` of Student's distribution within -t..t.
 

@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -153,7 +152,6 @@ class RunnerConnection(Connection):
             "seed": seed,
             "wait_s": WAIT_S,
         }
-        begun = time.monotonic()
         with progress("measure latency", design.sessions * design.rounds) as advance:
             found, blobs = self.channel.ask(
                 "measure",
@@ -161,11 +159,11 @@ class RunnerConnection(Connection):
                 {"example": pack({name: example})},
                 on_progress=lambda done, total: advance(),
             )
-        return _measurement(found, unpack(blobs["times_ms"]), design, self.machine, time.monotonic() - begun)
+        return _measurement(found, unpack(blobs["times_ms"]), design, self.machine)
 
 
 def _measurement(
-    found: Mapping[str, Any], times: Mapping[str, Any], design: Design, machine: Machine, seconds: float
+    found: Mapping[str, Any], times: Mapping[str, Any], design: Design, machine: Machine
 ) -> Measurement:
     samples = {}
     for index, (name, figures) in enumerate(found["engines"].items()):
@@ -178,7 +176,5 @@ def _measurement(
             tuple(figures["opened_ms"]),
             int(figures["peak_bytes"]),
         )
-    said = doubts(
-        found["before"], found["after"], seconds=seconds, saturates=found["saturates"], isa=machine.isa
-    )
+    said = doubts(found["before"], found["after"], saturates=found["saturates"], isa=machine.isa)
     return Measurement(samples, said, found["before"], found["after"], tuple(found["cores"]))
