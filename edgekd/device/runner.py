@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgekd.board.arrays import pack, unpack
 from edgekd.board.rounds import STANDARD, Design
 from edgekd.core.machine import Machine
-from edgekd.core.progress import progress
+from edgekd.core.progress import Advance, note, progress
 from edgekd.device.channel import Channel
 from edgekd.device.device import Connection
 from edgekd.device.doubts import doubts
@@ -25,8 +25,8 @@ from edgekd.runtimes.onnx_runtime import cannot_run, refused, tensor_info, whole
 from edgekd.runtimes.session import Session, Tensors
 from edgekd.runtimes.target import BuiltModel
 
-WAIT_S = 600.0
-"""Longest wait for another measurement of the same machine."""
+WAIT_S = 500.0
+"""Longest wait for another measurement of the same machine; shorter than the longest silence."""
 
 _REFUSAL = "RuntimeRefusal"
 
@@ -138,28 +138,47 @@ class RunnerConnection(Connection):
         self.host: RunnerHost = RunnerHost(channel, self.machine.runtime_versions.get("onnxruntime", ""))
 
     def measure(
-        self, models: Mapping[str, BuiltModel], example: NDArray[Any], *, seed: int, design: Design = STANDARD
+        self,
+        models: Mapping[str, BuiltModel],
+        feeds: Mapping[str, Tensors],
+        *,
+        seed: int,
+        design: Design = STANDARD,
     ) -> Measurement:
         """Have the runner measure; another measurement of its machine is waited for."""
-        with next(iter(models.values())).open() as session:
-            name = session.inputs[0].name
         engines = {label: self.host.put(model.path) for label, model in models.items()}
-        threads = next(iter(models.values())).target.threads
+        inputs = {
+            f"{index}/{name}": value
+            for index, label in enumerate(models)
+            for name, value in feeds[label].items()
+        }
         asked = {
             "engines": engines,
-            "threads": threads,
+            "threads": next(iter(models.values())).target.threads,
             "design": asdict(design),
             "seed": seed,
             "wait_s": WAIT_S,
         }
         with progress("measure latency", design.sessions * design.rounds) as advance:
             found, blobs = self.channel.ask(
-                "measure",
-                asked,
-                {"example": pack({name: example})},
-                on_progress=lambda done, total: advance(),
+                "measure", asked, {"example": pack(inputs)}, on_progress=_told_to(advance)
             )
         return _measurement(found, unpack(blobs["times_ms"]), design, self.machine)
+
+
+def _told_to(advance: Advance) -> Callable[[int, int], None]:
+    """Return what to call with the rounds done and planned; none planned yet means waiting."""
+    counted = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal counted
+        if total == 0:
+            note("another measurement of this machine goes on: it is waited for")
+        else:
+            advance(done - counted, total=total)
+            counted = done
+
+    return tell
 
 
 def _measurement(

@@ -90,14 +90,14 @@ def verify_engine(
     """
     with engine.open() as session:
         logits = session.predict(test.images)
-        example = fitting(test.images, session.fixed_batch or 1)
+        example = {session.inputs[0].name: fitting(test.images, session.fixed_batch or 1)}
     models = {"engine": engine, **baselines}
     return Verdict(
         metric=task.score(logits, test.labels),
         ptq_metric=task.score(_logits(baselines["ptq"], test), test.labels) if "ptq" in baselines else None,
         agreement_top1=task.agreement(logits, student_logits),
         faithfulness=verify_graph(engine, probes, marked=marked),
-        latency=device.measure(models, example, seed=seed) if device.times else None,
+        latency=device.measure(models, dict.fromkeys(models, example), seed=seed) if device.times else None,
         size_bytes={name: model.path.stat().st_size for name, model in models.items()},
         download_bytes=download_bytes(engine.path),
         float_weight_bytes=float_weight_bytes(baselines["student_float"].path),

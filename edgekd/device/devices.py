@@ -1,0 +1,27 @@
+"""The union of devices. It is apart from the others, because what measures imports no torch."""
+
+from pydantic import TypeAdapter, ValidationError
+
+from edgekd.core.union import fields_from_text, members_by_kind
+from edgekd.device.device import DeviceSpec
+from edgekd.device.local import LocalDevice
+from edgekd.errors import SpecError
+
+Device = LocalDevice
+
+
+def device_from_text(text: str) -> DeviceSpec:
+    """Return the device that a command line names, as ``KIND`` or ``KIND:NAME``.
+
+    Raises:
+        SpecError: If there is none of that kind, or its name is not as it takes it.
+    """
+    try:
+        found: DeviceSpec = TypeAdapter(Device).validate_python(fields_from_text(Device, text))
+    except ValueError as e:
+        known = isinstance(e, ValidationError) and text.partition(":")[0] in members_by_kind(Device)
+        reason = e.errors()[0]["msg"].removeprefix("Value error, ") if known else "there is no such device"
+        what = f"--device {text!r}: {reason}"
+        fix = f"KIND or KIND:NAME, with KIND one of: {', '.join(members_by_kind(Device))}"
+        raise SpecError(what, where="--device", fix=fix) from e
+    return found
