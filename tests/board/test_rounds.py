@@ -26,15 +26,16 @@ def _opened(runs: dict[str, Callable[[], object]]) -> dict[str, Any]:
     return {name: partial(nullcontext, run) for name, run in runs.items()}
 
 
-def test_measure_interleaved_fills_rounds_by_time_with_at_least_five_repeats():
+def test_measure_interleaved_fills_rounds_by_time():
     engines = _opened({"short": _busy(0.2), "long": _busy(4)})
     found = measure_interleaved(
         engines, design=Design(sessions=2, rounds=3, round_ms=8, warmup_ms=10), isolated=False
     )
     long, short = found["long"], found["short"]
-    assert np.stack(long.rounds_ms).shape == (2, 3, 5)
+    assert np.stack(long.rounds_ms).shape[:2] == (2, 3)
+    assert 1 <= long.rounds_ms[0].shape[1] <= 2
     assert np.stack(short.rounds_ms).shape[:2] == (2, 3)
-    assert 20 <= short.rounds_ms[0].shape[1] <= 40
+    assert 5 * long.rounds_ms[0].shape[1] <= short.rounds_ms[0].shape[1] <= 40
     assert long.warmup >= 10  # in two parts, at least five inferences each
     assert len(long.opened_ms) == 2
 
