@@ -9,10 +9,10 @@ memory makes a per cent, and stays as long as the engine is open. So a session o
 a process of its own that begins with a random amount of other memory, and a verdict compares sessions.
 
 What a session says of two engines is one number: of each round, the ratio of the two medians; of these
-ratios, the median. What slowed a whole round down, another process for example, slowed both; a round in which it hit
-one of them only is outvoted. On two cores with a load of ten this spreads over sessions by 1.0 to 1.3 %, the
-ratio of the medians of whole sessions by 1.6 to 2.0 %; both are unbiased, but only the first is close to a
-normal distribution, which Student's interval over sessions asks for.
+ratios, the median. What slowed a whole round down, another process for example, slowed both; a round in which
+it hit one of them only is outvoted. On two cores with a load of ten this spreads over sessions by 1.0 to
+1.3 %, the ratio of the medians of whole sessions by 1.6 to 2.0 %. Both are unbiased, but only the first is
+close to a normal distribution, which Student's interval over sessions asks for.
 
 How many sessions follows Stein's two stages: a pilot of fixed length, whose spread alone says how many more
 an interval of the width asked for needs, as far as the budget allows. Nothing measured later stops or
