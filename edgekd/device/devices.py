@@ -16,12 +16,16 @@ def device_from_text(text: str) -> DeviceSpec:
     Raises:
         SpecError: If there is none of that kind, or its name is not as it takes it.
     """
+    kinds = members_by_kind(Device)
     try:
         found: DeviceSpec = TypeAdapter(Device).validate_python(fields_from_text(Device, text))
-    except ValueError as e:
-        known = isinstance(e, ValidationError) and text.partition(":")[0] in members_by_kind(Device)
-        reason = e.errors()[0]["msg"].removeprefix("Value error, ") if known else "there is no such device"
-        what = f"--device {text!r}: {reason}"
-        fix = f"KIND or KIND:NAME, with KIND one of: {', '.join(members_by_kind(Device))}"
-        raise SpecError(what, where="--device", fix=fix) from e
+    except ValueError as e:  # pydantic's own error is one
+        known = text.partition(":")[0] in kinds
+        reason = str(e).removeprefix("Value error, ")
+        if isinstance(e, ValidationError):
+            reason = e.errors()[0]["msg"].removeprefix("Value error, ")
+        what = f"--device {text!r}: {reason if known else 'there is no such device'}"
+        raise SpecError(
+            what, where="--device", fix=f"KIND or KIND:NAME, with KIND one of: {', '.join(kinds)}"
+        ) from e
     return found
