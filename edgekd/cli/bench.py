@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgekd.board.rounds import Design
     from edgekd.report.bench import BenchReport
 
+FINEST = 1e-4
 NO_TIME = "it proves bits, not time: an emulated CPU's clock says nothing about a real one's"
 
 
@@ -29,8 +30,9 @@ def bench(
     threads: Threads = 1,
     batch: Annotated[int, typer.Option(min=1, max=4096, help="Samples at once, where that is free.")] = 1,
     precision: Annotated[
-        float, typer.Option(min=1e-4, max=1, help="Half width of a ratio's interval that is asked for.")
-    ] = 0.01,
+        float | None,
+        typer.Option(min=FINEST, max=1, help="Half width of an interval; default half the --minimum-effect."),
+    ] = None,
     budget: Annotated[
         float, typer.Option(min=0, max=86400, help="Seconds; the first 8 sessions are always completed.")
     ] = 60,
@@ -53,7 +55,7 @@ def bench(
 
     path = out or Path("runs") / "bench" / f"{model.name.removesuffix('.onnx')}.json"
     check_writable(path.parent)
-    design = Design(precision=precision, budget_s=budget)
+    design = Design(precision=precision or max(minimum_effect / 2, FINEST), budget_s=budget)
     report = _measured(
         [model, *against],
         device,
