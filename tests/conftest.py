@@ -7,7 +7,8 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,17 @@ import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are taken by the other test processes
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_temporary_files() -> Iterator[None]:
+    """Let no measurement of a test wait for those of others: their lock lies among temporary files."""
+    with (
+        tempfile.TemporaryDirectory(prefix="edgekd-tests-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("TMPDIR", folder)
+        yield
 
 
 @dataclass(frozen=True)

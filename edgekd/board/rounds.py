@@ -136,7 +136,7 @@ def measure_interleaved(
             visited: dict[str, Visited] = {}
             for name in _shuffled(engines, rng):
                 engine = engines[name]
-                visited[name] = EngineProcess(engine, rng, cores) if isolated else InProcess(engine)
+                visited[name] = EngineProcess(name, engine, rng, cores) if isolated else InProcess(engine)
                 stack.enter_context(visited[name])
             _warm_up(visited, found, repeats, design)
             _visit(visited, found, repeats, rng, rounds=design.rounds, tell=tell)

@@ -11,7 +11,7 @@ import numpy as np
 from edgekd.board.engine_process import EngineFailed, EngineProcess
 
 def process(opener, seed=0, cores=()):
-    return EngineProcess(opener, np.random.default_rng(seed), cores)
+    return EngineProcess("mine", opener, np.random.default_rng(seed), cores)
 """
 
 

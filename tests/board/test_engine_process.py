@@ -36,7 +36,7 @@ for engine in (refused, killed):
     except EngineFailed as e:
         print(e)
 """
-    assert printed(code) == ["no such operator", "its process died: killed, or out of memory"]
+    assert printed(code) == ["mine: no such operator", "mine: its process died: killed, or out of memory"]
 
 
 def test_engine_process_sees_planted_memory(printed):
