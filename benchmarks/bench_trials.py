@@ -41,6 +41,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--budget", type=float, default=60)
     parser.add_argument("--precision", type=float, default=0.005)
     parser.add_argument("--load", type=int, default=1, help="processes that compute beside it")
@@ -50,7 +51,7 @@ def main() -> None:
     found = []
     with tempfile.TemporaryDirectory() as folder, _load(arguments.load):
         models = _models(Path(folder))
-        for seed in range(arguments.trials):
+        for seed in range(arguments.first_seed, arguments.first_seed + arguments.trials):
             found.append(_trial(models, design, seed))
             if arguments.log is not None:
                 with arguments.log.open("a") as log:
@@ -60,6 +61,7 @@ def main() -> None:
         {
             "blocks": [BLOCKS, MORE_BLOCKS],
             "trials": arguments.trials,
+            "first_seed": arguments.first_seed,
             "budget_s": arguments.budget,
             "precision": arguments.precision,
             "load": arguments.load,
