@@ -11,12 +11,13 @@ a process of its own that begins with a random amount of other memory, and a ver
 What a session says of two engines is one number: of each round, the ratio of the two medians; of these
 ratios, the median. What slowed a whole round down, another process for example, slowed both; a round in which
 it hit one of them only is outvoted. On two cores with a load of ten this spreads over sessions by 1.0 to
-1.3 %, the ratio of the medians of whole sessions by 1.6 to 2.0 %. Both are unbiased, but only the first is
-close to a normal distribution, which Student's interval over sessions asks for.
+1.3 %, the ratio of the medians of whole sessions by 1.5 to 2.0 %; both are unbiased.
 
 How many sessions follows Stein's two stages: a pilot of fixed length, whose spread alone says how many more
 an interval of the width asked for needs, as far as the budget allows. Nothing measured later stops or
-extends the run. Stopping as soon as an interval looks good would make that interval too narrow.
+extends the run: stopping as soon as an interval looks good would make that interval too narrow. Student's
+interval wants normal sessions, and some lie far off. That makes it wider, not wrong: drawn from 696 ratios of
+sessions measured under that load, 0.6 % of the 99 % intervals of 8 sessions missed, and 0.2 % of longer runs.
 
 Source:
     Stein 1945, "A two-sample test for a linear hypothesis whose power is independent of the variance", Ann.
