@@ -21,31 +21,40 @@ FINEST = 1e-4
 NO_TIME = "it proves bits, not time: an emulated CPU's clock says nothing about a real one's"
 
 
+Against = Annotated[
+    list[Path], typer.Option(metavar="OTHER", help="A model to compare it with; may be repeated.")
+]
+Device = Annotated[str, typer.Option(metavar="KIND[:NAME]", help="Where it is measured.")]
+Batch = Annotated[int, typer.Option(min=1, max=4096, help="Samples at once, where that is free.")]
+Precision = Annotated[
+    float | None,
+    typer.Option(min=FINEST, max=1, help="Half width of an interval; default half the --minimum-effect."),
+]
+Budget = Annotated[
+    float, typer.Option(min=0, max=86400, help="Seconds; the first 8 sessions are always completed.")
+]
+Effect = Annotated[
+    float, typer.Option(min=0, max=1, help="Smallest difference that matters; below, they are the same.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of inputs, orders and memory layout.")]
+Out = Annotated[Path | None, typer.Option(help="File for every single time; default runs/bench/MODEL.json.")]
+RequireVerdict = Annotated[
+    bool, typer.Option("--require-verdict", help="Exit 4 if a comparison is inconclusive.")
+]
+
+
 def bench(
     model: ModelFile,
-    against: Annotated[
-        list[Path], typer.Option(metavar="OTHER", help="A model to compare it with; may be repeated.")
-    ] = [],  # noqa: B006  typer copies it
-    device: Annotated[str, typer.Option(metavar="KIND[:NAME]", help="Where it is measured.")] = "local",
+    against: Against = [],  # noqa: B006  typer copies it
+    device: Device = "local",
     threads: Threads = 1,
-    batch: Annotated[int, typer.Option(min=1, max=4096, help="Samples at once, where that is free.")] = 1,
-    precision: Annotated[
-        float | None,
-        typer.Option(min=FINEST, max=1, help="Half width of an interval; default half the --minimum-effect."),
-    ] = None,
-    budget: Annotated[
-        float, typer.Option(min=0, max=86400, help="Seconds; the first 8 sessions are always completed.")
-    ] = 60,
-    minimum_effect: Annotated[
-        float, typer.Option(min=0, max=1, help="Smallest difference that matters; below, they are the same.")
-    ] = 0.01,
-    seed: Annotated[int, typer.Option(min=0, help="Of inputs, orders and memory layout.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option(help="File for every single time; default runs/bench/MODEL.json.")
-    ] = None,
-    require_verdict: Annotated[
-        bool, typer.Option("--require-verdict", help="Exit 4 if a comparison is inconclusive.")
-    ] = False,
+    batch: Batch = 1,
+    precision: Precision = None,
+    budget: Budget = 60,
+    minimum_effect: Effect = 0.01,
+    seed: Seed = 0,
+    out: Out = None,
+    require_verdict: RequireVerdict = False,
     as_json: AsJson = False,
 ) -> None:
     """Time models side by side on a device, with random inputs: percentiles, memory, and verdicts."""
@@ -53,7 +62,7 @@ def bench(
     from edgekd.core.atomic import check_writable, write_text
     from edgekd.report.bench import MODEL_COLUMNS, model_rows, sentences
 
-    path = out or Path("runs") / "bench" / f"{model.name.removesuffix('.onnx')}.json"
+    path = out or Path("runs") / "bench" / f"{model.absolute().name.removesuffix('.onnx')}.json"
     check_writable(path.parent)
     design = Design(precision=precision or max(minimum_effect / 2, FINEST), budget_s=budget)
     report = _measured(
