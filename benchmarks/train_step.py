@@ -10,8 +10,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import edgekd
@@ -19,7 +21,7 @@ from benchmarks.rows import append_row, percentiles
 from edgekd.board.rounds import Design
 from edgekd.core.profile import PROFILES
 from edgekd.core.statistics import paired_ratio
-from edgekd.device.latency import measure_here
+from edgekd.device.latency import LatencySamples, measure_here
 from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
 from edgekd.zoo.network import NetworkSpec
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
@@ -47,11 +49,11 @@ def main() -> None:
     first_seconds = {name: _seconds(step) for name, step in steps.items()}
     samples = measure_here(
         {name: partial(nullcontext, step) for name, step in steps.items()},
-        design=Design(sessions=1, rounds=arguments.rounds, round_ms=0, warmup_ms=300),
+        design=Design(sessions=1, rounds=arguments.rounds, round_ms=1000, warmup_ms=300),
         on_round=lambda done, total: print(f"{done}/{total}"),
     )
     ratios = {
-        mode: paired_ratio(samples[f"fake_quant_{mode}"].times_ms[0], samples[f"float_{mode}"].times_ms[0])
+        mode: paired_ratio(_by_round(samples[f"fake_quant_{mode}"]), _by_round(samples[f"float_{mode}"]))
         for mode in MODES
     }
     append_row(
@@ -106,6 +108,11 @@ def _step(network: nn.Module, images: Tensor, y: Tensor, *, compiled: bool) -> C
         optimizer.zero_grad()
 
     return step
+
+
+def _by_round(samples: LatencySamples) -> NDArray[np.float64]:
+    """Return the times of the only session as if each round were one."""
+    return samples.times_ms[0][:, None]
 
 
 def _seconds(step: Callable[[], None]) -> float:

@@ -17,9 +17,8 @@ from edgekd.data.hub import HubSpec
 from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.data.parquet import ParquetSpec
 from edgekd.data.python import PythonDataSpec
-from edgekd.device.emulated import EmulatedDevice
+from edgekd.device.devices import Device
 from edgekd.device.local import LocalDevice
-from edgekd.device.ssh import SshDevice
 from edgekd.distill.apprentice import ApprenticeSpec
 from edgekd.distill.differentiable import DifferentiableSpec
 from edgekd.distill.hinton import HintonSpec
@@ -103,7 +102,6 @@ Distill = Annotated[
     BY_KIND,
 ]
 Task = Annotated[ClassificationSpec | PythonTaskSpec, BY_KIND]
-Device = Annotated[LocalDevice | SshDevice | EmulatedDevice, BY_KIND]
 
 
 SMALL_IMAGE = 64

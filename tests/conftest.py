@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,17 @@ import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are taken by the other test processes
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_temporary_files() -> Iterator[None]:
+    """Let no measurement of a test wait for those of others: their lock lies among temporary files."""
+    with (
+        tempfile.TemporaryDirectory(prefix="edgekd-tests-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("TMPDIR", folder)
+        yield
 
 
 @dataclass(frozen=True)

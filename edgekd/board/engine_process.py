@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import struct
@@ -34,10 +33,17 @@ class EngineFailed(Exception):  # noqa: N818  the words are the engine's
 
 
 class EngineProcess(Visited):
-    """An engine in a child process; the process ends with it."""
+    """An engine in a child process; the process ends with it.
 
-    def __init__(self, opener: Opener, rng: np.random.Generator, cores: Iterable[int]) -> None:
-        self._opener, self._cores = opener, frozenset(cores)
+    Args:
+        name: How errors call it.
+        opener: Opens it.
+        rng: Says how much other memory the process begins with.
+        cores: Cores that it may use; empty leaves it to the system.
+    """
+
+    def __init__(self, name: str, opener: Opener, rng: np.random.Generator, cores: Iterable[int]) -> None:
+        self._name, self._opener, self._cores = name, opener, frozenset(cores)
         self._padding = [int(rng.integers(_SMALL_PADDING)), int(rng.integers(_LARGE_PADDING))]
 
     def __enter__(self) -> EngineProcess:
@@ -83,10 +89,11 @@ class EngineProcess(Visited):
             kind, size = _REPLY.unpack(self._replies.read(_REPLY.size))
             payload = self._replies.read(size)
         except (OSError, struct.error) as e:
-            msg = "its process died: killed, or out of memory"
+            msg = f"{self._name}: its process died: killed, or out of memory"
             raise EngineFailed(msg) from e
         if kind == _ERROR:
-            raise EngineFailed(payload.decode(errors="replace"))
+            msg = f"{self._name}: {payload.decode(errors='replace')}"
+            raise EngineFailed(msg)
         return np.frombuffer(payload, np.float64)
 
     def _serve(self, requests: IO[bytes], replies: IO[bytes]) -> NoReturn:
@@ -114,7 +121,7 @@ class EngineProcess(Visited):
 def _close_all_but(*streams: IO[bytes]) -> None:
     """Close what other engines' processes would wait on: each has to see its parent go away."""
     kept = sorted([2, *(stream.fileno() for stream in streams), 1024])
-    for below, above in itertools.pairwise(kept):
+    for below, above in zip(kept, kept[1:]):
         os.closerange(below + 1, above)
 
 

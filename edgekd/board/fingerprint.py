@@ -113,13 +113,14 @@ def conditions() -> dict[str, Any]:
     """Return the state of the machine now: clocks, temperatures, power mode, load.
 
     Returns:
-        ``governors`` and ``mhz`` (now, least and most allowed) over the cores, ``throttled`` (how often the
-        cores and this container were slowed, since they were started), ``celsius`` by thermal zone,
-        ``power_mode``, ``busy_s`` and ``stolen_s`` (seconds of CPU time since the system started; ``busy_s``
-        those of all processes), ``used_s`` (those of this process and of the children it has waited for).
-        Where the system says nothing, a key is missing.
+        ``at_s`` (a clock that only runs forward), ``governors`` and ``mhz`` (now, least and most allowed)
+        over the cores, ``throttled`` (how often the cores and this container were slowed, since they were
+        started), ``celsius`` by thermal zone, ``power_mode``, ``busy_s`` and ``stolen_s`` (seconds of CPU
+        time since the system started; ``busy_s`` those of all processes), ``used_s`` (those of this process
+        and of the children it has waited for). Where the system says nothing, a key is missing.
     """
-    found: dict[str, Any] = {**_clocks(), **_cpu_seconds(), "throttled": _throttled()}
+    found: dict[str, Any] = {"at_s": time.monotonic(), **_clocks(), **_cpu_seconds()}
+    found["throttled"] = _throttled()
     zones = sorted(Path("/sys/class/thermal").glob("thermal_zone*"))
     degrees = {read_text(f"{zone}/type").strip(): read_text(f"{zone}/temp").strip() for zone in zones}
     found["celsius"] = {kind: int(text) / 1000 for kind, text in degrees.items() if _is_integer(text)}

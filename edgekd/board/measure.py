@@ -38,10 +38,10 @@ def main(folder: Path) -> NoReturn:
 
 
 def _measure(folder: Path, job: dict[str, Any], progress: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
-    feeds = unpack((folder / "example.npz").read_bytes())
+    inputs = unpack((folder / "example.npz").read_bytes())
     engines = {
-        name: partial(_opened, str(folder / model), int(job["threads"]), feeds)
-        for name, model in job["engines"].items()
+        name: partial(_opened, str(folder / model), int(job["threads"]), _feeds(inputs, index))
+        for index, (name, model) in enumerate(job["engines"].items())
     }
     saturates = saturates_byte_products()
     with machine_lock(wait_s=float(job["wait_s"]), on_wait=lambda: progress(0, 0)):
@@ -63,9 +63,14 @@ def _measure(folder: Path, job: dict[str, Any], progress: Any) -> tuple[dict[str
     return {"done": result}, {"times_ms": pack(times)}
 
 
+def _feeds(inputs: dict[str, Any], index: int) -> dict[str, Any]:
+    """Return those of one engine, which are named ``INDEX/NAME``."""
+    named = [(key.partition("/"), value) for key, value in inputs.items()]
+    return {name: value for (of, _, name), value in named if of == str(index)}
+
+
 @contextmanager
 def _opened(model: str, threads: int, feeds: dict[str, Any]) -> Iterator[Run]:
     session = open_session(model, threads=threads)
-    inputs = {found.name for found in session.get_inputs()}
     names = [found.name for found in session.get_outputs()]
-    yield partial(session.run, names, {name: value for name, value in feeds.items() if name in inputs})
+    yield partial(session.run, names, feeds)

@@ -1,15 +1,23 @@
 """Latency of several engines, measured side by side so that their ratio means something.
 
-A machine changes speed over seconds: clocks, neighbours, caches. Timing one engine after the other measures
-that change too. Here every round visits every engine, in a fresh random order.
+A machine changes speed from one moment to the next: clocks, neighbours, caches. Timing one engine after the
+other measures that change too. Here every round visits every engine for a few milliseconds, in a fresh random
+order.
 
 One file opened twice does not give two equally fast engines: where its weights and buffers come to lie in
 memory makes a per cent, and stays as long as the engine is open. So a session opens all engines anew, each in
 a process of its own that begins with a random amount of other memory, and a verdict compares sessions.
 
+What a session says of two engines is one number: of each round, the ratio of the two medians; of these
+ratios, the median. What slowed a whole round down, another process for example, slowed both; a round in which
+it hit one of them only is outvoted. On two cores with a load of ten this spreads over sessions by 1.0 to
+1.3 %, the ratio of the medians of whole sessions by 1.5 to 2.0 %; both are unbiased.
+
 How many sessions follows Stein's two stages: a pilot of fixed length, whose spread alone says how many more
 an interval of the width asked for needs, as far as the budget allows. Nothing measured later stops or
-extends the run. Stopping as soon as an interval looks good would make that interval too narrow.
+extends the run: stopping as soon as an interval looks good would make that interval too narrow. Student's
+interval wants normal sessions, and some lie far off. That makes it wider, not wrong: drawn from 696 ratios of
+sessions measured under that load, 0.6 % of the 99 % intervals of 8 sessions missed, and 0.2 % of longer runs.
 
 Source:
     Stein 1945, "A two-sample test for a linear hypothesis whose power is independent of the variance", Ann.
@@ -22,6 +30,7 @@ import math
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,9 +44,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgekd.board.visits import Opener, Visited
-
-MIN_REPEATS = 5
-"""Timed inferences of one engine in one round, at least."""
 
 SHORTEST_MS = 1e-3
 """Inferences shorter than this are taken for this long when a round is filled, which bounds their number."""
@@ -53,7 +59,7 @@ class Design:
     Attributes:
         sessions: Of the pilot: how often all engines are opened at least; 2 or more for an interval.
         rounds: Of one session.
-        round_ms: Milliseconds that one engine gets in one round, about.
+        round_ms: Milliseconds that one engine gets in one round, about; one timed inference at least.
         warmup_ms: Milliseconds of warm-up per engine and session, at least.
         precision: Half width of the interval of the first engine's ratio to each other that is asked for,
             as a fraction, such as 0.01.
@@ -61,8 +67,8 @@ class Design:
     """
 
     sessions: int = 8
-    rounds: int = 5
-    round_ms: float = 20.0
+    rounds: int = 20
+    round_ms: float = 5.0
     warmup_ms: float = 75.0
     precision: float = 0.01
     budget_s: float = 0.0
@@ -121,29 +127,23 @@ def measure_interleaved(
     found = {name: Measured() for name in engines}
     repeats: dict[str, int] = {}
     begun, sessions, done = time.monotonic(), design.sessions, 0
+
+    def tell(rounds: int) -> None:
+        if on_round is not None:
+            on_round(done * design.rounds + rounds, sessions * design.rounds)
+
     while done < sessions:
         with ExitStack() as stack:
             visited: dict[str, Visited] = {}
             for name in _shuffled(engines, rng):
                 engine = engines[name]
-                visited[name] = EngineProcess(engine, rng, cores) if isolated else InProcess(engine)
+                visited[name] = EngineProcess(name, engine, rng, cores) if isolated else InProcess(engine)
                 stack.enter_context(visited[name])
             _warm_up(visited, found, repeats, design)
-            for index in range(design.rounds):
-                _visit_all(visited, found, repeats, rng)
-                if on_round is not None:
-                    on_round(done * design.rounds + index + 1, sessions * design.rounds)
-            for name, where in visited.items():
-                found[name].opened_ms.append(where.opened_ms)
-                found[name].peak_bytes = max(found[name].peak_bytes, where.peak_bytes())
+            _visit(visited, found, repeats, rng, rounds=design.rounds, tell=tell)
         done += 1
         if done == design.sessions:
-            sessions = _sessions_needed(found, design, (time.monotonic() - begun) / done)
-    for one in found.values():
-        one.rounds_ms = [
-            np.stack(one.rounds_ms[start : start + design.rounds])
-            for start in range(0, len(one.rounds_ms), design.rounds)
-        ]
+            sessions = sessions_needed(found, design, session_s=(time.monotonic() - begun) / done)
     return found
 
 
@@ -154,38 +154,61 @@ def _warm_up(
         warm = visited[name].warm_up(design.warmup_ms)
         if name not in repeats:
             settled_ms = float(np.median(warm[len(warm) // 2 :]))
-            repeats[name] = max(MIN_REPEATS, round(design.round_ms / max(settled_ms, SHORTEST_MS)))
+            repeats[name] = max(1, round(design.round_ms / max(settled_ms, SHORTEST_MS)))
             found[name].warmup = len(warm)
 
 
-def _visit_all(
+def _visit(
     visited: Mapping[str, Visited],
     found: Mapping[str, Measured],
     repeats: Mapping[str, int],
     rng: np.random.Generator,
+    *,
+    rounds: int,
+    tell: Callable[[int], None],
 ) -> None:
-    for name in _shuffled(found, rng):
-        found[name].rounds_ms.append(visited[name].times_ms(repeats[name]))
+    times: dict[str, list[NDArray[np.float64]]] = {name: [] for name in found}
+    for index in range(rounds):
+        for name in _shuffled(found, rng):
+            times[name].append(visited[name].times_ms(repeats[name]))
+        tell(index + 1)
+    for name, one in found.items():
+        one.rounds_ms.append(np.stack(times[name]))
+        one.opened_ms.append(visited[name].opened_ms)
+        one.peak_bytes = max(one.peak_bytes, visited[name].peak_bytes())
 
 
-def _sessions_needed(found: Mapping[str, Measured], design: Design, session_s: float) -> int:
-    """Return how many sessions the pilot's spread asks for, as far as the budget allows."""
+def sessions_needed(found: Mapping[str, Measured], design: Design, *, session_s: float) -> int:
+    """Return how many sessions the pilot's spread asks for, as far as the budget allows.
+
+    Args:
+        found: What the pilot measured.
+        design: What is asked for.
+        session_s: Seconds that a session takes.
+    """
     affordable = int(design.budget_s / session_s)
     if affordable <= design.sessions or design.sessions < 2 or len(found) < 2:
         return design.sessions
-    first, *others = (session_medians(np.stack(one.rounds_ms), design.rounds) for one in found.values())
-    spread = max(float(np.log(other / first).std(ddof=1)) for other in others)
+    first, *others = (np.stack(one.rounds_ms) for one in found.values())
+    spread = max(float(session_ratios(other, first).std(ddof=1)) for other in others)
     t = student_quantile(design.sessions - 1, CONFIDENCE)
     needed = math.ceil((t * spread / math.log1p(design.precision)) ** 2)
     return min(max(needed, design.sessions), affordable)
 
 
-def session_medians(times_ms: NDArray[Any], rounds: int) -> NDArray[np.float64]:
-    """Return the median of each session, (sessions,), of times (sessions * rounds, repeats)."""
-    medians: NDArray[np.float64] = np.median(times_ms.reshape(len(times_ms) // rounds, -1), axis=1)
-    return medians
+def session_ratios(numerator_ms: NDArray[Any], denominator_ms: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the logarithm of what each session says of the ratio of two engines' times, (sessions,).
+
+    Args:
+        numerator_ms: Times (sessions, rounds, repeats), and
+        denominator_ms: times in the same sessions and rounds; the repeats may differ.
+    """
+    by_round = np.log(np.median(numerator_ms, axis=2) / np.median(denominator_ms, axis=2))
+    ratios: NDArray[np.float64] = np.median(by_round, axis=1)
+    return ratios
 
 
+@lru_cache(maxsize=None)
 def student_quantile(degrees: int, confidence: float) -> float:
     """Return the t that holds ``confidence`` of Student's distribution within -t..t.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import zlib
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,7 +92,7 @@ def run_all(session: ort.InferenceSession, feeds: Mapping[str, NDArray[Any]]) ->
         raise RuntimeRefusal(_one_line(e)) from e
 
 
-@cache
+@lru_cache(maxsize=None)
 def saturates_byte_products() -> bool:
     """Whether this CPU's 8-bit dot product clips intermediate sums, as x86 does without VNNI.
 

@@ -111,7 +111,6 @@ def timed(run: Run, repeats: int) -> NDArray[np.float64]:
     """Run once untimed, then ``repeats`` times; return the milliseconds of each."""
     times = np.empty(repeats)
     was_enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         run()

@@ -9,10 +9,11 @@ import typer
 from rich.console import Console
 
 import edgekd
+from edgekd.cli.bench import bench
 from edgekd.cli.emulate import emulate
 from edgekd.cli.exit_codes import NOT_FAITHFUL
+from edgekd.cli.options import AsJson, ModelFile, Threads
 from edgekd.cli.printing import print_faithfulness, print_json, print_lint, print_table
-from edgekd.core.machine import MAX_THREADS
 from edgekd.errors import DataError, SpecError
 
 LOG_WIDTH = 110  # columns of the summary in a log; a terminal says its own
@@ -27,19 +28,15 @@ app = typer.Typer(
 )
 store_app = typer.Typer(help="Where artifacts live, how big they are, and what may go.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
+app.command(epilog="Example: edgekd bench int8.onnx --against float.onnx --require-verdict")(bench)
 app.command(epilog="Example: edgekd emulate aarch64")(emulate)
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A pipeline file.")]
-ModelFile = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="An ONNX file, or a folder of edgekd.export.")
-]
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the file.")
 ]
 Mean = Annotated[str, typer.Option(help="Mean that the weights were trained with, as 0.485,0.456,0.406.")]
 Std = Annotated[str, typer.Option(help="Deviation that they were trained with, as 0.229,0.224,0.225.")]
-Threads = Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of one inference.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 StoreRoot = Annotated[
     Path | None, typer.Option("--store", help="Store folder; default $EDGEKD_STORE or the cache.")
 ]

@@ -3,15 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any
-
-from numpy.typing import NDArray
 
 from edgekd.board.rounds import STANDARD, Design
 from edgekd.core.machine import Machine
 from edgekd.core.spec_base import Spec
 from edgekd.device.latency import Measurement
 from edgekd.runtimes.host import Host
+from edgekd.runtimes.session import Tensors
 from edgekd.runtimes.target import BuiltModel
 
 
@@ -33,13 +31,18 @@ class Connection(ABC):
 
     @abstractmethod
     def measure(
-        self, models: Mapping[str, BuiltModel], example: NDArray[Any], *, seed: int, design: Design = STANDARD
+        self,
+        models: Mapping[str, BuiltModel],
+        feeds: Mapping[str, Tensors],
+        *,
+        seed: int,
+        design: Design = STANDARD,
     ) -> Measurement:
         """Time single inferences of several models, interleaved in one run.
 
         Args:
-            models: By name; they share their input. The first is compared with the others.
-            example: One input batch.
+            models: By name, all with as many threads. The first is compared with the others.
+            feeds: The inputs of each, by the same names.
             seed: Of the order within each session and round.
             design: How long is measured.
         """

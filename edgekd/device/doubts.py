@@ -11,7 +11,6 @@ def doubts(
     before: Mapping[str, Any],
     after: Mapping[str, Any],
     *,
-    seconds: float,
     saturates: bool,
     isa: tuple[str, ...],
 ) -> tuple[str, ...]:
@@ -20,11 +19,11 @@ def doubts(
     Args:
         before: `edgekd.board.fingerprint.conditions` before the measurement, and
         after: after it.
-        seconds: Between the two.
         saturates: Whether the CPU's 8-bit dot product clips.
         isa: Features of the CPU.
     """
     found = []
+    seconds = max(1e-3, after.get("at_s", 0.0) - before.get("at_s", 0.0))
     if {"busy_s", "used_s"} <= before.keys() & after.keys():
         own = after["used_s"] - before["used_s"]
         others = (after["busy_s"] - before["busy_s"] - own) / seconds
@@ -32,7 +31,7 @@ def doubts(
             found.append(f"other processes kept {others:.1f} cores busy meanwhile")
     stolen = (after.get("stolen_s", 0.0) - before.get("stolen_s", 0.0)) / seconds
     if stolen > BUSY_CORES / 10:
-        found.append(f"the hypervisor gave {stolen:.0%} of a core to other machines")
+        found.append(f"the hypervisor gave {100 * stolen:.0f} % of a core to other machines")
     slow = [name for name in after.get("governors", ()) if name != "performance"]
     if slow:
         found.append(f"clocks change: the frequency governor is {', '.join(slow)}, not performance")

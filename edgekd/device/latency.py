@@ -76,11 +76,6 @@ class LatencySamples:
         """Median of each round (sessions * rounds,), milliseconds."""
         return np.median(self.times_ms, axis=2).ravel()
 
-    @property
-    def by_session_ms(self) -> NDArray[np.float64]:
-        """Milliseconds (sessions, inferences)."""
-        return self.times_ms.reshape(len(self.times_ms), -1)
-
 
 @dataclass(frozen=True)
 class Measurement:
@@ -105,8 +100,8 @@ class Speedup(Spec):
     """How many times faster a subject is than its reference.
 
     Attributes:
-        ratio: p50 of the reference over p50 of the subject, the geometric mean over sessions; above 1 the
-            subject is faster.
+        ratio: Time of the reference over time of the subject, by medians; above 1 the subject is faster.
+            ``paired_ratio`` says of which.
         ci: Ends of the 99 % interval of ``ratio``.
         verdict: What the interval allows to say.
     """
@@ -132,7 +127,7 @@ def speedup(subject: LatencySamples, reference: LatencySamples, *, minimum_effec
         DataError: If the two were not measured in the same two or more sessions.
     """
     ratio, low, high = paired_ratio(
-        reference.by_session_ms, subject.by_session_ms, confidence=CONFIDENCE, pilot=subject.pilot
+        reference.times_ms, subject.times_ms, confidence=CONFIDENCE, pilot=subject.pilot
     )
     verdict: Verdict = "inconclusive"
     if 1 / (1 + minimum_effect) <= low and high <= 1 + minimum_effect:

@@ -5,9 +5,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
-
-from numpy.typing import NDArray
+from typing import Literal
 
 from edgekd.board.rounds import STANDARD, Design
 from edgekd.core.machine import machine
@@ -17,6 +15,7 @@ from edgekd.device.device import Connection, DeviceSpec
 from edgekd.device.latency import Measurement
 from edgekd.device.runner import RunnerConnection
 from edgekd.runtimes.onnx_runtime import HERE
+from edgekd.runtimes.session import Tensors
 from edgekd.runtimes.target import BuiltModel
 
 
@@ -27,11 +26,16 @@ class LocalConnection(Connection):
         self.machine, self.host = machine(), HERE
 
     def measure(
-        self, models: Mapping[str, BuiltModel], example: NDArray[Any], *, seed: int, design: Design = STANDARD
+        self,
+        models: Mapping[str, BuiltModel],
+        feeds: Mapping[str, Tensors],
+        *,
+        seed: int,
+        design: Design = STANDARD,
     ) -> Measurement:
         """Start a runner, which has no torch and no open engine, and have it measure."""
         with local_runner([sys.executable], device="local") as channel:
-            return RunnerConnection(channel).measure(models, example, seed=seed, design=design)
+            return RunnerConnection(channel).measure(models, feeds, seed=seed, design=design)
 
 
 class LocalDevice(DeviceSpec):

@@ -3,8 +3,7 @@
 import hashlib
 import itertools
 import json
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from edgekd.board.arrays import pack, unpack
 from edgekd.board.rounds import STANDARD, Design
 from edgekd.core.machine import Machine
-from edgekd.core.progress import progress
+from edgekd.core.progress import Advance, note, progress
 from edgekd.device.channel import Channel
 from edgekd.device.device import Connection
 from edgekd.device.doubts import doubts
@@ -26,8 +25,8 @@ from edgekd.runtimes.onnx_runtime import cannot_run, refused, tensor_info, whole
 from edgekd.runtimes.session import Session, Tensors
 from edgekd.runtimes.target import BuiltModel
 
-WAIT_S = 600.0
-"""Longest wait for another measurement of the same machine."""
+WAIT_S = 500.0
+"""Longest wait for another measurement of the same machine; shorter than the longest silence."""
 
 _REFUSAL = "RuntimeRefusal"
 _NOT_INSTALLED = ("ModuleNotFoundError", "ImportError")
@@ -152,29 +151,50 @@ class RunnerConnection(Connection):
         self.host: RunnerHost = RunnerHost(channel, _runtime_version(channel), times=times)
 
     def measure(
-        self, models: Mapping[str, BuiltModel], example: NDArray[Any], *, seed: int, design: Design = STANDARD
+        self,
+        models: Mapping[str, BuiltModel],
+        feeds: Mapping[str, Tensors],
+        *,
+        seed: int,
+        design: Design = STANDARD,
     ) -> Measurement:
         """Have the runner measure; another measurement of its machine is waited for."""
-        with next(iter(models.values())).open() as session:
-            name = session.inputs[0].name
+        if not self.times:
+            msg = "latency of an emulated CPU means nothing"
+            raise DeviceError(msg, where=self.channel.device, fix="measure on the device itself: ssh:HOST")
         engines = {label: self.host.put(model.path) for label, model in models.items()}
-        threads = next(iter(models.values())).target.threads
+        inputs = {
+            f"{index}/{name}": value
+            for index, label in enumerate(models)
+            for name, value in feeds[label].items()
+        }
         asked = {
             "engines": engines,
-            "threads": threads,
+            "threads": next(iter(models.values())).target.threads,
             "design": asdict(design),
             "seed": seed,
             "wait_s": WAIT_S,
         }
-        begun = time.monotonic()
         with progress("measure latency", design.sessions * design.rounds) as advance:
             found, blobs = self.channel.ask(
-                "measure",
-                asked,
-                {"example": pack({name: example})},
-                on_progress=lambda done, total: advance(),
+                "measure", asked, {"example": pack(inputs)}, on_progress=_told_to(advance)
             )
-        return _measurement(found, unpack(blobs["times_ms"]), design, self.machine, time.monotonic() - begun)
+        return _measurement(found, unpack(blobs["times_ms"]), design, self.machine)
+
+
+def _told_to(advance: Advance) -> Callable[[int, int], None]:
+    """Return what to call with the rounds done and planned; none planned yet means waiting."""
+    counted = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal counted
+        if total == 0:
+            note("another measurement of this machine goes on: it is waited for")
+        else:
+            advance(done - counted, total=total)
+            counted = done
+
+    return tell
 
 
 def _runtime_version(channel: Channel) -> str:
@@ -199,7 +219,7 @@ def _no_room(error: DeviceError, size_bytes: int) -> DeviceError:
 
 
 def _measurement(
-    found: Mapping[str, Any], times: Mapping[str, Any], design: Design, machine: Machine, seconds: float
+    found: Mapping[str, Any], times: Mapping[str, Any], design: Design, machine: Machine
 ) -> Measurement:
     samples = {}
     for index, (name, figures) in enumerate(found["engines"].items()):
@@ -212,7 +232,5 @@ def _measurement(
             tuple(figures["opened_ms"]),
             int(figures["peak_bytes"]),
         )
-    said = doubts(
-        found["before"], found["after"], seconds=seconds, saturates=found["saturates"], isa=machine.isa
-    )
+    said = doubts(found["before"], found["after"], saturates=found["saturates"], isa=machine.isa)
     return Measurement(samples, said, found["before"], found["after"], tuple(found["cores"]))

@@ -4,7 +4,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -104,7 +103,7 @@ def verify_engine(
         ptq_metric=_ptq_metric(baselines, test, task),
         agreement_top1=task.agreement(logits, student_logits),
         faithfulness=faithfulness,
-        latency=device.measure(models, _example(engine, test), seed=seed) if device.times else None,
+        latency=_latency(models, test, device, seed) if device.times else None,
         native=None if device.times else _native(engine, marked, probes, test, faithfulness.codes, logits),
         size_bytes={name: model.path.stat().st_size for name, model in models.items()},
         download_bytes=download_bytes(engine.path),
@@ -162,9 +161,10 @@ def _ptq_metric(baselines: Mapping[str, BuiltModel], test: Split, task: TaskSpec
     return task.score(_logits("ptq", baselines["ptq"], test), test.labels)
 
 
-def _example(engine: BuiltModel, test: Split) -> NDArray[Any]:
-    with engine.open() as session:
-        return fitting(test.images, session.fixed_batch or 1)
+def _latency(models: Mapping[str, BuiltModel], test: Split, device: Connection, seed: int) -> Measurement:
+    with models["engine"].open() as session:
+        example = {session.inputs[0].name: fitting(test.images, session.fixed_batch or 1)}
+    return device.measure(models, dict.fromkeys(models, example), seed=seed)
 
 
 def _native(

@@ -121,7 +121,8 @@ def test_the_end_of_its_input_ends_a_job(runner, residual) -> None:
 
 def test_the_end_of_its_input_ends_a_measurement(runner, residual) -> None:
     digest = _opened(residual.model, runner)
-    example = pack({residual.lowered.graph.input[0].name: residual.inputs[:1]})
+    name = residual.lowered.graph.input[0].name
+    example = pack({f"{index}/{name}": residual.inputs[:1] for index in range(2)})
     design = vars(Design(sessions=200, rounds=20))
     asked = {"engines": {"a": digest, "b": digest}, "threads": 1, "design": design, "seed": 0, "wait_s": 100}
     found, _ = runner.ask("measure", {"example": example}, **asked)

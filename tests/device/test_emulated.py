@@ -21,6 +21,8 @@ def _assert_same_bits(device: EmulatedDevice, exported) -> tuple[str, ...]:
         assert not connection.times
         there = BuiltModel(OnnxRuntimeTarget(), exported.model, connection.host)
         found = verify_graph(there, exported.inputs, marked=exported.marked)
+        with pytest.raises(DeviceError, match="means nothing"):
+            connection.measure({"engine": there}, {}, seed=0)
         with there.open() as session, HERE.open(exported.model) as here:
             logits, native = session.predict(exported.inputs), here.predict(exported.inputs)
     assert found.oracle == exported.faithfulness.oracle

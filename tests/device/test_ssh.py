@@ -32,6 +32,10 @@ def _refused(device: SshDevice) -> DeviceError:
     return caught.value
 
 
+def _feeds(models, exported) -> dict:
+    return {key: {exported.lowered.graph.input[0].name: exported.inputs[:1]} for key in models}
+
+
 def test_a_board_computes_and_proves_what_this_machine_does(board, residual) -> None:
     with board.device().connect() as device:
         assert board.processes()
@@ -45,7 +49,7 @@ def test_a_board_computes_and_proves_what_this_machine_does(board, residual) -> 
         assert found.layers == residual.faithfulness.layers
         assert found.coverage.integer_time_share > 0
         models = {"engine": there, "again": there}
-        measured = device.measure(models, residual.inputs[:1], seed=0, design=Design(2, 2, 1.0, 1.0))
+        measured = device.measure(models, _feeds(models, residual), seed=0, design=Design(2, 2, 1.0, 1.0))
         assert {name: sample.times_ms.shape[:2] for name, sample in measured.samples.items()} == {
             "engine": (2, 2),
             "again": (2, 2),
@@ -152,7 +156,8 @@ def test_a_connection_that_is_cut_ends_a_measurement(board, residual) -> None:
         model = BuiltModel(OnnxRuntimeTarget(), residual.model, device.host)
         cut = threading.Timer(3, board.cut)
         cut.start()
-        device.measure({"engine": model, "again": model}, residual.inputs[:1], seed=0, design=LONG)
+        models = {"engine": model, "again": model}
+        device.measure(models, _feeds(models, residual), seed=0, design=LONG)
     board.assert_empty()
 
 
@@ -161,5 +166,6 @@ def test_a_killed_runner_takes_its_measurement_with_it(board, residual) -> None:
         model = BuiltModel(OnnxRuntimeTarget(), residual.model, device.host)
         kill = threading.Timer(3, lambda: os.kill(board.runner(), signal.SIGKILL))
         kill.start()
-        device.measure({"engine": model, "again": model}, residual.inputs[:1], seed=0, design=LONG)
+        models = {"engine": model, "again": model}
+        device.measure(models, _feeds(models, residual), seed=0, design=LONG)
     board.assert_empty()
