@@ -34,8 +34,9 @@ from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
 from torch import Tensor
 
 from benchmarks.rows import append_row, percentiles
+from edgekd.board.rounds import Design
 from edgekd.core.profile import PROFILES
-from edgekd.device.latency import LatencySamples, Run, measure_interleaved, speedup
+from edgekd.device.latency import LatencySamples, Run, measure_here, speedup
 from edgekd.export.export import export
 from edgekd.export.onnx_file import INPUT_NAME, export_onnx
 from edgekd.quant.calibrate import calibrate
@@ -86,9 +87,9 @@ def _measure(case: Case, folder: Path, *, sessions: int, threads: int) -> None:
     normalized = PixelGrid.like()(torch.tensor(images)).numpy()
     files = _files(case, torch.tensor(images), folder)
     feeds = {name: {INPUT_NAME: (normalized if name.endswith("nchw") else images)[:1]} for name in files}
-    samples = measure_interleaved(
+    samples = measure_here(
         {name: partial(_inference, path, feeds[name], threads=threads) for name, path in files.items()},
-        sessions=sessions,
+        design=Design(sessions=sessions),
     )
     append_row(
         "engine_latency",

@@ -15,17 +15,20 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import edgekd
 from benchmarks.qat_rivals import brevitas_student, require_rival, torchao_student
 from benchmarks.rows import append_row, percentiles
+from edgekd.board.rounds import Design
 from edgekd.core.profile import PROFILES
 from edgekd.core.schedule import Schedule
 from edgekd.core.statistics import paired_ratio
-from edgekd.device.latency import LatencySamples, measure_interleaved
+from edgekd.device.latency import LatencySamples, measure_here
 from edgekd.distill.hinton import HintonSpec
 from edgekd.distill.qat import QatSpec
 from edgekd.errors import TrainError
@@ -102,12 +105,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     variants = list(_variants(arguments))
-    samples = measure_interleaved(
+    samples = measure_here(
         {found.name: partial(nullcontext, found.step) for found in variants if not found.failed},
-        sessions=1,
-        rounds=arguments.rounds,
-        round_ms=0,
-        warmup_ms=300,
+        design=Design(sessions=1, rounds=arguments.rounds, round_ms=1000, warmup_ms=300),
         on_round=lambda done, total: print(f"{done}/{total}", flush=True),
     )
     append_row(
@@ -224,8 +224,13 @@ def _best(samples: Mapping[str, LatencySamples], library: str) -> LatencySamples
 
 def _ratio(subject: LatencySamples, reference: LatencySamples) -> dict[str, Any]:
     """Return the ratio of p50s with its interval over the rounds."""
-    found = paired_ratio(subject.times_ms[0], reference.times_ms[0])
+    found = paired_ratio(_by_round(subject), _by_round(reference))
     return {"ratio": round(found.ratio, 4), "ci": [round(found.low, 4), round(found.high, 4)]}
+
+
+def _by_round(samples: LatencySamples) -> NDArray[np.float64]:
+    """Return the times of the only session as if each round were one."""
+    return samples.times_ms[0][:, None]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ Each says what went wrong, where, and how to fix it::
     ├── ExportError      a network that cannot be traced or exported
     ├── LowerError       a marked graph that a target's dialect cannot express
     ├── BuildError       an engine that a runtime refuses to build
+    ├── DeviceError      a device that cannot be reached, or fails at what it is asked for
     ├── RuntimeMissing   an optional package is not installed
     └── StoreError       the artifact store cannot be read or written
 """
@@ -71,6 +72,18 @@ class LowerError(EdgeKdError):
 
 class BuildError(EdgeKdError):
     """A runtime refuses to build an engine from a lowered graph."""
+
+
+class DeviceError(EdgeKdError):
+    """A device cannot be reached, or fails at what it is asked for.
+
+    Attributes:
+        kind: Name of the exception there; empty if it was none.
+    """
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "", kind: str = "") -> None:
+        self.kind = kind
+        super().__init__(what, where=where, fix=fix)
 
 
 class RuntimeMissing(EdgeKdError):  # noqa: N818  the name says the state, as in FileNotFound

@@ -1,15 +1,16 @@
 """The pipeline is a function: from a spec to a report, top to bottom."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from edgekd.core.machine import machine
 from edgekd.core.plan import Planner
 from edgekd.core.store import Runner, Store
 from edgekd.data.dataset import SPLITS
+from edgekd.device.place import Place, place_of
 from edgekd.distill.distill_student import DistilledStudent, distill_student
 from edgekd.distill.quantize_student import PtqStudent, quantize_student
 from edgekd.export.export_marked import export_marked
@@ -19,6 +20,7 @@ from edgekd.quant.student import QuantStudent
 from edgekd.report.publish import check_run_folder, publish
 from edgekd.report.schema import Report
 from edgekd.results import Results, TargetResults, build_report, engine_name
+from edgekd.runtimes.onnx_runtime import HERE
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.stages import Engine, TargetOnnx, build_engine, lower_for
 from edgekd.runtimes.target import BuiltModel
@@ -63,11 +65,17 @@ class Built:
     targets: tuple[BuiltTarget, ...]
 
 
-def build(spec: Pipeline, run: Runner) -> Built:
+def survey(spec: Pipeline) -> tuple[Place, ...]:
+    """Ask the device of every target what it is, in their order; DeviceError if one does not answer."""
+    return tuple(place_of(target, target.device) for target in spec.targets)
+
+
+def build(spec: Pipeline, places: Sequence[Place], run: Runner) -> Built:
     """Make, or find, every artifact: teacher -> student -> marks -> engines.
 
     Args:
         spec: The pipeline file.
+        places: What each target's engine is built for, from `survey`.
         run: A store, which executes stages, or a planner, which only says which would run.
     """
     data, task, training, seed = spec.data, spec.task, spec.training, spec.seed
@@ -88,7 +96,10 @@ def build(spec: Pipeline, run: Runner) -> Built:
     ptq_marked = None
     if student is not ptq:
         ptq_marked = run.run(export_marked, ptq, arch, spec.student, spec.quantize, data)
-    targets = tuple(_build_target(spec, target, marked, ptq_marked, run) for target in spec.targets)
+    targets = tuple(
+        _build_target(spec, target, place, marked, ptq_marked, run)
+        for target, place in zip(spec.targets, places, strict=True)
+    )
     return Built(teacher, float_student, ptq, student, marked, targets)
 
 
@@ -105,15 +116,21 @@ def start(spec: Pipeline, run: Runner) -> tuple[Teacher | None, StudentArch, Flo
 
 
 def _build_target(
-    spec: Pipeline, target: Target, marked: MarkedOnnx, ptq_marked: MarkedOnnx | None, run: Runner
+    spec: Pipeline,
+    target: Target,
+    place: Place,
+    marked: MarkedOnnx,
+    ptq_marked: MarkedOnnx | None,
+    run: Runner,
 ) -> BuiltTarget:
-    version, isa = target.runtime_version(), machine().isa
-    metadata = engine_metadata(spec)
-    lowered = run.run(lower_for, target, marked, metadata)
-    engine = run.run(build_engine, target, lowered, version, isa)
+    anywhere, metadata = target.anywhere(), engine_metadata(spec)
+    version, isa = place.runtime_version, place.machine.isa
+    lowered = run.run(lower_for, anywhere, marked, metadata, version)
+    engine = run.run(build_engine, anywhere, lowered, version, isa)
     ptq = None
     if ptq_marked is not None:
-        ptq = run.run(build_engine, target, run.run(lower_for, target, ptq_marked, metadata), version, isa)
+        ptq_lowered = run.run(lower_for, anywhere, ptq_marked, metadata, version)
+        ptq = run.run(build_engine, anywhere, ptq_lowered, version, isa)
     return BuiltTarget(lowered, engine, ptq)
 
 
@@ -129,9 +146,9 @@ def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Repor
     Returns:
         The report, as it was written.
     """
-    _fail_early(spec, store, runs / spec.name)
-    built = build(spec, store)
-    targets = tuple(_verify(spec, built, index) for index in range(len(spec.targets)))
+    places = _fail_early(spec, store, runs / spec.name)
+    built = build(spec, places, store)
+    targets = tuple(_verify(spec, built, index, places[index]) for index in range(len(spec.targets)))
     store.finish()
     results = Results(
         spec=spec,
@@ -154,40 +171,45 @@ def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Repor
     return report
 
 
-def _fail_early(spec: Pipeline, store: Store, folder: Path) -> None:
-    """Say what is missing or does not fit before the long work starts."""
+def _fail_early(spec: Pipeline, store: Store, folder: Path) -> tuple[Place, ...]:
+    """Say what is missing or does not fit before the long work starts; return the devices' answers."""
     check_run_folder(folder)
     store.check_writable()
     check_devices(store.devices, batch_size=spec.training.batch_size)
-    plan = Planner(store)
-    build(spec, plan)
+    places, plan = survey(spec), Planner(store)
+    build(spec, places, plan)
     if not all(record.cached for record in plan.records):
         for name in SPLITS:
             spec.task.check_labels(spec.data.split(name).labels)
         spec.quantize.calibration.images(spec.data)
         try_networks(spec)
+    return places
 
 
-def _verify(spec: Pipeline, built: Built, index: int) -> TargetResults:
+def _verify(spec: Pipeline, built: Built, index: int, place: Place) -> TargetResults:
     target, made = spec.targets[index], built.targets[index]
     float_runtime = OnnxRuntimeTarget(threads=target.threads)
-    baselines = {"student_float": BuiltModel(float_runtime, built.float_student.onnx_path)}
-    if built.teacher is not None:
-        baselines["teacher_float"] = BuiltModel(float_runtime, built.teacher.onnx_path)
-    if made.ptq is not None:
-        baselines["ptq"] = BuiltModel(target, made.ptq.engine_path)
-    verdict = verify_engine(
-        BuiltModel(target, made.engine.engine_path),
-        marked=built.marked.marked_path,
-        probes=built.marked.probes(),
-        student_logits=built.marked.test_logits(),
-        baselines=baselines,
-        test=spec.data.split("test"),
-        task=spec.task,
-        device=target.device,
-        seed=spec.seed,
-    )
-    return TargetResults(engine_name(spec.targets, index), target, made.engine, made.lowered, verdict)
+    with target.device.connect() as device:
+        place.check(target, device)
+        baselines = {"student_float": BuiltModel(float_runtime, built.float_student.onnx_path, device.host)}
+        if built.teacher is not None:
+            baselines["teacher_float"] = BuiltModel(float_runtime, built.teacher.onnx_path, device.host)
+        if made.ptq is not None:
+            baselines["ptq"] = BuiltModel(target, made.ptq.engine_path, device.host)
+        verdict = verify_engine(
+            BuiltModel(target, made.engine.engine_path, device.host),
+            marked=built.marked.marked_path,
+            probes=built.marked.probes(),
+            student_logits=built.marked.test_logits(),
+            baselines=baselines,
+            test=spec.data.split("test"),
+            task=spec.task,
+            device=device,
+            seed=spec.seed,
+        )
+        machine = None if device.host is HERE else device.machine
+    name = engine_name(spec.targets, index)
+    return TargetResults(name, target, made.engine, made.lowered, verdict, machine)
 
 
 def engine_metadata(spec: Pipeline) -> dict[str, str]:

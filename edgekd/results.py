@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import edgekd
 from edgekd.core.atomic import file_sha256
-from edgekd.core.machine import machine
+from edgekd.core.machine import Machine, machine
 from edgekd.core.profile import PROFILES
 from edgekd.core.store import StageRecord
 from edgekd.distill.quantize_student import PtqStudent, PtqTrial
@@ -26,6 +26,7 @@ class TargetResults:
 
     Attributes:
         file_name: Name of the engine in the run's folder.
+        machine: What it was measured on; None on this machine.
     """
 
     file_name: str
@@ -33,6 +34,7 @@ class TargetResults:
     engine: Engine
     lowered: TargetOnnx
     verdict: Verdict
+    machine: Machine | None
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _ptq_method(trial: PtqTrial) -> schema.PtqMethod:
 
 def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetReport:
     verdict, target = results.verdict, results.target
-    engine = verdict.latency["engine"]
+    timed = verdict.latency.samples if verdict.latency else {}
     profile = PROFILES[spec.quantize.profile]
     layers = results.lowered.layers()
     payload_bytes = sum(layer.size_bytes for layer in layers)
@@ -139,7 +141,9 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
         profile=profile.name,
         profile_version=profile.version,
         bits_note=spec.bits_note(target),
-        device=target.device.kind,
+        device=target.device.name,
+        machine=results.machine,
+        native=measured.native(verdict.native) if verdict.native else None,
         model_path=results.file_name,
         model_sha256=file_sha256(results.engine.engine_path),
         size_bytes=verdict.size_bytes["engine"],
@@ -157,14 +161,15 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
         fidelity=measured.fidelity(verdict.faithfulness),
         coverage=measured.coverage(verdict.faithfulness),
         saturation=verdict.faithfulness.saturation,
-        latency_ms=measured.latency(engine, target.threads),
+        latency_ms=measured.latency(verdict.latency, target.threads) if verdict.latency else None,
         ptq_metric=verdict.ptq_metric,
         baselines=tuple(
-            measured.baseline(name, engine, samples, verdict.size_bytes[name])
-            for name, samples in verdict.latency.items()
+            measured.baseline(name, timed["engine"], samples, verdict.size_bytes[name])
+            for name, samples in timed.items()
             if name != "engine"
         ),
-        times_ms={name: tuple(samples.round_p50_ms) for name, samples in verdict.latency.items()},
+        conditions=measured.conditions(verdict.latency) if verdict.latency else None,
+        times_ms={name: tuple(samples.round_p50_ms) for name, samples in timed.items()},
     )
 
 

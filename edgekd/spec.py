@@ -17,6 +17,7 @@ from edgekd.data.hub import HubSpec
 from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.data.parquet import ParquetSpec
 from edgekd.data.python import PythonDataSpec
+from edgekd.device.devices import Device
 from edgekd.device.local import LocalDevice
 from edgekd.distill.apprentice import ApprenticeSpec
 from edgekd.distill.differentiable import DifferentiableSpec
@@ -101,7 +102,6 @@ Distill = Annotated[
     BY_KIND,
 ]
 Task = Annotated[ClassificationSpec | PythonTaskSpec, BY_KIND]
-Device = LocalDevice
 
 
 SMALL_IMAGE = 64
@@ -138,6 +138,10 @@ class OnnxRuntime(OnnxRuntimeTarget):
     """A target: ONNX Runtime on a device."""
 
     device: Device = LocalDevice()
+
+    def anywhere(self) -> "OnnxRuntime":
+        """Return the target as stages see it: where it runs is no part of what is made."""
+        return self.model_copy(update={"device": LocalDevice()})
 
 
 Target = OnnxRuntime

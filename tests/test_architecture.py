@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "edgekd").rglob("*.py"))
 PYTHON = ("edgekd", "tests", "benchmarks", ".ci")
 LONG_FILE, LONG_FUNCTION = 400, 40
-WITHOUT_TORCH = ("core", "lower", "runtimes", "device", "verify", "report", "gate")
+WITHOUT_TORCH = ("board", "core", "lower", "runtimes", "device", "verify", "report", "gate")
 NUMPY_HALVES = (
     "data.dataset",
     "data.digits",
@@ -67,13 +67,27 @@ def test_the_board_has_no_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_board_needs_old_python_numpy_and_a_runtime_only() -> None:
+    """What runs on a board is read as Python 3.8 reads it and imports nothing else of edgekd."""
+    board = [path for path in SOURCES if path.parent.name == "board"]
+    assert len(board) > 10
+    allowed = {*sys.stdlib_module_names, "numpy", "onnxruntime"}
+    for path in board:
+        tree = ast.parse(path.read_text(), feature_version=(3, 8))
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            strange = [name for name in names if name.partition(".")[0] not in allowed]
+            assert all(name.startswith("edgekd.board") for name in strange), f"{path.name} imports {strange}"
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=_module)
 def test_imports_are_absolute_and_at_the_top(path: Path) -> None:
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"relative import in line {node.lineno}"
-    if path.parent.name == "cli":
+    if path.parent.name in ("cli", "board"):  # a verb is quick, and a board says what it lacks
         return
     for function in _functions(tree):
         for node in ast.walk(function):

@@ -9,7 +9,9 @@ import typer
 from rich.console import Console
 
 import edgekd
+from edgekd.cli.bench import bench
 from edgekd.cli.calibrate import calibrate
+from edgekd.cli.emulate import emulate
 from edgekd.cli.exit_codes import FAILED
 from edgekd.cli.gate import gate
 from edgekd.cli.inspect import inspect
@@ -49,6 +51,8 @@ app.command(epilog="Example: edgekd calibrate pipelines/mobilenet_int8.yaml --ch
 app.command(epilog="Example: edgekd inspect runs/mobilenet_int8/model.onnxruntime.onnx --top 5")(inspect)
 app.command(epilog="Example: edgekd gate runs/mobilenet_int8 --gates gates/mobilenet_int8.yaml")(gate)
 app.command(epilog="Example: edgekd report runs/mobilenet_int8 runs/ptq --html comparison.html")(report)
+app.command(epilog="Example: edgekd bench int8.onnx --against float.onnx --require-verdict")(bench)
+app.command(epilog="Example: edgekd emulate aarch64")(emulate)
 
 StoreRoot = Annotated[
     Path | None, typer.Option("--store", help="Store folder; default $EDGEKD_STORE or the cache.")
@@ -181,12 +185,13 @@ def check(
     """Validate a pipeline and say which stages would run, and why. Runs nothing."""
     from edgekd.core.plan import Planner
     from edgekd.core.store import Store, default_store_root
-    from edgekd.pipeline import build
+    from edgekd.pipeline import build, survey
     from edgekd.spec import advice, load_pipeline
 
     pipeline = load_pipeline(spec, tuple(overrides))
     planner = Planner(Store(store or default_store_root(), pipeline=pipeline.name))
-    build(pipeline, planner)
+    places = survey(pipeline)
+    build(pipeline, places, planner)
     notes = advice(pipeline)
     if as_json:
         stages = [{"name": r.name, "key": r.key, "cached": r.cached, "why": r.why} for r in planner.records]

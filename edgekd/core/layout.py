@@ -111,3 +111,9 @@ def lock_holder(lock: FileLock) -> str:
     The lock itself is the kernel's: it ends with its process, whatever is written in the file.
     """
     return Path(lock.lock_file).read_text(encoding="utf-8", errors="replace")[:_HOLDER_CHARACTERS]
+
+
+def user_cache() -> Path:
+    """Return the user's folder for what can be made again: ``$XDG_CACHE_HOME``, else ``~/.cache``."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return cache if cache.is_absolute() else Path.home() / ".cache"

@@ -25,8 +25,11 @@ LOG_INTERVAL_S = 10.0
 class Advance(Protocol):
     """What ``progress`` yields: tells that ``n`` more steps are done, and the last values worth showing."""
 
-    def __call__(self, n: int = 1, **fields: object) -> None:
-        """Count ``n`` steps; ``fields``, such as ``loss=0.42``, stay shown until the next ones."""
+    def __call__(self, n: int = 1, *, total: int | None = None, **fields: object) -> None:
+        """Count ``n`` steps, of ``total`` where that has changed.
+
+        ``fields``, such as ``loss=0.42``, stay shown until the next ones.
+        """
 
 
 @contextmanager
@@ -47,7 +50,7 @@ def progress(description: str, total: int) -> Iterator[Advance]:
         ...         advance(50, loss=loss)
     """
     if os.environ.get("EDGEKD_PROGRESS") == "off":
-        yield lambda n=1, **fields: None
+        yield lambda n=1, *, total=None, **fields: None
     elif sys.stderr.isatty():
         with _bar(description, total) as advance:
             yield advance
@@ -70,9 +73,10 @@ def _bar(description: str, total: int) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(description, total=total, last="")
 
-        def advance(n: int = 1, **fields: object) -> None:
+        def advance(n: int = 1, *, total: int | None = None, **fields: object) -> None:
             if fields:
                 bar.update(task, last=_fields_text(fields))
+            bar.update(task, total=total)  # None leaves it as it is
             bar.advance(task, n)
 
         yield advance
@@ -81,22 +85,28 @@ def _bar(description: str, total: int) -> Iterator[Advance]:
 @contextmanager
 def _lines(description: str, total: int) -> Iterator[Advance]:
     start = last_line = time.monotonic()
-    done, last = 0, ""
+    done, planned, last = 0, total, ""
 
-    def advance(n: int = 1, **fields: object) -> None:
-        nonlocal done, last, last_line
-        done += n
+    def advance(n: int = 1, *, total: int | None = None, **fields: object) -> None:
+        nonlocal done, last, last_line, planned
+        done, planned = done + n, total or planned
         last = _fields_text(fields) if fields else last
         now = time.monotonic()
-        if now - last_line >= LOG_INTERVAL_S and done < total:
+        if now - last_line >= LOG_INTERVAL_S and done < planned:
             last_line = now
-            left = f", {_clock((now - start) / done * (total - done))} left" if done else ""
-            _write_line(f"{description}: {done}/{total} in {_clock(now - start)}{left}", last)
+            left = f", {_clock((now - start) / done * (planned - done))} left" if done else ""
+            _write_line(f"{description}: {done}/{planned} in {_clock(now - start)}{left}", last)
 
     try:
         yield advance
     finally:
-        _write_line(f"{description}: {done}/{total} in {_clock(time.monotonic() - start)}", last)
+        _write_line(f"{description}: {done}/{planned} in {_clock(time.monotonic() - start)}", last)
+
+
+def note(text: str) -> None:
+    """Write a line to stderr, also while a bar is drawn there; with ``EDGEKD_PROGRESS=off`` nothing."""
+    if os.environ.get("EDGEKD_PROGRESS") != "off":
+        _write_line(text, "")
 
 
 def _fields_text(fields: dict[str, object]) -> str:

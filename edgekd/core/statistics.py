@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from edgekd.board.rounds import session_ratios, student_quantile
 from edgekd.errors import DataError
 
 
 class Ratio(NamedTuple):
-    """A ratio of two medians, with the ends of its confidence interval."""
+    """A ratio of two times, with the ends of its confidence interval."""
 
     ratio: float
     low: float
@@ -129,56 +130,44 @@ def paired_difference(only_a: int, only_b: int, n: int, *, confidence: float = 0
     return max(-1.0, apart / counted - half), min(1.0, apart / counted + half)
 
 
-def paired_ratio(numerator: ArrayLike, denominator: ArrayLike, *, confidence: float = 0.95) -> Ratio:
-    """Return the ratio of two medians over independent repeats, with Student's interval.
+def paired_ratio(
+    numerator: ArrayLike, denominator: ArrayLike, *, confidence: float = 0.95, pilot: int | None = None
+) -> Ratio:
+    """Return the ratio of two times over independent sessions, with Student's interval.
 
-    A row holds what one repeat measured of both: what slowed both in a repeat cancels in the ratio of its
-    medians. With r_i that ratio in row i of n::
+    Each of n sessions gives one ratio r_i, the median over its rounds of the ratio of the round's medians:
+    what slowed both in a round cancels, and a round that slowed one of them only is outvoted. ::
 
         log ratio = mean(log r_i)
         half      = t(n - 1) * deviation(log r_i) / sqrt(n)
 
-    Whatever differs from repeat to repeat is in the deviation. What is the same in all of them is not: rows
-    of one session of two engines hide what opening the engines again would change.
+    Whatever differs from session to session is in the deviation. What is the same in all of them is not.
+
+    Where the deviation of the first ``pilot`` sessions has decided how many there are, it is this deviation,
+    and its degrees of freedom, that keep the interval's promise (Stein 1945); should the deviation of all
+    sessions be larger, it counts.
 
     Args:
-        numerator: Times (repeats, samples), any unit.
-        denominator: Times (repeats, samples), same unit; the number of samples may differ.
+        numerator: Times (sessions, rounds, repeats), any unit.
+        denominator: Times of the same sessions and rounds, same unit; the number of repeats may differ.
         confidence: Coverage asked for, between 0 and 1.
+        pilot: Sessions of the first stage; all of them if None.
 
     Raises:
-        DataError: If the two do not have the same two or more repeats.
+        DataError: If the two do not have the same rounds in the same two or more sessions.
 
     Example:
-        >>> ratio, low, high = paired_ratio([[3.0, 3.0], [3.3, 3.3]], [[2.0], [2.0]])
+        >>> ratio, low, high = paired_ratio([[[3.0, 3.0]], [[3.3, 3.3]]], [[[2.0]], [[2.0]]])
         >>> print(f"{ratio:.3f} {low:.3f} {high:.3f}")
         1.573 0.859 2.882
     """
     top, bottom = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
-    if top.ndim != 2 or bottom.ndim != 2 or len(top) != len(bottom) or len(top) < 2:
-        what = f"cannot pair repeats of times shaped {top.shape} and {bottom.shape}"
+    if not top.ndim == bottom.ndim == 3 or top.shape[:2] != bottom.shape[:2] or len(top) < 2:
+        what = f"cannot pair sessions of times shaped {top.shape} and {bottom.shape}"
         raise DataError(what, fix="measure both in the same run, and that at least twice")
-    logs = np.log(np.median(top, axis=1) / np.median(bottom, axis=1))
-    half = student_quantile(len(logs) - 1, confidence) * logs.std(ddof=1) / np.sqrt(len(logs))
+    logs = session_ratios(top, bottom)
+    first = logs[:pilot]
+    deviation = max(first.std(ddof=1), logs.std(ddof=1))
+    half = student_quantile(len(first) - 1, confidence) * deviation / np.sqrt(len(logs))
     ratio, low, high = np.exp([logs.mean(), logs.mean() - half, logs.mean() + half])
     return Ratio(float(ratio), float(low), float(high))
-
-
-def student_quantile(degrees: int, confidence: float) -> float:
-    """Return the t that holds ``confidence`` of Student's distribution within -t..t.
-
-    With t = sqrt(degrees) * tan(a), the density over the angle a is proportional to cos(a)^(degrees - 1),
-    which is summed over a fine grid.
-
-    Args:
-        degrees: Degrees of freedom, at least 1.
-        confidence: Between 0 and 1.
-
-    Example:
-        >>> [round(student_quantile(n, 0.95), 3) for n in (1, 7, 30)]
-        [12.706, 2.365, 2.042]
-    """
-    angles = np.linspace(0, np.pi / 2, 100_001)
-    density = np.cos(angles) ** (degrees - 1)
-    mass = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
-    return float(np.sqrt(degrees) * np.tan(np.interp(confidence * mass[-1], mass, angles)))

@@ -19,7 +19,7 @@ from edgekd.core.entry import SCRATCH, DamagedEntryError, Entry, FileHashes, com
 from edgekd.core.faults import fault_point
 from edgekd.core.garbage import EntryInfo, GarbageReport, collect_garbage, folder_size_bytes, list_entries
 from edgekd.core.history import PipelineHistory
-from edgekd.core.layout import StoreLayout, clear_lock, full_disk, lock_holder, sign_lock
+from edgekd.core.layout import StoreLayout, clear_lock, full_disk, lock_holder, sign_lock, user_cache
 from edgekd.core.live_run import LiveRun
 from edgekd.core.running import RunningStage, running
 from edgekd.core.stage_call import StageCall, bind_call, explain_change
@@ -271,8 +271,7 @@ def default_store_root() -> Path:
     """Return ``$EDGEKD_STORE``, else ``$XDG_CACHE_HOME/edgekd``, else ``~/.cache/edgekd``."""
     if root := os.environ.get("EDGEKD_STORE"):
         return Path(root).expanduser()
-    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (cache if cache.is_absolute() else Path.home() / ".cache") / "edgekd"
+    return user_cache() / "edgekd"
 
 
 def _remove_work(work: Path) -> None:

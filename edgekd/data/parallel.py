@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-from edgekd.core.machine import usable_cores
+from edgekd.board.fingerprint import usable_cores
 from edgekd.core.progress import progress
 from edgekd.errors import DataError
 

@@ -1,47 +1,68 @@
 """The device ``local``: this machine."""
 
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
-from numpy.typing import NDArray
-
-from edgekd.core.progress import progress
-from edgekd.core.spec_base import Spec
-from edgekd.device.latency import LatencySamples, Run, measure_interleaved
+from edgekd.board.rounds import STANDARD, Design
+from edgekd.core.machine import machine
+from edgekd.device.archive import runner_archive
+from edgekd.device.channel import LONGEST_SILENCE_S, Channel
+from edgekd.device.device import Connection, DeviceSpec
+from edgekd.device.latency import Measurement
+from edgekd.device.runner import RunnerConnection
+from edgekd.runtimes.onnx_runtime import HERE
+from edgekd.runtimes.session import Tensors
 from edgekd.runtimes.target import BuiltModel
 
-SESSIONS, ROUNDS = 8, 5
+
+class LocalConnection(Connection):
+    """This machine: models run in this process, and are measured by a runner beside it."""
+
+    def __init__(self) -> None:
+        self.machine, self.host = machine(), HERE
+
+    def measure(
+        self,
+        models: Mapping[str, BuiltModel],
+        feeds: Mapping[str, Tensors],
+        *,
+        seed: int,
+        design: Design = STANDARD,
+    ) -> Measurement:
+        """Start a runner, which has no torch and no open engine, and have it measure."""
+        with local_runner([sys.executable], device="local") as channel:
+            return RunnerConnection(channel).measure(models, feeds, seed=seed, design=design)
 
 
-class LocalDevice(Spec):
+class LocalDevice(DeviceSpec):
     """This machine."""
 
     kind: Literal["local"] = "local"
 
-    def measure(
-        self, models: Mapping[str, BuiltModel], example: NDArray[Any], *, seed: int
-    ) -> dict[str, LatencySamples]:
-        """Time single inferences of several models, interleaved in one run.
-
-        Args:
-            models: By name; they share their input.
-            example: One input batch.
-            seed: Of the order within each session and round.
-        """
-        engines = {name: partial(_open, model, example) for name, model in models.items()}
-        with progress("measure latency", SESSIONS * ROUNDS) as advance:
-            return measure_interleaved(
-                engines,
-                sessions=SESSIONS,
-                rounds=ROUNDS,
-                seed=seed,
-                on_round=lambda done, total: advance(),
-            )
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Return this machine, which is always there."""
+        yield LocalConnection()
 
 
 @contextmanager
-def _open(model: BuiltModel, example: NDArray[Any]) -> Iterator[Run]:
-    with model.open() as session:
-        yield partial(session.run, {session.inputs[0].name: example})
+def local_runner(
+    python: list[str], *, device: str, silence_s: float = LONGEST_SILENCE_S
+) -> Iterator[Channel]:
+    """Start a runner on this machine.
+
+    Args:
+        python: Command that starts a Python with numpy and onnxruntime.
+        device: How errors call it.
+        silence_s: Seconds without a word after which it is given up.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgekd-", ignore_cleanup_errors=True) as folder:
+        archive = Path(folder) / "runner.pyz"
+        archive.write_bytes(runner_archive())
+        command = [*python, str(archive), "serve", folder]
+        with Channel(command, device=device, silence_s=silence_s) as channel:
+            yield channel

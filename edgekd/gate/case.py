@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgekd.device.latency import LatencySamples
+from edgekd.device.latency import Measurement
 from edgekd.device.local import LocalDevice
 from edgekd.errors import SpecError
 from edgekd.gate.subject import Subject
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.random_inputs import random_input
-from edgekd.runtimes.session import fitting
+from edgekd.runtimes.session import Tensors, fitting
 from edgekd.runtimes.target import BuiltModel
 from edgekd.runtimes.trial import try_model
 
@@ -45,7 +42,7 @@ class Case:
             raise SpecError(what, where=str(self.subject.where), fix=fix)
         return self.baseline
 
-    def measure(self, baseline: Subject | None) -> dict[str, LatencySamples]:
+    def measure(self, baseline: Subject | None) -> Measurement:
         """Time the engine, and a baseline in turns with it, now and on this machine.
 
         Pixels are random: the time of integer kernels does not depend on them.
@@ -58,20 +55,22 @@ class Case:
         if baseline is not None:
             models[BASELINE] = BuiltModel(target, baseline.engine_path())
         examples = [_example(model) for model in models.values()]
-        if len({(example.shape, example.dtype) for example in examples}) > 1:
-            taken = " and ".join(f"{example.dtype} {example.shape}" for example in examples)
-            what = f"the engine and its baseline take different inputs: {taken}"
+        taken = [f"{value.dtype} {value.shape}" for example in examples for value in example.values()]
+        if len(set(taken)) > 1:
+            what = f"the engine and its baseline take different inputs: {' and '.join(taken)}"
             fix = "compare engines for the same images, or leave the limit out"
             raise SpecError(what, where=str(self.subject.where), fix=fix)
-        return LocalDevice().measure(models, examples[0], seed=0)
+        feeds = dict(zip(models, examples, strict=True))
+        with LocalDevice().connect() as device:
+            return device.measure(models, feeds, seed=0)
 
 
-def _example(model: BuiltModel) -> NDArray[np.generic]:
-    """Return one input, after a first run elsewhere: an engine may come from anywhere."""
+def _example(model: BuiltModel) -> Tensors:
+    """Return one input by name, after a first run elsewhere: an engine may come from anywhere."""
     sizes = try_model(model.path, threads=model.target.threads)
     with model.open() as session:
         if len(session.inputs) != 1:
             what = f"the engine takes {len(session.inputs)} inputs; one that is timed takes one"
             raise SpecError(what, where=str(model.path), fix="leave out the limits on its time")
         example = random_input(session.inputs[0], sizes, where=str(model.path))
-        return fitting(example, session.fixed_batch or 1)
+        return {session.inputs[0].name: fitting(example, session.fixed_batch or 1)}

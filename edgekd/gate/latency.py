@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from edgekd.board.rounds import CONFIDENCE
 from edgekd.core.statistics import paired_ratio
 from edgekd.device.latency import LatencySamples, speedup
 from edgekd.gate.case import BASELINE, ENGINE, Case
@@ -19,8 +20,6 @@ from edgekd.gate.gate import GateSpec
 from edgekd.report.schema import GateResult
 
 OVER = "min_speedup_over_"
-CONFIDENCE = 0.99
-"""Of the interval of a median in milliseconds."""
 
 
 class LatencySpec(GateSpec):
@@ -55,22 +54,21 @@ class LatencySpec(GateSpec):
 
     def _measured(self, case: Case) -> Iterator[GateResult]:
         baseline = None if self.max_ratio is None else case.against(self.name("max_ratio"))
-        samples = case.measure(baseline)
-        engine = samples[ENGINE]
+        measured = case.measure(baseline)
+        engine, how = measured.samples[ENGINE], "; ".join(("timed now", *measured.doubts))
         if self.max_ratio is not None:
-            before = samples[BASELINE]
+            before = measured.samples[BASELINE]
             found = speedup(engine, before)
             low, high = found.ci
-            text = f"p50 {engine.p50_ms:.4g} ms, the baseline {before.p50_ms:.4g} ms, timed now in turns"
+            text = f"p50 {engine.p50_ms:.4g} ms, the baseline {before.p50_ms:.4g} ms, in turns, {how}"
             interval = (1 / high, 1 / low)
             yield self.decided(case, "max_ratio", 1 / found.ratio, text, unit="ratio", interval=interval)
         if self.max_p50_ms is not None:
             p50_ms, low, high = _median_ms(engine)
-            text = f"{engine.n} inferences on this machine, timed now"
+            text = f"{engine.n} inferences on this machine, {how}"
             yield self.decided(case, "max_p50_ms", p50_ms, text, unit="ms", interval=(low, high))
 
 
 def _median_ms(samples: LatencySamples) -> tuple[float, float, float]:
     """Return the mean over sessions of the median, with its interval: the ratio to one millisecond."""
-    by_session = samples.times_ms.reshape(len(samples.times_ms), -1)
-    return paired_ratio(by_session, np.ones_like(by_session), confidence=CONFIDENCE)
+    return paired_ratio(samples.times_ms, np.ones_like(samples.times_ms), confidence=CONFIDENCE)

@@ -3,6 +3,7 @@
 Weights of few bits stand packed in the file; the kernels get them as int8.
 """
 
+import re
 from collections.abc import Mapping
 
 import onnx_ir as ir
@@ -25,6 +26,16 @@ from edgekd.lower.share_codes import ShareCodesPass
 OPSET = 21
 IR_VERSION = 10
 
+PACKS_FROM = (1, 23)
+"""Versions of ONNX Runtime that load packed weights and fold their unpacking."""
+
+OLDER_OPSET = 19
+OLDER_IR_VERSION = 9
+"""What edgekd writes for versions before; the operators of its dialect are the same in both opsets."""
+
+OLDEST = (1, 16)
+"""Version from which ONNX Runtime has quantizers of ``OLDER_OPSET``."""
+
 PASSES: tuple[type[ir.passes.InPlacePass], ...] = (
     QuantizeWeightsPass,
     FoldBatchNormPass,
@@ -44,26 +55,44 @@ PASSES: tuple[type[ir.passes.InPlacePass], ...] = (
 )
 
 
-def lower_for_onnxruntime(marked: ir.Model, *, metadata: Mapping[str, str]) -> ir.Model:
+def lower_for_onnxruntime(
+    marked: ir.Model, *, metadata: Mapping[str, str], runtime_version: str = ""
+) -> ir.Model:
     """Lower a marked graph, in place, and return it.
 
     Args:
         marked: What :func:`edgekd.export` wrote: a float graph with ``edgekd::FakeQuant`` marks.
         metadata: Written into the file: input size, colour order, resize, class names, spec digest.
+        runtime_version: Of the ONNX Runtime that is to load it, such as 1.19.2; empty for a current one. One
+            that cannot unpack gets plain INT8 codes.
 
     Raises:
-        LowerError: If a mark cannot be expressed; names the mark.
+        LowerError: If a mark cannot be expressed; names the mark. If that ONNX Runtime is too old.
     """
+    packs = _packs(runtime_version)
     for lowering in PASSES:
-        lowering()(marked)
+        if packs or lowering is not PackWeightsPass:
+            lowering()(marked)
     left = [f"{node.op_type} {node.name}".strip() for node in marked.graph if node.domain == MARK_DOMAIN]
     if left:
         what = f"marks left after lowering: {', '.join(left[:5])}"
         raise LowerError(what)
-    model = ir.Model(marked.graph, ir_version=IR_VERSION, producer_name="edgekd")
+    model = ir.Model(
+        marked.graph, ir_version=IR_VERSION if packs else OLDER_IR_VERSION, producer_name="edgekd"
+    )
     model.graph.opset_imports.clear()
-    model.graph.opset_imports[""] = OPSET
+    model.graph.opset_imports[""] = OPSET if packs else OLDER_OPSET
     model.graph.metadata_props.clear()
     model.graph.name = "edgekd"
     model.metadata_props.update(metadata)
     return model
+
+
+def _packs(runtime_version: str) -> bool:
+    """Whether an ONNX Runtime loads what `PackWeightsPass` writes."""
+    found = tuple(int(number) for number in re.findall(r"\d+", runtime_version)[:2])
+    if found and found < OLDEST:
+        what = f"ONNX Runtime {runtime_version} is too old for integer engines"
+        oldest = ".".join(map(str, OLDEST))
+        raise LowerError(what, where="target.device", fix=f"install onnxruntime {oldest} or newer there")
+    return not found or found >= PACKS_FROM

@@ -57,12 +57,11 @@ def render_card(report: Report) -> str:
     target, bits = report.targets[0], report.student.bits
     said = [finding for finding in (gates_finding(report), *findings(report, target)) if finding]
     lines = [(finding.tone, _shorten(finding.text, 104)) for finding in said if finding.topic in TOPICS]
-    threads = target.latency_ms.threads
-    footer = (
-        f"{report.machine.cpu}, {target.kind}, {threads} {'thread' if threads == 1 else 'threads'}; "
-        f"p50 of {target.latency_ms.n} inferences; {target.metric.name} of {target.metric.n} test samples, "
-        "95 % interval"
-    )
+    footer = f"{report.machine.cpu}, {target.kind}, "
+    if (latency := target.latency_ms) is not None:
+        threads = "1 thread" if latency.threads == 1 else f"{latency.threads} threads"
+        footer += f"{threads}; p50 of {latency.n} inferences; "
+    footer += f"{target.metric.name} of {target.metric.n} test samples, 95 % interval"
     origin = f"{report.teacher.name} to " if report.teacher else ""
     title = f"{report.pipeline}: {origin}{report.student.name}, W{bits.weights}A{bits.activations}"
     return _render(

@@ -1,7 +1,10 @@
 """From measurements to the words of report.json."""
 
-from edgekd.device.latency import LatencySamples, speedup
+import numpy as np
+
+from edgekd.device.latency import LatencySamples, Measurement, speedup
 from edgekd.report import target_schema
+from edgekd.verify.native import NativeResult
 from edgekd.verify.verify_engine import Faithfulness
 
 
@@ -43,8 +46,16 @@ def coverage(found: Faithfulness) -> target_schema.Coverage:
     )
 
 
-def latency(samples: LatencySamples, threads: int) -> target_schema.Latency:
-    """Return the percentiles of an engine."""
+def native(found: NativeResult) -> target_schema.Native:
+    """Return how an emulated CPU's results compare with this machine's."""
+    return target_schema.Native(
+        identical=found.identical, values=found.values, first_difference=found.first_difference or None
+    )
+
+
+def latency(found: Measurement, threads: int) -> target_schema.Latency:
+    """Return the percentiles of the engine, and what it costs to open."""
+    samples = found.samples["engine"]
     return target_schema.Latency(
         p50=samples.p50_ms,
         p90=samples.p90_ms,
@@ -54,7 +65,15 @@ def latency(samples: LatencySamples, threads: int) -> target_schema.Latency:
         n=samples.n,
         warmup=samples.warmup,
         threads=threads,
+        open_ms=float(np.median(samples.opened_ms)) if samples.opened_ms else None,
+        peak_memory_bytes=samples.peak_bytes or None,
+        doubts=found.doubts,
     )
+
+
+def conditions(found: Measurement) -> target_schema.Conditions:
+    """Return the state of the machine around the measurement."""
+    return target_schema.Conditions(before=dict(found.before), after=dict(found.after))
 
 
 def baseline(

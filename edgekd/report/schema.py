@@ -1,6 +1,7 @@
 """report.json: everything that a run can claim. Gates, tests, benchmarks and both reports read only this.
 
-Fractions are 0..1, times are in ms, sizes in bytes. Intervals are (low, high) at 95 %.
+Fractions are 0..1, times are in ms, sizes in bytes. Intervals are (low, high), of metrics at 95 %,
+of latency ratios at 99 %.
 """
 
 from pathlib import Path

@@ -22,6 +22,7 @@ from edgekd.report.words import (
     metric_interval,
     metric_value,
     milliseconds,
+    native_words,
     percent,
     size,
     speedup_interval,
@@ -45,9 +46,11 @@ def print_summary(report: Report, console: Console) -> None:
             console.print(_finding_text(finding))
         console.print(_models_table(report, target))
         note = [f"  {target.bits_note}"] if target.bits_note else []
+        native = [f"On {target.device}: {native_words(target.native)}"] if target.native else []
         lines = (
             _bits_line(report),
             *note,
+            *native,
             _file_line(target),
             _fidelity_line(target),
             _coverage_line(target),

@@ -1,10 +1,12 @@
 """The engine's part of report.json: fidelity, coverage, latency, and how its file holds the weights.
 
-Fractions are 0..1, times are in ms, sizes in bytes. Intervals are (low, high) at 95 %.
+Fractions are 0..1, times are in ms, sizes in bytes. Intervals are (low, high), of metrics at 95 %,
+of latency ratios at 99 %.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
+from edgekd.core.machine import Machine
 from edgekd.core.spec_base import Spec
 from edgekd.device.latency import Speedup
 from edgekd.runtimes.lost_time import NodeCost
@@ -98,7 +100,13 @@ class Coverage(Spec):
 
 
 class Latency(Spec):
-    """Milliseconds of one inference; ``warmup`` counts the untimed ones before the ``n`` timed ones."""
+    """Milliseconds of one inference; ``warmup`` counts the untimed ones before the ``n`` timed ones.
+
+    Attributes:
+        open_ms: Of opening the engine, the median over sessions; null if it was not measured.
+        peak_memory_bytes: That the opened engine adds to a process at most; null if that is not known.
+        doubts: What makes the numbers doubtful, each a sentence.
+    """
 
     p50: float
     p90: float
@@ -108,6 +116,9 @@ class Latency(Spec):
     n: int
     warmup: int
     threads: int
+    open_ms: float | None = None
+    peak_memory_bytes: int | None = None
+    doubts: tuple[str, ...] = ()
 
 
 class Baseline(Spec):
@@ -159,6 +170,27 @@ class LayerWeights(Spec):
     zeros: int | None = None
 
 
+class Native(Spec):
+    """What an emulated CPU computes against what this machine's own computes.
+
+    Attributes:
+        identical: Whether all of it is the same, bit by bit.
+        values: Codes of every activation quantizer on the probes, and logits of the test split, compared.
+        first_difference: The first tensor that differs, in the order of the graph; null if none does.
+    """
+
+    identical: bool
+    values: int
+    first_difference: str | None
+
+
+class Conditions(Spec):
+    """State of the machine before and after latency was measured: clocks, temperatures, power mode, load."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
 class TargetReport(Spec):
     """An engine on its device.
 
@@ -167,7 +199,10 @@ class TargetReport(Spec):
         profile: Profile that the student was trained for.
         profile_version: Version of that profile.
         bits_note: What fewer than 8 bits buy here; empty where all are 8.
-        device: Where the engine was built and measured.
+        device: Where the engine was measured.
+        machine: What that is; null for the machine that made the report.
+        conditions: Its state when latency was measured; null if it was not.
+        native: The comparison with a native run of the same file; null unless the device is emulated.
         model_path: The engine's file, relative to the report.
         model_sha256: Of the file, hex; empty in reports of earlier versions.
         size_bytes: Size of the file.
@@ -186,7 +221,7 @@ class TargetReport(Spec):
         coverage: Integer and float nodes.
         saturation: Layers that may saturate on CPUs without VNNI where the session does not forbid it, on the
             probes.
-        latency_ms: Of the engine.
+        latency_ms: Of the engine; null on an emulated device, where time means nothing.
         ptq_metric: Engine of post-training quantization on the test split; null if there is none.
         baselines: Models that it was timed against.
         times_ms: Median of each round, by baseline name and ``engine``.
@@ -197,6 +232,9 @@ class TargetReport(Spec):
     profile_version: int
     bits_note: str = ""
     device: str
+    machine: Machine | None = None
+    conditions: Conditions | None = None
+    native: Native | None = None
     model_path: str
     model_sha256: str = ""
     size_bytes: int
@@ -212,7 +250,7 @@ class TargetReport(Spec):
     fidelity: Fidelity
     coverage: Coverage
     saturation: tuple[Saturation, ...] = ()
-    latency_ms: Latency
+    latency_ms: Latency | None
     ptq_metric: Metric | None = None
     baselines: tuple[Baseline, ...]
     times_ms: dict[str, tuple[float, ...]]

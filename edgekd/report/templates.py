@@ -23,6 +23,7 @@ for _filter in (
     words.metric_interval,
     words.metric_value,
     words.milliseconds,
+    words.native_words,
     words.percent,
     words.size,
     words.speedup_interval,

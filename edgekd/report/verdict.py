@@ -151,7 +151,7 @@ def _fast(target: TargetReport) -> Finding | None:
 
 def _speed(speedup: Speedup, reference: str, teacher: Speedup | None) -> Finding:
     low, high = speedup.ci
-    ratio, interval = f"{speedup.ratio:.2f}x", f"(95 % interval {low:.2f}-{high:.2f})"
+    ratio, interval = f"{speedup.ratio:.2f}x", f"(99 % interval {low:.2f}-{high:.2f})"
     if speedup.verdict == "faster":
         more = f", {teacher.ratio:.2f}x against the teacher" if teacher and teacher != speedup else ""
         return Finding("Fast", "good", ratio, f"{ratio} faster than {reference} {interval}{more}")

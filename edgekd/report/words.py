@@ -2,6 +2,7 @@
 
 from edgekd.device.latency import Speedup
 from edgekd.report.schema import GateResult, GateUnit, StudentReport
+from edgekd.report.target_schema import Native
 from edgekd.tasks.metric import Metric
 from edgekd.verify.paired import Paired
 
@@ -115,6 +116,18 @@ def stored_form(stored_bits: int, table_values: int) -> str:
         ('2 bits', '4 bits, table of 16')
     """
     return f"{stored_bits} bits" + (f", table of {table_values}" if table_values else "")
+
+
+def native_words(native: Native) -> str:
+    """Return what an emulated CPU's results are against this machine's own.
+
+    Example:
+        >>> native_words(Native(identical=True, values=1_234_567, first_difference=None))
+        'bit-identical with a native run (1.23 M values)'
+    """
+    if native.identical:
+        return f"bit-identical with a native run ({count(native.values)} values)"
+    return f"differs from a native run, first at {native.first_difference}"
 
 
 def count(number: float) -> str:

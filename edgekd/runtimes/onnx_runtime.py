@@ -1,6 +1,5 @@
 """ONNX Runtime on the CPU: how edgekd opens a model, and how it looks inside the graph that really runs."""
 
-import functools
 import json
 import statistics
 import tempfile
@@ -10,27 +9,29 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 
+from edgekd.board import sessions
 from edgekd.errors import BuildError
 from edgekd.runtimes.external_data import external_data
+from edgekd.runtimes.host import Host
 from edgekd.runtimes.session import Session, TensorInfo, Tensors
 
 PROFILED_RUNS = 15
 _KERNEL_TIME = "_kernel_time"
-_FATAL_ONLY = 4
 _DTYPES = {"float": "float32", "double": "float64"}
 
 
 class OnnxRuntimeSession(Session):
     """A model that ONNX Runtime has loaded on the CPU."""
 
-    def __init__(self, model: Path | bytes, *, threads: int) -> None:
-        session = open_session(model, threads=threads)
-        self.inputs = [_tensor_info(found) for found in session.get_inputs()]
-        self.outputs = [_tensor_info(found) for found in session.get_outputs()]
-        self._session: ort.InferenceSession | None = session
+    def __init__(self, model: Path | bytes, *, threads: int, optimize: bool = True) -> None:
+        session = open_session(model, threads=threads, optimize=optimize)
+        self.inputs, self.outputs = (
+            [tensor_info(found.name, found.type, found.shape) for found in values]
+            for values in (session.get_inputs(), session.get_outputs())
+        )
+        self._session = session
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
         """Run once and return every output by name."""
@@ -44,38 +45,14 @@ class OnnxRuntimeSession(Session):
         self._session = None
 
 
-def _tensor_info(found: ort.NodeArg) -> TensorInfo:
-    kind = found.type.removeprefix("tensor(").removesuffix(")")
+def tensor_info(name: str, kind: str, shape: Sequence[Any]) -> TensorInfo:
+    """Return what ONNX Runtime says of an input or output, such as ``tensor(float)``."""
+    kind = kind.removeprefix("tensor(").removesuffix(")")
     try:
         dtype = np.dtype(_DTYPES.get(kind, kind))
     except TypeError:  # a sequence or a map
         dtype = np.dtype(object)
-    return TensorInfo(
-        found.name, dtype, tuple(size if isinstance(size, int) else None for size in found.shape)
-    )
-
-
-@functools.cache
-def saturates_byte_products() -> bool:
-    """Whether this CPU's 8-bit dot product clips intermediate sums, as x86 does without VNNI.
-
-    Asks the kernel itself: 16 products of 255 * 127 must add up. Where they do not, ONNX Runtime has to be
-    told ``session.x64quantprecision=1``; elsewhere that option only costs speed (a factor of two on a
-    ResNet-20).
-    """
-    node = onnx.helper.make_node("MatMulInteger", ["x", "w"], ["y"])
-    graph = onnx.helper.make_graph(
-        [node],
-        "probe",
-        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.UINT8, [1, 16])],
-        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.INT32, [1, 16])],
-        [onnx.numpy_helper.from_array(np.full((16, 16), 127, np.int8), "w")],
-    )
-    opset = [onnx.helper.make_opsetid("", 21)]
-    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=10).SerializeToString()
-    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-    (y,) = session.run(None, {"x": np.full((1, 16), 255, np.uint8)})
-    return bool((y != 16 * 255 * 127).any())
+    return TensorInfo(name, dtype, tuple(size if isinstance(size, int) else None for size in shape))
 
 
 def open_session(
@@ -85,15 +62,8 @@ def open_session(
     optimize: bool = True,
     optimized_path: Path | None = None,
     profile_prefix: Path | None = None,
-) -> ort.InferenceSession:
-    """Open a model on the CPU so that its integer kernels give the same codes on every CPU.
-
-    Args:
-        model: A file, or a serialized model.
-        threads: Threads of one inference.
-        optimize: False runs the nodes exactly as the file has them.
-        optimized_path: Where to write the graph that runs.
-        profile_prefix: Where to write the runtime's own profile, which the session's ``end_profiling`` ends.
+) -> Any:
+    """Open a model in this process; see :func:`edgekd.board.sessions.open_session`.
 
     Raises:
         BuildError: If the model keeps weights outside of its folder, or ONNX Runtime refuses it; its own
@@ -101,69 +71,106 @@ def open_session(
     """
     if isinstance(model, Path):
         external_data(model)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _FATAL_ONLY
-    level = ort.GraphOptimizationLevel
-    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
-    if saturates_byte_products():
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    if optimized_path is not None:
-        options.optimized_model_filepath = str(optimized_path)
-    if profile_prefix is not None:
-        options.enable_profiling = True
-        options.profile_file_prefix = str(profile_prefix)
     try:
-        source = model if isinstance(model, bytes) else str(model)
-        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as e:
-        what = f"ONNX Runtime {ort.__version__} refuses the model: {' '.join(str(e).split())}"
-        fix = "give an ONNX file of standard operators; export it again, or with a lower opset"
-        raise BuildError(what, where="" if isinstance(model, bytes) else str(model), fix=fix) from e
+        return sessions.open_session(
+            model if isinstance(model, bytes) else str(model),
+            threads=threads,
+            optimize=optimize,
+            optimized_path=optimized_path,
+            profile_prefix=profile_prefix,
+        )
+    except sessions.RuntimeRefusal as e:
+        raise refused(str(e), sessions.runtime_version(), model) from e
 
 
-def optimized_graph(model: Path | bytes, *, threads: int = 1) -> onnx.ModelProto:
-    """Return the graph that ONNX Runtime runs after its optimisations on this machine."""
-    if isinstance(model, Path) and external_data(model):
-        model = _with_its_data(model)  # what is saved must not refer to files beside the model
-    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
-        path = Path(folder) / "optimized.onnx"
-        open_session(model, threads=threads, optimized_path=path)
-        return onnx.load(path)
+def refused(words: str, version: str, model: Path | bytes) -> BuildError:
+    """Return what to raise when ONNX Runtime does not open a model."""
+    what = f"ONNX Runtime {version} refuses the model: {words}"
+    fix = "give an ONNX file of standard operators; export it again, or with a lower opset"
+    return BuildError(what, where="" if isinstance(model, bytes) else str(model), fix=fix)
 
 
-def _with_its_data(path: Path) -> bytes:
-    try:
-        return bytes(onnx.load(path).SerializeToString())
-    except Exception as e:  # whatever onnx and protobuf make of data that are cut, or larger than 2 GiB
-        what = f"the weights beside the model cannot be read: {' '.join(str(e).split())}"
-        raise BuildError(what, where=str(path), fix="export it again; weights over 2 GiB do not fit") from e
+def cannot_run(words: str, version: str) -> BuildError:
+    """Return what to raise when a kernel refuses its inputs."""
+    what = f"ONNX Runtime {version} cannot run the model: {words}"
+    return BuildError(what, fix="look at the scales of the operator that is named: was the network trained?")
 
 
-def run_all(session: ort.InferenceSession, feeds: Tensors) -> dict[str, NDArray[Any]]:
+def run_all(session: Any, feeds: Tensors) -> dict[str, NDArray[Any]]:
     """Run once and return every output by name.
 
     Raises:
         BuildError: If a kernel refuses its inputs; ONNX Runtime's own words are kept.
     """
-    names = [output.name for output in session.get_outputs()]
     try:
-        return dict(zip(names, session.run(names, dict(feeds)), strict=True))
-    except Exception as e:
-        what = f"ONNX Runtime {ort.__version__} cannot run the model: {' '.join(str(e).split())}"
-        raise BuildError(
-            what, fix="look at the scales of the operator that is named: was the network trained?"
-        ) from e
+        return sessions.run_all(session, feeds)
+    except sessions.RuntimeRefusal as e:
+        raise cannot_run(str(e), sessions.runtime_version()) from e
 
 
-def node_times(optimized: onnx.ModelProto, feeds: Tensors, *, threads: int = 1) -> list[float]:
+class Here(Host):
+    """ONNX Runtime in this process."""
+
+    def runtime_version(self) -> str:
+        """Return the version of the package that is installed."""
+        return sessions.runtime_version()
+
+    def saturates(self) -> bool:
+        """Return whether this CPU's 8-bit dot product clips."""
+        return sessions.saturates_byte_products()
+
+    def open(self, model: Path | bytes, *, threads: int = 1, optimize: bool = True) -> Session:
+        """Open a model in this process."""
+        return OnnxRuntimeSession(model, threads=threads, optimize=optimize)
+
+    def optimized(self, model: Path | bytes, *, threads: int = 1) -> bytes:
+        """Have the optimised graph written, and read it."""
+        with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+            path = Path(folder) / "optimized.onnx"
+            open_session(whole(model), threads=threads, optimized_path=path)
+            return path.read_bytes()
+
+    def profile(self, model: bytes, feeds: Tensors, *, runs: int, threads: int = 1) -> list[dict[str, Any]]:
+        """Have the profile written, and read it."""
+        with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+            prefix = Path(folder) / "profile"
+            session = open_session(model, threads=threads, optimize=False, profile_prefix=prefix)
+            for _ in range(runs):
+                run_all(session, feeds)
+            events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text())
+        return events
+
+
+HERE = Here()
+
+
+def optimized_graph(model: Path | bytes, *, threads: int = 1, host: Host = HERE) -> onnx.ModelProto:
+    """Return the graph that ONNX Runtime runs after its optimisations on the host."""
+    return onnx.load_from_string(host.optimized(model, threads=threads))
+
+
+def whole(model: Path | bytes) -> Path | bytes:
+    """Return a model that refers to no file beside it."""
+    if not (isinstance(model, Path) and external_data(model)):
+        return model
+    try:
+        return bytes(onnx.load(model).SerializeToString())
+    except Exception as e:  # whatever onnx and protobuf make of data that are cut, or larger than 2 GiB
+        what = f"the weights beside the model cannot be read: {' '.join(str(e).split())}"
+        fix = "export it again; weights over 2 GiB do not fit"
+        raise BuildError(what, where=str(model), fix=fix) from e
+
+
+def node_times(
+    optimized: onnx.ModelProto, feeds: Tensors, *, threads: int = 1, host: Host = HERE
+) -> list[float]:
     """Return how many microseconds each operator of an optimised graph takes, by the runtime's own profile.
 
     Args:
         optimized: From :func:`optimized_graph`.
         feeds: The engine's inputs.
         threads: Threads of one inference.
+        host: Where it runs.
 
     Returns:
         The mean of the middle half of ``PROFILED_RUNS`` runs by operator, finer than the profile's whole
@@ -173,14 +180,7 @@ def node_times(optimized: onnx.ModelProto, feeds: Tensors, *, threads: int = 1) 
     named.CopyFrom(optimized)
     for index, node in enumerate(named.graph.node):
         node.name = f"node{index}"
-    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
-        prefix = Path(folder) / "profile"
-        session = open_session(
-            named.SerializeToString(), threads=threads, optimize=False, profile_prefix=prefix
-        )
-        for _ in range(PROFILED_RUNS):
-            run_all(session, feeds)
-        events = json.loads(Path(session.end_profiling()).read_text())
+    events = host.profile(named.SerializeToString(), feeds, runs=PROFILED_RUNS, threads=threads)
     times: dict[str, list[float]] = {}
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith(_KERNEL_TIME):
@@ -202,13 +202,17 @@ def tap(model: onnx.ModelProto, tensors: Sequence[str]) -> bytes:
     return bytes(tapped.SerializeToString())
 
 
-def tap_everything(optimized: onnx.ModelProto, feeds: Tensors) -> dict[str, NDArray[Any]]:
+def tap_everything(
+    optimized: onnx.ModelProto, feeds: Tensors, *, host: Host = HERE
+) -> dict[str, NDArray[Any]]:
     """Run an optimised graph as it stands and return every tensor that it computes; no lists of tensors.
 
     Args:
         optimized: From :func:`optimized_graph`.
         feeds: The engine's inputs.
+        host: Where it runs.
     """
     names = [name for node in optimized.graph.node for name in node.output if name]
-    values = run_all(open_session(tap(optimized, names), optimize=False), feeds)
+    with host.open(tap(optimized, names), optimize=False) as session:
+        values = session.run(feeds)
     return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}

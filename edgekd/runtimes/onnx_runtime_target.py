@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 from numpy.typing import NDArray
 
 from edgekd.core.profile import ProfileName
@@ -18,13 +17,12 @@ from edgekd.lower.onnxruntime_dialect import lower_for_onnxruntime
 from edgekd.lower.quantize_activations import stored_zero_point
 from edgekd.lower.storage import FILE_BITS
 from edgekd.runtimes.coverage import coverage
+from edgekd.runtimes.host import Host
 from edgekd.runtimes.mistakes import mistakes_behind
 from edgekd.runtimes.onnx_runtime import (
-    OnnxRuntimeSession,
+    HERE,
     node_times,
-    open_session,
     optimized_graph,
-    run_all,
     tap,
     tap_everything,
 )
@@ -70,44 +68,48 @@ class OnnxRuntimeTarget(TargetSpec):
             return ""
         return f"{'; '.join(bought)}; all is computed as 8-bit codes, not faster than with 8 bits"
 
-    def lower(self, marked: ir.Model, *, metadata: Mapping[str, str]) -> ir.Model:
+    def lower(self, marked: ir.Model, *, metadata: Mapping[str, str], runtime_version: str = "") -> ir.Model:
         """Rewrite a marked graph into uint8 / int8 / int32 Q/DQ."""
-        return lower_for_onnxruntime(marked, metadata=metadata)
+        return lower_for_onnxruntime(marked, metadata=metadata, runtime_version=runtime_version)
 
-    def runtime_version(self) -> str:
+    def runtime_version(self, *, host: Host = HERE) -> str:
         """Return ONNX Runtime's version."""
-        return str(onnxruntime.__version__)
+        return host.runtime_version()
 
     def build(self, model: Path, engine: Path) -> None:
         """Prove that the file loads, and keep it as it is."""
         self.open(model).close()
         shutil.copyfile(model, engine)
 
-    def open(self, engine: Path) -> Session:
+    def open(self, engine: Path, *, host: Host = HERE) -> Session:
         """Load an ONNX file, an engine or any other."""
-        return OnnxRuntimeSession(engine, threads=self.threads)
+        return host.open(engine, threads=self.threads)
 
-    def look_inside(self, engine: Path, feeds: Tensors, *, marked: Path | None = None) -> Inside:
+    def look_inside(
+        self, engine: Path, feeds: Tensors, *, marked: Path | None = None, host: Host = HERE
+    ) -> Inside:
         """Save the optimised graph, run that with every tensor as an output, and compare with the engine."""
-        optimized = optimized_graph(engine, threads=self.threads)
-        tensors = {**tap_everything(optimized, feeds), **feeds}
-        with self.open(engine) as session:
+        optimized = optimized_graph(engine, threads=self.threads, host=host)
+        tensors = {**tap_everything(optimized, feeds, host=host), **feeds}
+        with self.open(engine, host=host) as session:
             computed = session.run(feeds)
             one = {name: fitting(value, session.fixed_batch or 1) for name, value in feeds.items()}
         _must_agree(computed, tensors, where=engine, what="saving the optimised graph")
-        codes: Tensors = {} if marked is None else self._codes(engine, marked, feeds, computed)
-        times = node_times(optimized, one, threads=self.threads)
+        codes: Tensors = {} if marked is None else self._codes(engine, marked, feeds, computed, host)
+        times = node_times(optimized, one, threads=self.threads, host=host) if host.times else []
         mistakes = mistakes_behind(optimized, ir.load(engine))
         covered = coverage(optimized, tensors, times, mistakes)
-        return Inside(covered, optimized, tensors, codes, saturation(optimized, tensors))
+        risks = saturation(optimized, tensors, protected=host.saturates())
+        return Inside(covered, optimized, tensors, codes, risks)
 
-    def _codes(self, engine: Path, marked: Path, feeds: Tensors, computed: Tensors) -> Tensors:
+    def _codes(self, engine: Path, marked: Path, feeds: Tensors, computed: Tensors, host: Host) -> Tensors:
         """Make the tensors of codes outputs of the lowered file, which is then optimised as always."""
         marks = activation_marks(ir.load(marked))
         model = onnx.load(engine)
         present = {name for node in model.graph.node for name in node.output}
         watched = [mark.codes_name for mark in marks if mark.codes_name in present]
-        values = run_all(open_session(tap(model, watched), threads=self.threads), feeds)
+        with host.open(tap(model, watched), threads=self.threads) as session:
+            values = session.run(feeds)
         _must_agree(computed, values, where=engine, what="watching its tensors")
         return {
             mark.name: values[mark.codes_name].astype(np.int32) - stored_zero_point(mark.qmin)

@@ -30,16 +30,18 @@ TRIED = (FreeSizes(), *(FreeSizes(1, side) for side in (64, 224, 320, 640)))
 
 
 def random_feeds(
-    inputs: Sequence[TensorInfo], sizes: FreeSizes = TRIED[0], *, where: str
+    inputs: Sequence[TensorInfo], sizes: FreeSizes = TRIED[0], *, seed: int = 0, where: str
 ) -> dict[str, NDArray[Any]]:
     """Return random values for every input; see `random_input`."""
-    return {wanted.name: random_input(wanted, sizes, where=where) for wanted in inputs}
+    return {wanted.name: random_input(wanted, sizes, seed=seed, where=where) for wanted in inputs}
 
 
-def different_feeds(inputs: Sequence[TensorInfo], *, where: str) -> Iterator[tuple[FreeSizes, Tensors]]:
-    """Return what `TRIED` makes of some inputs, without what has the shapes of an earlier one."""
+def different_feeds(
+    inputs: Sequence[TensorInfo], tried: Sequence[FreeSizes] = TRIED, *, where: str
+) -> Iterator[tuple[FreeSizes, Tensors]]:
+    """Return what ``tried`` makes of some inputs, without what has the shapes of an earlier one."""
     seen = set()
-    for sizes in TRIED:
+    for sizes in tried:
         feeds = random_feeds(inputs, sizes, where=where)
         shapes = tuple(value.shape for value in feeds.values())
         if shapes not in seen:

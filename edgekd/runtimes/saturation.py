@@ -13,7 +13,6 @@ from onnx import numpy_helper
 from edgekd.core.spec_base import Spec
 from edgekd.lower.saturation import added_pairs, is_depthwise, may_saturate, summed_rows
 from edgekd.runtimes.lost_time import name_of_node
-from edgekd.runtimes.onnx_runtime import saturates_byte_products
 
 WEIGHTS = {"QLinearConv": 3, "QGemm": 3, "QLinearMatMul": 3, "MatMulInteger": 1, "MatMulIntegerToFloat": 1}
 """Input that holds the codes of the weights, by operator."""
@@ -40,24 +39,31 @@ class Saturation(Spec):
     does: int | None = None
 
 
-def saturation(optimized: onnx.ModelProto, tensors: Mapping[str, NDArray[Any]]) -> tuple[Saturation, ...]:
+def saturation(
+    optimized: onnx.ModelProto, tensors: Mapping[str, NDArray[Any]], *, protected: bool
+) -> tuple[Saturation, ...]:
     """Return the layers of an optimised graph whose weights let two products pass 16 bits.
 
     Args:
         optimized: The graph that runs.
         tensors: Its inputs and every tensor that it computed from them.
+        protected: Whether ONNX Runtime has protected its weights from saturation: it runs where that happens.
     """
     constants = {init.name: init for init in optimized.graph.initializer}
-    found = (_of_layer(node, constants, tensors) for node in optimized.graph.node if node.op_type in WEIGHTS)
+    layers = (node for node in optimized.graph.node if node.op_type in WEIGHTS)
+    found = (_of_layer(node, constants, tensors, protected) for node in layers)
     return tuple(layer for layer in found if layer is not None)
 
 
 def _of_layer(
-    node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto], tensors: Mapping[str, NDArray[Any]]
+    node: onnx.NodeProto,
+    constants: Mapping[str, onnx.TensorProto],
+    tensors: Mapping[str, NDArray[Any]],
+    protected: bool,
 ) -> Saturation | None:
     if node.input[WEIGHTS[node.op_type]] not in constants:
         return None
-    w = _signed_weights(node, constants)
+    w = _signed_weights(node, constants, protected)
     attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
     conv = node.op_type == "QLinearConv"
     if w.dtype != np.int8 or (conv and is_depthwise(w, int(attributes.get("group", 1)))):
@@ -78,12 +84,14 @@ def _of_layer(
     return Saturation(node=name_of_node(node), channels=could.size, could=int(could.sum()), does=does)
 
 
-def _signed_weights(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> NDArray[Any]:
-    """Return the weights, as they were before ONNX Runtime protected them from saturation here."""
+def _signed_weights(
+    node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto], protected: bool
+) -> NDArray[Any]:
+    """Return the weights, as they were before ONNX Runtime protected them from saturation."""
     place = WEIGHTS[node.op_type]
     w = numpy_helper.to_array(constants[node.input[place]])
     zero = constants.get(node.input[place + 2]) if len(node.input) > place + 2 else None
-    if w.dtype != np.uint8 or zero is None or not saturates_byte_products():
+    if w.dtype != np.uint8 or zero is None or not protected:
         return w
     return (w ^ np.uint8(128)).view(np.int8) if (numpy_helper.to_array(zero) == 128).all() else w
 

@@ -1,7 +1,7 @@
 """A loaded engine: what it takes, what it gives, and how to run it. The same for every runtime."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -68,13 +68,18 @@ class Session(ABC):
         return shape[0] if shape else None
 
     def predict(
-        self, images: NDArray[Any] | StreamedImages, *, output: str | None = None
+        self,
+        images: NDArray[Any] | StreamedImages,
+        *,
+        output: str | None = None,
+        advance: Callable[[int], None] = lambda n: None,
     ) -> NDArray[np.float32]:
         """Return one output for every image, batch by batch.
 
         Args:
             images: Inputs (n, ...).
             output: Its name; without one, the first.
+            advance: Told after each batch how many images it had.
 
         Returns:
             Outputs (n, ...), float32.
@@ -87,6 +92,7 @@ class Session(ABC):
             chunk = images[start : start + size]
             outputs = self.run({self.inputs[0].name: fitting(chunk, self.fixed_batch)})
             chunks.append(outputs[name][: len(chunk)])
+            advance(len(chunk))
         return np.concatenate(chunks)
 
 

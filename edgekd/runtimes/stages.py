@@ -39,16 +39,22 @@ class Engine(Artifact):
         return found
 
 
-@stage(TargetOnnx, version=6)
-def lower_for(folder: Path, target: TargetSpec, marked: MarkedOnnx, metadata: dict[str, str]) -> None:
+@stage(TargetOnnx, version=7)
+def lower_for(
+    folder: Path, target: TargetSpec, marked: MarkedOnnx, metadata: dict[str, str], runtime_version: str
+) -> None:
     """Lower the marked graph, check the result and write down how it holds the weights."""
-    model = write_lowered(marked.marked_path, folder / MODEL, target=target, metadata=metadata)
+    model = write_lowered(
+        marked.marked_path, folder / MODEL, target=target, metadata=metadata, runtime_version=runtime_version
+    )
     write_json(folder / LAYERS, [asdict(layer) for layer in layer_weights(model)])
 
 
-def write_lowered(marked: Path, path: Path, *, target: TargetSpec, metadata: Mapping[str, str]) -> ir.Model:
+def write_lowered(
+    marked: Path, path: Path, *, target: TargetSpec, metadata: Mapping[str, str], runtime_version: str = ""
+) -> ir.Model:
     """Lower a marked file to ``path`` in the target's dialect, check it, and return the lowered graph."""
-    model = target.lower(ir.load(marked), metadata=metadata)
+    model = target.lower(ir.load(marked), metadata=metadata, runtime_version=runtime_version)
     if target.batch:
         for value in (*model.graph.inputs, *model.graph.outputs):
             assert value.shape is not None

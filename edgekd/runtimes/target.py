@@ -14,6 +14,8 @@ from edgekd.core.machine import MAX_THREADS
 from edgekd.core.profile import ProfileName
 from edgekd.core.spec_base import Spec
 from edgekd.runtimes.coverage import Coverage
+from edgekd.runtimes.host import Host
+from edgekd.runtimes.onnx_runtime import HERE
 from edgekd.runtimes.saturation import Saturation
 from edgekd.runtimes.session import Session, Tensors
 
@@ -72,29 +74,32 @@ class TargetSpec(Spec, ABC):
         """
 
     @abstractmethod
-    def lower(self, marked: ir.Model, *, metadata: Mapping[str, str]) -> ir.Model:
-        """Rewrite a marked graph into the runtime's dialect."""
+    def lower(self, marked: ir.Model, *, metadata: Mapping[str, str], runtime_version: str = "") -> ir.Model:
+        """Rewrite a marked graph into the dialect of a version of the runtime; empty means a current one."""
 
     @abstractmethod
-    def runtime_version(self) -> str:
-        """Return the version that builds and runs engines here."""
+    def runtime_version(self, *, host: Host = HERE) -> str:
+        """Return the version that builds and runs engines on the host."""
 
     @abstractmethod
     def build(self, model: Path, engine: Path) -> None:
         """Turn a lowered file into what the runtime loads on this machine, or raise BuildError."""
 
     @abstractmethod
-    def open(self, engine: Path) -> Session:
-        """Load an engine, or raise BuildError with the runtime's own words."""
+    def open(self, engine: Path, *, host: Host = HERE) -> Session:
+        """Load an engine on the host, or raise BuildError with the runtime's own words."""
 
     @abstractmethod
-    def look_inside(self, engine: Path, feeds: Tensors, *, marked: Path | None = None) -> Inside:
+    def look_inside(
+        self, engine: Path, feeds: Tensors, *, marked: Path | None = None, host: Host = HERE
+    ) -> Inside:
         """Run an engine once, watched, and say what it really executes.
 
         Args:
             engine: The engine's file.
             feeds: Its inputs.
             marked: The marked graph that it was lowered from, to find the quantizers by name.
+            host: Where it runs.
 
         Raises:
             BuildError: If what is looked into does not compute what the engine computes.
@@ -103,11 +108,12 @@ class TargetSpec(Spec, ABC):
 
 @dataclass(frozen=True)
 class BuiltModel:
-    """A file and the target that opens it."""
+    """A file, the target that opens it, and where."""
 
     target: TargetSpec
     path: Path
+    host: Host = HERE
 
     def open(self) -> Session:
         """Load it."""
-        return self.target.open(self.path)
+        return self.target.open(self.path, host=self.host)

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import resource
 import signal
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,27 @@ from edgekd import errors
 from edgekd.core.machine import memory_bytes
 from edgekd.errors import BuildError, EdgeKdError
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-from edgekd.runtimes.random_inputs import FreeSizes, different_feeds
+from edgekd.runtimes.random_inputs import TRIED, FreeSizes, different_feeds
+from edgekd.runtimes.session import Tensors
 
 TIME_LIMIT_S = 300
 
 
-def try_model(path: Path, *, threads: int = 1, time_limit_s: float = TIME_LIMIT_S) -> FreeSizes:
+def try_model(
+    path: Path,
+    *,
+    threads: int = 1,
+    tried: Sequence[FreeSizes] = TRIED,
+    inside: bool = True,
+    time_limit_s: float = TIME_LIMIT_S,
+) -> FreeSizes:
     """Load, run and look inside a model once in a process of its own.
 
     Args:
         path: An ONNX file.
         threads: Threads of one inference.
+        tried: Sizes of free dimensions, in this order, until it runs.
+        inside: False to load and run it only.
         time_limit_s: When to give up.
 
     Returns:
@@ -41,7 +52,8 @@ def try_model(path: Path, *, threads: int = 1, time_limit_s: float = TIME_LIMIT_
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_try, args=(theirs, path, threads, time_limit_s), daemon=True)
+    asked = (path, threads, tried, inside, time_limit_s)
+    process = context.Process(target=_try, args=(theirs, *asked), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -76,11 +88,18 @@ def _death(exit_code: int | None) -> str:
     return f"the model ends the process that runs it (exit code {exit_code}): it is damaged or hostile"
 
 
-def _try(answer_to: Connection, path: Path, threads: int, time_limit_s: float) -> None:
+def _try(
+    answer_to: Connection,
+    path: Path,
+    threads: int,
+    tried: Sequence[FreeSizes],
+    inside: bool,
+    time_limit_s: float,
+) -> None:
     """Run in the new process; answer with the sizes, or with an error's fields."""
     _limit(time_limit_s)
     try:
-        answer: dict[str, Any] = {"sizes": _first_that_runs(path, threads)}
+        answer: dict[str, Any] = {"sizes": _first_that_runs(path, threads, tried, inside=inside)}
     except EdgeKdError as e:
         answer = {"error": type(e).__name__, "what": e.what, "where": e.where, "fix": e.fix}
     except MemoryError:
@@ -102,17 +121,25 @@ def _limit(time_limit_s: float) -> None:
     signal.alarm(int(time_limit_s) + 10)  # if whoever waits was killed
 
 
-def _first_that_runs(path: Path, threads: int) -> FreeSizes:
+def _first_that_runs(path: Path, threads: int, tried: Sequence[FreeSizes], *, inside: bool) -> FreeSizes:
     target = OnnxRuntimeTarget(threads=threads)
     with target.open(path) as session:
         inputs = session.inputs
     first_refusal = None
-    for sizes, feeds in different_feeds(inputs, where=str(path)):
+    for sizes, feeds in different_feeds(inputs, tried, where=str(path)):
         try:
-            target.look_inside(path, feeds)
+            if inside:
+                target.look_inside(path, feeds)
+            else:
+                _run(target, path, feeds)
         except BuildError as e:
             first_refusal = first_refusal or e
         else:
             return sizes
     assert first_refusal is not None
     raise first_refusal
+
+
+def _run(target: OnnxRuntimeTarget, path: Path, feeds: Tensors) -> None:
+    with target.open(path) as session:
+        session.run(feeds)

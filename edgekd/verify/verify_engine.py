@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 
 from edgekd.core.progress import progress
 from edgekd.data.dataset import Split
-from edgekd.device.latency import LatencySamples
-from edgekd.device.local import LocalDevice
+from edgekd.device.device import Connection
+from edgekd.device.latency import Measurement
 from edgekd.runtimes.coverage import Coverage
 from edgekd.runtimes.layer_reference import LayerResult, compare_layers
+from edgekd.runtimes.onnx_runtime import HERE
 from edgekd.runtimes.saturation import Saturation
 from edgekd.runtimes.session import Tensors, fitting
 from edgekd.runtimes.target import BuiltModel
 from edgekd.tasks.classification import TaskSpec
 from edgekd.tasks.metric import Metric
+from edgekd.verify.native import NativeResult, compare_with_native
 from edgekd.verify.oracle import OracleResult, check_against_oracle
 from edgekd.verify.paired import Paired, compare_paired
 
@@ -37,12 +39,14 @@ class Faithfulness:
         oracle: Integer operators against exact arithmetic.
         layers: Layers against the trained network; empty without a marked graph.
         saturation: Layers that CPUs without VNNI may compute otherwise.
+        codes: Centred codes of every activation quantizer by mark; empty without a marked graph.
     """
 
     coverage: Coverage = field(default_factory=lambda: Coverage(0, ()))
     oracle: OracleResult = field(default_factory=OracleResult)
     layers: tuple[LayerResult, ...] = ()
     saturation: tuple[Saturation, ...] = ()
+    codes: Tensors = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,10 @@ class Verdict:
         agreement_top1: Fraction of test samples on which engine and trained student agree; None where the
             task knows no such thing.
         faithfulness: Coverage and fidelity.
-        latency: By name: ``engine`` and the baselines, from one interleaved run.
-        size_bytes: By the same names.
+        latency: Of ``engine`` and the baselines, by these names, from one interleaved run; None where time
+            means nothing.
+        native: Against this machine's own CPU; None unless the device is emulated.
+        size_bytes: By the same names as the latency.
         download_bytes: Size of the engine when compressed.
         float_weight_bytes: Weights of the float student's file.
     """
@@ -68,7 +74,8 @@ class Verdict:
     against: dict[str, Paired]
     agreement_top1: float | None
     faithfulness: Faithfulness
-    latency: dict[str, LatencySamples]
+    latency: Measurement | None
+    native: NativeResult | None
     size_bytes: dict[str, int]
     download_bytes: int
     float_weight_bytes: int
@@ -83,7 +90,7 @@ def verify_engine(
     baselines: Mapping[str, BuiltModel],
     test: Split,
     task: TaskSpec,
-    device: LocalDevice,
+    device: Connection,
     seed: int,
 ) -> Verdict:
     """Measure accuracy, fidelity, integer coverage, latency and size of an engine.
@@ -96,11 +103,10 @@ def verify_engine(
         baselines: Float and PTQ models to time beside it, by name; all are also run on the test split.
         test: The test split, read once.
         task: What right means.
-        device: Where latency is measured.
+        device: Where all of it is measured.
         seed: Of the order of timing.
     """
-    with engine.open() as session:
-        example = fitting(test.images, session.fixed_batch or 1)
+    faithfulness = verify_graph(engine, probes, marked=marked)
     models = {"engine": engine, **baselines}
     logits = _logits("engine", engine, test)
     ptq_logits = _logits("ptq", baselines["ptq"], test) if "ptq" in baselines else None
@@ -109,8 +115,9 @@ def verify_engine(
         ptq_metric=None if ptq_logits is None else task.score(ptq_logits, test.labels),
         against=_against(logits, baselines, test, task),
         agreement_top1=task.agreement(logits, student_logits),
-        faithfulness=verify_graph(engine, probes, marked=marked),
-        latency=device.measure(models, example, seed=seed),
+        faithfulness=faithfulness,
+        latency=_latency(models, test, device, seed) if device.times else None,
+        native=None if device.times else _native(engine, marked, probes, test, faithfulness.codes, logits),
         size_bytes={name: model.path.stat().st_size for name, model in models.items()},
         download_bytes=download_bytes(engine.path),
         float_weight_bytes=float_weight_bytes(baselines["student_float"].path),
@@ -132,13 +139,14 @@ def verify_graph(
 
 def verify_feeds(engine: BuiltModel, feeds: Tensors, *, marked: Path | None = None) -> Faithfulness:
     """Look inside as `verify_graph` does, with a value for every input of the model."""
-    inside = engine.target.look_inside(engine.path, feeds, marked=marked)
+    inside = engine.target.look_inside(engine.path, feeds, marked=marked, host=engine.host)
     graph = inside.optimized
     return Faithfulness(
         coverage=inside.coverage,
         oracle=OracleResult() if graph is None else check_against_oracle(graph, inside.tensors),
         layers=() if marked is None else compare_layers(marked, inside.codes, feeds, outputs=inside.tensors),
         saturation=inside.saturation,
+        codes=inside.codes,
     )
 
 
@@ -170,9 +178,29 @@ def _against(
 
 
 def _logits(name: str, model: BuiltModel, test: Split) -> NDArray[np.float32]:
-    chunks = []
-    with model.open() as session, progress(f"score {name}", len(test)) as advance:
-        for start in range(0, len(test), SCORED_AT_ONCE):
-            chunks.append(session.predict(test.images[start : start + SCORED_AT_ONCE]))
-            advance(len(chunks[-1]))
-    return np.concatenate(chunks)
+    """Return what a model says to every image of the test split."""
+    with model.open() as session, progress(f"test split: {name}", len(test)) as advance:
+        return session.predict(test.images, advance=advance)
+
+
+def _latency(models: Mapping[str, BuiltModel], test: Split, device: Connection, seed: int) -> Measurement:
+    with models["engine"].open() as session:
+        example = {session.inputs[0].name: fitting(test.images, session.fixed_batch or 1)}
+    return device.measure(models, dict.fromkeys(models, example), seed=seed)
+
+
+def _native(
+    engine: BuiltModel,
+    marked: Path,
+    probes: NDArray[np.uint8],
+    test: Split,
+    codes: Tensors,
+    logits: NDArray[np.float32],
+) -> NativeResult:
+    """Run the same file on this machine's own CPU and compare."""
+    here = replace(engine, host=HERE)
+    with here.open() as session:
+        native_logits = session.predict(test.images)
+        feeds = {session.inputs[0].name: fitting(probes, session.fixed_batch)}
+    native_codes = here.target.look_inside(here.path, feeds, marked=marked).codes
+    return compare_with_native(codes, native_codes, logits, native_logits)

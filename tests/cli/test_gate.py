@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekd.device.latency import LatencySamples
-from edgekd.device.local import LocalDevice
+from edgekd.device.latency import LatencySamples, Measurement
+from edgekd.device.local import LocalConnection
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ def undecided(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timing that cannot tell the two engines apart."""
     spread = np.exp([[[0.1]], [[-0.1]]])
 
-    def measure(self, models, example, *, seed):
+    def measure(self, models, feeds, *, seed):
         times = {"engine": spread, "baseline": 1 / spread}
-        return {name: LatencySamples(name, times[name], warmup=5) for name in models}
+        return Measurement({name: LatencySamples(name, times[name], warmup=5) for name in models})
 
-    monkeypatch.setattr(LocalDevice, "measure", measure)
+    monkeypatch.setattr(LocalConnection, "measure", measure)
 
 
 @pytest.mark.parametrize(

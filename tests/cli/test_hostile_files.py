@@ -18,6 +18,8 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from PIL import Image
 
+from edgekd.runtimes.trial import try_model
+
 TINY = (Path(__file__).parents[1] / "specs" / "tiny.yaml").read_text()
 
 
@@ -203,15 +205,16 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("verb", ["inspect", "bench"])
 def test_damaged_or_hostile_models_exit_2(
-    cli, place: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    cli, place: Path, monkeypatch: pytest.MonkeyPatch, verb: str, name: str
 ) -> None:
-    monkeypatch.setattr("edgekd.runtimes.trial.try_model.__kwdefaults__", {"threads": 1, "time_limit_s": 2.0})
+    monkeypatch.setitem(try_model.__kwdefaults__, "time_limit_s", 2.0)
     make, says = MODELS[name]
     (place.parent / "secret").write_bytes(bytes(16))
     (place / "link").symlink_to(place.parent / "secret")
     (place / "m.onnx").write_bytes(make().SerializeToString())
-    done = cli("inspect", "m.onnx")
+    done = cli(verb, "m.onnx")
     assert (done.code, done.out) == (2, ""), done.err
     assert says in done.err
     assert "m.onnx" in done.err

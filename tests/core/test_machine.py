@@ -2,7 +2,8 @@ import os
 import subprocess
 import sys
 
-from edgekd.core.machine import INTEGER_ISA, Machine, machine, memory_bytes, parse_cpuinfo
+from edgekd.board.fingerprint import INTEGER_ISA, parse_cpuinfo
+from edgekd.core.machine import Machine, machine, memory_bytes
 
 X86 = """processor\t: 0
 model name\t: AMD EPYC 9B45

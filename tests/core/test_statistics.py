@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekd.core.statistics import mcnemar, paired_difference, paired_ratio, student_quantile, wilson_interval
+from edgekd.board.rounds import student_quantile
+from edgekd.core.statistics import mcnemar, paired_difference, paired_ratio, wilson_interval
 from edgekd.errors import DataError
 
 
@@ -98,14 +99,14 @@ def test_impossible_counts_are_refused(counts: tuple[int, int, int]):
 
 
 def _paired_times(rng: np.random.Generator, ratio: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return (8, 25) and (8, 50) times with a drift that both share, noise by repeat, outliers."""
-    drift = np.exp(np.cumsum(rng.normal(0, 0.05, (8, 1)), axis=0))
+    """Return 8 sessions of 5 rounds with a drift that both share, noise by session and sample, outliers."""
+    drift = np.exp(np.cumsum(rng.normal(0, 0.05, (40, 1)), axis=0)).reshape(8, 5, 1)
 
     def times(scale: float, samples: int) -> np.ndarray:
-        noise = np.exp(rng.normal(0, 0.02, (8, 1)) + rng.normal(0, 0.03, (8, samples)))
-        return scale * drift * noise * np.where(rng.random((8, samples)) < 0.02, 10, 1)
+        noise = np.exp(rng.normal(0, 0.02, (8, 1, 1)) + rng.normal(0, 0.03, (8, 5, samples)))
+        return scale * drift * noise * np.where(rng.random((8, 5, samples)) < 0.02, 10, 1)
 
-    return times(ratio, 25), times(1.0, 50)
+    return times(ratio, 5), times(1.0, 10)
 
 
 def test_paired_ratio_covers_a_planted_ratio():
@@ -117,7 +118,7 @@ def test_paired_ratio_covers_a_planted_ratio():
     assert 368 <= covered <= 392  # 95 % of 400 is 380; the standard deviation is 4.4
 
 
-def test_paired_ratio_is_narrower_than_unpaired_when_repeats_share_a_drift():
+def test_paired_ratio_is_narrower_than_unpaired_when_sessions_share_a_drift():
     rng = np.random.default_rng(3)
     numerator, denominator = _paired_times(rng, 1.3)
     paired = paired_ratio(numerator, denominator)
@@ -130,8 +131,28 @@ def test_paired_ratio_matches_the_formula_by_hand():
 
     half = 12.706205 * 0.490129 / sqrt(2) = 4.403652; the ends are exp(1.039721 -+ 4.403652).
     """
-    found = paired_ratio([[1.0, 2.0, 9.0], [4.0, 4.0, 4.0]], [[1.0, 1.0], [1.0, 1.0]])
+    first = [[1.0, 2.0, 9.0], [7.0, 7.0, 7.0], [1.0, 1.0, 1.0]]  # medians 2, 7, 1; against 1, 1, 1: median 2
+    second = [[4.0, 4.0, 4.0], [8.0, 8.0, 8.0], [9.0, 9.0, 9.0]]  # medians 4, 8, 9; against 1, 2, 1: median 4
+    others = [[[1.0, 1.0]] * 3, [[1.0, 1.0], [1.0, 3.0], [1.0, 1.0]]]
+    found = paired_ratio([first, second], others)
     assert found == pytest.approx((2.828427, 0.034599, 231.2208), rel=1e-4)
+
+
+def test_paired_ratio_keeps_the_deviation_that_planned_the_number_of_sessions():
+    """Logs 0, 0.02, 0, 0.02 planned; four more at 0.01 lower the deviation of all, which may not count.
+
+    half = t(3) * 0.0115470 / sqrt(8) = 5.840909 * 0.0115470 / 2.828427 = 0.0238453.
+    """
+    logs = np.array([0, 0.02, 0, 0.02, 0.01, 0.01, 0.01, 0.01])
+    found = paired_ratio(np.exp(logs)[:, None, None], np.ones((8, 1, 1)), confidence=0.99, pilot=4)
+    assert np.log(found) == pytest.approx((0.01, 0.01 - 0.0238453, 0.01 + 0.0238453), abs=1e-6)
+
+
+def test_paired_ratio_widens_when_later_sessions_spread_more_than_those_that_planned():
+    logs = np.array([0, 0.001, 0, 0.001, -0.05, 0.05, -0.05, 0.05])
+    numerator, denominator = np.exp(logs)[:, None, None], np.ones((8, 1, 1))
+    planned = paired_ratio(numerator, denominator, pilot=4)
+    assert planned.high - planned.low > 2 * logs.std() * 3.18 / np.sqrt(8)
 
 
 @pytest.mark.parametrize(
@@ -142,9 +163,11 @@ def test_student_quantile_matches_the_tables(degrees: int, confidence: float, t:
     assert student_quantile(degrees, confidence) == pytest.approx(t, abs=5e-5)
 
 
-@pytest.mark.parametrize("shapes", [((3, 5), (4, 5)), ((1, 5), (1, 5)), ((5,), (5,))], ids=str)
-def test_paired_ratio_refuses_times_that_share_no_repeats(
+@pytest.mark.parametrize(
+    "shapes", [((3, 2, 5), (4, 2, 5)), ((3, 2, 5), (3, 4, 5)), ((1, 2, 5), (1, 2, 5)), ((5,), (5,))], ids=str
+)
+def test_paired_ratio_refuses_times_that_share_no_sessions(
     shapes: tuple[tuple[int, ...], tuple[int, ...]],
 ):
-    with pytest.raises(DataError, match="cannot pair repeats"):
+    with pytest.raises(DataError, match="cannot pair sessions"):
         paired_ratio(np.ones(shapes[0]), np.ones(shapes[1]))

@@ -8,7 +8,7 @@ import yaml
 
 from edgekd.core.store import Store
 from edgekd.distill.distill_student import DistilledStudent
-from edgekd.pipeline import build
+from edgekd.pipeline import build, survey
 from edgekd.spec import load_pipeline, members
 from edgekd.train.checkpoint import EpochRecord
 from edgekd.verify.verify import verify
@@ -28,7 +28,7 @@ def test_every_method_has_a_run() -> None:
 def test_method_ends_in_a_proven_engine(store_copy: Path, name: str) -> None:
     method: dict[str, Any] = METHODS[name]
     spec = load_pipeline(SPECS / "tiny.yaml", tuple(method["set"]))
-    built = build(spec, Store(store_copy, pipeline=spec.name))
+    built = build(spec, survey(spec), Store(store_copy, pipeline=spec.name))
     test = spec.data.split("test")
     proof = verify(built.targets[0].engine.engine_path, test.images, test.labels)
     assert (proof.faithfulness.coverage.fallbacks, proof.faithfulness.oracle.mismatches) == ((), 0)

@@ -93,7 +93,7 @@ def test_lower_for_gives_what_its_version_gave(tmp_path: Path) -> None:
     shutil.copyfile(HERE / "stage_versions" / MARKED, tmp_path / MARKED)
     (tmp_path / "out").mkdir()
     marked = MarkedOnnx(folder=tmp_path, key="k", digest="d")
-    lower_for.function(tmp_path / "out", OnnxRuntime(), marked, {"pipeline": "golden"})
+    lower_for.function(tmp_path / "out", OnnxRuntime(), marked, {"pipeline": "golden"}, "1.32.0")
     _check(lower_for, _digest(tmp_path / "out"))
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import onnx
 import pytest
 
-from edgekd.device.latency import LatencySamples, Speedup
-from edgekd.device.local import LocalDevice
+from edgekd.device.latency import LatencySamples, Measurement, Speedup
+from edgekd.device.local import LocalConnection
 from edgekd.errors import BuildError, SpecError
 
 LIMIT = {"kind": "latency", "max_ratio": 1.05}
@@ -30,12 +30,13 @@ def timed(monkeypatch: pytest.MonkeyPatch):
     def set_times(engine_ms: float, baseline_ms: float, spread: float) -> None:
         factors = np.exp(spread * np.array([-1, 1, -1, 1, -1, 1, -1, 1]))[:, None, None]
 
-        def measure(self, models, example, *, seed):
-            assert example.shape == (1, 8, 8, 1)
+        def measure(self, models, feeds, *, seed):
+            assert {value.shape for each in feeds.values() for value in each.values()} == {(1, 8, 8, 1)}
             given = {"engine": engine_ms * factors, "baseline": np.full((8, 1, 1), baseline_ms)}
-            return {name: LatencySamples(name, given[name], warmup=5) for name in models}
+            samples = {name: LatencySamples(name, given[name], warmup=5) for name in models}
+            return Measurement(samples, doubts=("others were busy",))
 
-        monkeypatch.setattr(LocalDevice, "measure", measure)
+        monkeypatch.setattr(LocalConnection, "measure", measure)
 
     return set_times
 
@@ -57,6 +58,7 @@ def test_time_over_the_baseline_is_decided_by_its_interval(
     assert result.interval is not None
     assert result.interval[0] < result.value < result.interval[1]
     assert (result.state, result.value) == (state, pytest.approx(engine_ms))
+    assert result.text.endswith("timed now; others were busy")
 
 
 @pytest.mark.parametrize(("limit_ms", "state"), [(2.1, "passed"), (1.9, "failed"), (2.0, "inconclusive")])

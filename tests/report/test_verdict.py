@@ -26,7 +26,7 @@ def test_findings_say_what_was_proved(report: Report):
     sentence = " ".join(f"{finding.topic}: {finding.text}." for finding in found)
     assert "Integer: 0 float operators, 21 in integers." in sentence
     assert "Faithful: 0 oracle mismatches in 18 nodes (1.24 M values)." in sentence
-    assert f"{ratio.ratio:.2f}x faster than its float form (95 % interval {ratio.ci[0]:.2f}-" in sentence
+    assert f"{ratio.ratio:.2f}x faster than its float form (99 % interval {ratio.ci[0]:.2f}-" in sentence
     assert "top1 98.9 % (97.2-99.6) against 98.6 % float" in sentence
     assert "90.9 kB, 3.5x smaller" in sentence
     assert all(finding.tone == "good" for finding in findings(report, report.targets[0]))

@@ -12,11 +12,11 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from edgekd.board.sessions import saturates_byte_products
 from edgekd.runtimes.onnx_runtime import (
     open_session,
     optimized_graph,
     run_all,
-    saturates_byte_products,
     tap,
     tap_everything,
 )

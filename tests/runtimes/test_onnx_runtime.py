@@ -8,7 +8,6 @@ from edgekd.runtimes.onnx_runtime import (
     open_session,
     optimized_graph,
     run_all,
-    saturates_byte_products,
     tap,
     tap_everything,
 )
@@ -75,11 +74,6 @@ def test_tap_everything_returns_every_tensor(chain):
     values = tap_everything(chain, {"x": X})
     assert set(values) == {"m", "a", "y"}
     assert values["a"].tolist() == [[-4, -36], [-8, -40]]
-
-
-def test_saturates_byte_products_asks_this_cpu_once():
-    assert saturates_byte_products() is saturates_byte_products()
-    assert isinstance(saturates_byte_products(), bool)
 
 
 @pytest.mark.parametrize("batch", ["N", "4", "1"])

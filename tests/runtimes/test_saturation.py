@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgekd.runtimes.onnx_runtime import optimized_graph, tap_everything
+from edgekd.runtimes.onnx_runtime import HERE, optimized_graph, tap_everything
 from edgekd.runtimes.saturation import saturation
 
 ONE = {"one": np.float32(1), "z": np.uint8(0), "iz": np.int8(0), "ys": np.float32(9000)}
@@ -24,7 +24,7 @@ def conv(onnx_model, rows, *, channels, kernel=1, group=1, pad=0):
 
 def found_in(model, x):
     optimized = optimized_graph(model.SerializeToString())
-    return saturation(optimized, {"x": x, **tap_everything(optimized, {"x": x})})
+    return saturation(optimized, {"x": x, **tap_everything(optimized, {"x": x})}, protected=HERE.saturates())
 
 
 def pixels(*values):
@@ -70,27 +70,27 @@ def test_depthwise_layers_and_products_of_activations_are_safe(onnx_model):
     depthwise = conv(onnx_model, np.full((4, 9), 127), channels=4, kernel=3, group=4)
     assert found_in(depthwise, pixels(255, 255, 255, 255)) == ()
     model = onnx_model("uint8[2,2] x, uint8[2,2] v", "int32[2,2] y", "y = MatMulInteger(x, v)", {})
-    assert saturation(model, {}) == ()
+    assert saturation(model, {}, protected=False) == ()
 
 
 def test_linear_layers_are_summed_along_their_inputs(onnx_model):
     w = np.int8([[100, 0], [100, 100], [0, 100]])  # of column 1, numbers 1 and 2
     model = onnx_model("uint8[1,3] x", "int32[1,2] y", "y = MatMulInteger(x, w)", {"w": w})
-    (layer,) = saturation(model, {"x": np.uint8([[255, 255, 255]])})
+    (layer,) = saturation(model, {"x": np.uint8([[255, 255, 255]])}, protected=False)
     assert (layer.node, layer.channels, layer.could, layer.does) == ("y", 2, 1, 1)
-    assert saturation(model, {})[0].does is None
+    assert saturation(model, {}, protected=False)[0].does is None
 
 
 SCRIPT = """
 import json, sys, numpy, onnx, onnxruntime
-from edgekd.runtimes.onnx_runtime import optimized_graph, tap_everything
+from edgekd.runtimes.onnx_runtime import HERE, optimized_graph, tap_everything
 from edgekd.runtimes.saturation import saturation
 seen = []
 for path in sys.argv[1:]:
     x = {"x": numpy.load(path + ".npy")}
     (y,) = onnxruntime.InferenceSession(path).run(None, x)
     optimized = optimized_graph(onnx.load(path).SerializeToString())
-    found = saturation(optimized, {**x, **tap_everything(optimized, x)})
+    found = saturation(optimized, {**x, **tap_everything(optimized, x)}, protected=HERE.saturates())
     seen.append([y.tolist(), [layer.model_dump() for layer in found]])
 print(json.dumps(seen))
 """

@@ -20,7 +20,9 @@ def lowered(residual, tmp_path):
         shutil.copyfile(residual.marked, folder / MARKED)
         (tmp_path / "lowered").mkdir()
         marked = MarkedOnnx(folder, "", "")
-        lower_for.function(tmp_path / "lowered", OnnxRuntimeTarget(**options), marked, {"classes": "a b"})
+        lower_for.function(
+            tmp_path / "lowered", OnnxRuntimeTarget(**options), marked, {"classes": "a b"}, "1.32.0"
+        )
         return TargetOnnx(tmp_path / "lowered", "", "")
 
     return lower

@@ -6,10 +6,12 @@ import numpy as np
 import onnx
 import pytest
 
+from edgekd.board.rounds import Design
 from edgekd.data.dataset import Split
-from edgekd.device.latency import measure_interleaved
-from edgekd.device.local import LocalDevice
+from edgekd.device.latency import Measurement, measure_here
+from edgekd.device.local import LocalConnection
 from edgekd.errors import LowerError
+from edgekd.runtimes.onnx_runtime import HERE
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.target import BuiltModel
 from edgekd.tasks.classification import ClassificationSpec
@@ -19,20 +21,23 @@ from edgekd.verify.paired import compare_paired
 from edgekd.verify.verify_engine import float_weight_bytes, verify_engine, verify_graph
 
 
-class HastyDevice(LocalDevice):
+class HastyDevice(LocalConnection):
     """Times a few inferences only: what is timed matters here, not how well."""
 
-    def measure(self, models, example, *, seed):
-        runs = {name: partial(model.open().run, {"image": example}) for name, model in models.items()}
-        engines = {name: partial(nullcontext, run) for name, run in runs.items()}
-        return measure_interleaved(engines, sessions=2, rounds=1, round_ms=1, warmup_ms=1, seed=seed)
+    def measure(self, models, feeds, *, seed, design=None):
+        engines = {
+            name: partial(nullcontext, partial(model.open().run, feeds[name]))
+            for name, model in models.items()
+        }
+        hasty = Design(sessions=2, rounds=1, round_ms=1, warmup_ms=1)
+        return Measurement(measure_here(engines, design=hasty, seed=seed))
 
 
 class SilentTarget(OnnxRuntimeTarget):
     """A runtime that does not show the graph that it runs."""
 
-    def look_inside(self, engine, feeds, *, marked=None):
-        return replace(super().look_inside(engine, feeds, marked=marked), optimized=None)
+    def look_inside(self, engine, feeds, *, marked=None, host=HERE):
+        return replace(super().look_inside(engine, feeds, marked=marked, host=host), optimized=None)
 
 
 def built(path):
@@ -105,7 +110,7 @@ def test_verify_engine_measures_everything(residual):
     assert verdict.against == {"student_float": compare_paired(right, right)}
     assert verdict.faithfulness == residual.faithfulness
     assert len(verdict.faithfulness.coverage.nodes) == len(residual.optimized.graph.node)
-    assert set(verdict.latency) == set(verdict.size_bytes) == {"engine", "student_float", "ptq"}
+    assert set(verdict.latency.samples) == set(verdict.size_bytes) == {"engine", "student_float", "ptq"}
     assert verdict.size_bytes["engine"] == residual.model.stat().st_size
     assert 0 < verdict.download_bytes < verdict.size_bytes["engine"]
 

@@ -1,0 +1,76 @@
+"""The process that measures latency for a runner: it imports a runtime, opens nothing, and forks."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from edgekd.board.arrays import pack, unpack
+from edgekd.board.fingerprint import conditions, quiet_cores
+from edgekd.board.frames import write_frame
+from edgekd.board.lock import machine_lock
+from edgekd.board.rounds import Design, measure_interleaved
+from edgekd.board.sessions import open_session, saturates_byte_products
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from edgekd.board.visits import Run
+
+
+def main(folder: Path) -> NoReturn:
+    """Measure what ``job.json`` in ``folder`` asks for and write the result to standard output."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    job = json.loads((folder / "job.json").read_text())
+    try:
+        write_frame(
+            out, *_measure(folder, job, lambda done, total: write_frame(out, {"progress": [done, total]}))
+        )
+    except Exception as e:
+        write_frame(out, {"failed": type(e).__name__, "what": " ".join(str(e).split())[:2000]})
+    out.flush()
+    os._exit(0)
+
+
+def _measure(folder: Path, job: dict[str, Any], progress: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
+    inputs = unpack((folder / "example.npz").read_bytes())
+    engines = {
+        name: partial(_opened, str(folder / model), int(job["threads"]), _feeds(inputs, index))
+        for index, (name, model) in enumerate(job["engines"].items())
+    }
+    saturates = saturates_byte_products()
+    with machine_lock(wait_s=float(job["wait_s"]), on_wait=lambda: progress(0, 0)):
+        before, cores = conditions(), quiet_cores(int(job["threads"]))
+        found = measure_interleaved(
+            engines, design=Design(**job["design"]), seed=int(job["seed"]), cores=cores, on_round=progress
+        )
+        after = conditions()
+    figures = {
+        name: {"warmup": one.warmup, "opened_ms": one.opened_ms, "peak_bytes": one.peak_bytes}
+        for name, one in found.items()
+    }
+    times = {
+        f"{index}/{session}": rounds
+        for index, one in enumerate(found.values())
+        for session, rounds in enumerate(one.rounds_ms)
+    }
+    result = {"engines": figures, "before": before, "after": after, "cores": cores, "saturates": saturates}
+    return {"done": result}, {"times_ms": pack(times)}
+
+
+def _feeds(inputs: dict[str, Any], index: int) -> dict[str, Any]:
+    """Return those of one engine, which are named ``INDEX/NAME``."""
+    named = [(key.partition("/"), value) for key, value in inputs.items()]
+    return {name: value for (of, _, name), value in named if of == str(index)}
+
+
+@contextmanager
+def _opened(model: str, threads: int, feeds: dict[str, Any]) -> Iterator[Run]:
+    session = open_session(model, threads=threads)
+    names = [found.name for found in session.get_outputs()]
+    yield partial(session.run, names, feeds)

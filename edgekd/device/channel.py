@@ -1,0 +1,204 @@
+"""A runner's process, here or behind another program such as ssh, and the frames that go to and fro."""
+
+import contextlib
+import queue
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO, Any, Self
+
+from edgekd.board.frames import FrameError, read_frame, write_frame
+from edgekd.errors import DeviceError
+
+LONGEST_SILENCE_S = 600.0
+"""A job that says nothing for so long is given up."""
+
+LAST_WORDS_S = 10.0
+"""So long a runner that was told to end may take, before it is killed."""
+
+KEPT_LINES = 20
+"""Of what the runner or ssh say on standard error."""
+
+_IS_IT_ALIVE = "is it overloaded, or out of memory? look there, then run the command again"
+
+_Frame = tuple[dict[str, Any], dict[str, bytes]]
+
+Explain = Callable[[str, int | None], tuple[str, str]]
+"""From the last words of a process that ended, and its exit code, to what happened and how to mend it."""
+
+
+class Channel:
+    """Starts a runner and asks it for jobs, one after the other. Use it in a ``with`` statement.
+
+    Args:
+        command: Starts the runner; no shell reads it.
+        device: How errors call it.
+        first: Bytes that go to its standard input before the first frame.
+        silence_s: Seconds without a word, or without taking any input, after which a job is given up.
+        explain: Says why the connection was lost; both texts may be empty.
+
+    Attributes:
+        answered: Whether a frame ever came back.
+        lost: Whether the runner ended, or was given up, without being told to.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        device: str,
+        first: bytes = b"",
+        silence_s: float = LONGEST_SILENCE_S,
+        explain: Explain = lambda said, code: ("", ""),
+    ) -> None:
+        self.device, self.silence_s = device, silence_s
+        self.answered = self.lost = False
+        self._explain = explain
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C ends the runner through us, not at the same time
+            )
+        except OSError as e:
+            msg = f"cannot start {command[0]}: {e.strerror}"
+            raise DeviceError(msg, where=device, fix=f"install {command[0]}") from e
+        self._said: deque[str] = deque(maxlen=KEPT_LINES)
+        self._frames: queue.Queue[_Frame | None] = queue.Queue()
+        self._listener, self._overhearer = (
+            threading.Thread(target=work, daemon=True) for work in (self._listen, self._overhear)
+        )
+        self._listener.start()
+        self._overhearer.start()
+        self._first = first
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of the process; None while it runs."""
+        return self._process.poll()
+
+    def ask(
+        self,
+        do: str,
+        header: Mapping[str, Any] | None = None,
+        blobs: Mapping[str, bytes] | None = None,
+        *,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> _Frame:
+        """Ask for a job and wait for what it gives.
+
+        Args:
+            do: The job.
+            header: What it needs that JSON can hold.
+            blobs: What it needs besides.
+            on_progress: Called with what is done and what is planned.
+
+        Raises:
+            DeviceError: If it fails, the connection ends, or nothing is heard for too long.
+        """
+        self._send({"do": do, **(header or {})}, dict(blobs or {}))
+        while True:
+            answer, blobs_back = self._next()
+            match answer:
+                case {"progress": [int(done), int(total)]}:
+                    if on_progress is not None:
+                        on_progress(done, total)
+                case {"failed": str(kind), "what": str(what)}:
+                    raise DeviceError(what, where=self.device, kind=kind)
+                case {"done": dict(found)}:
+                    return found, blobs_back
+                case _:
+                    msg = "what it answers cannot be read"
+                    raise self._give_up(msg)
+
+    def close(self) -> None:
+        """End the runner, which removes what it wrote; one that does not end is killed."""
+        with self._killing_after(LAST_WORDS_S):
+            with contextlib.suppress(OSError):
+                self._stream(self._process.stdin).close()
+            self._process.wait()
+        for thread in (self._listener, self._overhearer):
+            thread.join(timeout=LAST_WORDS_S)
+        for stream in (self._process.stdout, self._process.stderr):
+            self._stream(stream).close()
+
+    def _send(self, frame: dict[str, Any], blobs: dict[str, bytes]) -> None:
+        stdin = self._stream(self._process.stdin)
+        with self._killing_after(self.silence_s) as gave_up:
+            try:
+                stdin.write(self._first)
+                self._first = b""
+                write_frame(stdin, frame, blobs)
+            except OSError as e:
+                silent = f"it took no input for {self.silence_s:g} s"
+                msg = silent if gave_up.is_set() else "it takes no more input"
+                raise self._give_up(msg, ended=not gave_up.is_set()) from e
+
+    def _next(self) -> _Frame:
+        try:
+            frame = self._frames.get(timeout=self.silence_s)
+        except queue.Empty:
+            self._process.kill()
+            msg = f"nothing was heard for {self.silence_s:g} s"
+            raise self._give_up(msg, ended=False) from None
+        if frame is None:
+            msg = "the connection ended"
+            raise self._give_up(msg)
+        self.answered = True
+        return frame
+
+    def _give_up(self, why: str, *, ended: bool = True) -> DeviceError:
+        """Return what to raise, with the last words of the process, which is killed unless it ended."""
+        self.lost = True
+        try:
+            self._process.wait(timeout=LAST_WORDS_S / 2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._overhearer.join(timeout=LAST_WORDS_S / 2)
+        said = "".join(self._said).strip()
+        last = " ".join(said.split())
+        what, fix = self._explain(said, self.exit_code) if ended else ("", _IS_IT_ALIVE)
+        return DeviceError(what or f"{why}{f': {last}' if last else ''}", where=self.device, fix=fix)
+
+    @contextlib.contextmanager
+    def _killing_after(self, seconds: float) -> Iterator[threading.Event]:
+        """Kill the process if the block takes longer; the event tells that it was."""
+        gave_up = threading.Event()
+
+        def kill() -> None:
+            gave_up.set()
+            self._process.kill()
+
+        timer = threading.Timer(seconds, kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield gave_up
+        finally:
+            timer.cancel()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(FrameError, OSError, ValueError):
+            while (frame := read_frame(self._stream(self._process.stdout))) is not None:
+                self._frames.put(frame)
+        self._frames.put(None)
+
+    def _overhear(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            for line in self._stream(self._process.stderr):
+                self._said.append(line.decode(errors="replace"))
+
+    @staticmethod
+    def _stream(stream: IO[bytes] | None) -> IO[bytes]:
+        assert stream is not None
+        return stream

@@ -1,0 +1,242 @@
+"""A runner as a device: models go to it once, by digest, and run and are measured there."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.board.arrays import pack, unpack
+from edgekd.board.rounds import STANDARD, Design
+from edgekd.core.machine import Machine
+from edgekd.core.progress import Advance, note, progress
+from edgekd.device.channel import Channel
+from edgekd.device.device import Connection
+from edgekd.device.doubts import doubts
+from edgekd.device.latency import LatencySamples, Measurement
+from edgekd.errors import DeviceError
+from edgekd.runtimes.host import Host
+from edgekd.runtimes.onnx_runtime import cannot_run, refused, tensor_info, whole
+from edgekd.runtimes.session import Session, Tensors
+from edgekd.runtimes.target import BuiltModel
+
+WAIT_S = 500.0
+"""Longest wait for another measurement of the same machine; shorter than the longest silence."""
+
+_REFUSAL = "RuntimeRefusal"
+_NOT_INSTALLED = ("ModuleNotFoundError", "ImportError")
+_FULL = ("ENOSPC", "EDQUOT", "EFBIG")
+
+
+class RunnerHost(Host):
+    """ONNX Runtime of a runner."""
+
+    def __init__(self, channel: Channel, *, times: bool) -> None:
+        self.channel, self.times = channel, times
+        found = _runtime(channel)
+        self.version, self._saturates = str(found["version"]), bool(found["saturates"])
+        self._known: set[str] = set()
+        self._names = itertools.count()
+
+    def runtime_version(self) -> str:
+        """Return what the runner has installed."""
+        return self.version
+
+    def saturates(self) -> bool:
+        """Return whether the 8-bit dot product of the runner's CPU clips."""
+        return self._saturates
+
+    def put(self, model: Path | bytes) -> str:
+        """Send a model unless it is there already, and return its digest."""
+        model = whole(model)
+        blob = model if isinstance(model, bytes) else model.read_bytes()
+        digest = hashlib.sha256(blob).hexdigest()
+        if digest not in self._known:
+            try:
+                self.channel.ask("put", blobs={"file": blob})
+            except DeviceError as e:
+                raise _no_room(e, len(blob)) from e
+            self._known.add(digest)
+        return digest
+
+    def open(self, model: Path | bytes, *, threads: int = 1, optimize: bool = True) -> Session:
+        """Open a model in the runner's process."""
+        return RunnerSession(self, model, threads=threads, optimize=optimize)
+
+    def optimized(self, model: Path | bytes, *, threads: int = 1) -> bytes:
+        """Return the serialized graph that runs there."""
+        with RunnerSession(self, model, threads=threads, optimized=True) as session:
+            return session.optimized
+
+    def profile(self, model: bytes, feeds: Tensors, *, runs: int, threads: int = 1) -> list[dict[str, Any]]:
+        """Return the events of the runtime's profile there."""
+        session = RunnerSession(self, model, threads=threads, optimize=False, profile=True)
+        for _ in range(runs):
+            session.run(feeds)
+        events: list[dict[str, Any]] = json.loads(session.end_profiling())
+        return events
+
+    def next_name(self) -> str:
+        """Return a name that no session has had."""
+        return f"session{next(self._names)}"
+
+
+class RunnerSession(Session):
+    """A model that a runner has open."""
+
+    def __init__(
+        self,
+        host: RunnerHost,
+        model: Path | bytes,
+        *,
+        threads: int = 1,
+        optimize: bool = True,
+        optimized: bool = False,
+        profile: bool = False,
+    ) -> None:
+        self._host, self._name, self._profile = host, host.next_name(), profile
+        asked = {"session": self._name, "model": host.put(model), "threads": threads, "optimize": optimize}
+        try:
+            found, blobs = host.channel.ask("open", {**asked, "optimized": optimized, "profile": profile})
+        except DeviceError as e:
+            if e.kind == _REFUSAL:
+                raise refused(e.what, host.version, model) from e
+            raise
+        self.inputs, self.outputs = (
+            [tensor_info(*tensor) for tensor in found[kind]] for kind in ("inputs", "outputs")
+        )
+        self.optimized = blobs.get("optimized", b"")
+        self._open = True
+
+    def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
+        """Run once there and return every output by name."""
+        try:
+            _, blobs = self._host.channel.ask("run", {"session": self._name}, {"feeds": pack(feeds)})
+        except DeviceError as e:
+            if e.kind == _REFUSAL:
+                raise cannot_run(e.what, self._host.version) from e
+            raise
+        try:
+            return unpack(blobs["outputs"])
+        except (KeyError, ValueError) as e:
+            msg = "the runner's outputs cannot be read"
+            raise DeviceError(msg, where=self._host.channel.device) from e
+
+    def end_profiling(self) -> bytes:
+        """Close it and return what the runtime wrote."""
+        self._open = False
+        _, blobs = self._host.channel.ask("close", {"session": self._name, "profile": True})
+        return blobs["profile"]
+
+    def close(self) -> None:
+        """Give back the runner's memory."""
+        if self._open and not self._host.channel.lost:
+            self._open = False
+            self._host.channel.ask("close", {"session": self._name, "profile": self._profile})
+
+
+class RunnerConnection(Connection):
+    """A runner that answers.
+
+    Args:
+        channel: Its channel.
+        times: Whether its clock means something.
+
+    Raises:
+        DeviceError: If it does not answer, or its Python lacks what is needed.
+    """
+
+    def __init__(self, channel: Channel, *, times: bool = True) -> None:
+        found, _ = channel.ask("describe")
+        self.channel, self.machine = channel, Machine(**found["identity"])
+        self.host: RunnerHost = RunnerHost(channel, times=times)
+
+    def measure(
+        self,
+        models: Mapping[str, BuiltModel],
+        feeds: Mapping[str, Tensors],
+        *,
+        seed: int,
+        design: Design = STANDARD,
+    ) -> Measurement:
+        """Have the runner measure; another measurement of its machine is waited for."""
+        if not self.times:
+            msg = "latency of an emulated CPU means nothing"
+            raise DeviceError(msg, where=self.channel.device, fix="measure on the device itself: ssh:HOST")
+        engines = {label: self.host.put(model.path) for label, model in models.items()}
+        inputs = {
+            f"{index}/{name}": value
+            for index, label in enumerate(models)
+            for name, value in feeds[label].items()
+        }
+        asked = {
+            "engines": engines,
+            "threads": next(iter(models.values())).target.threads,
+            "design": asdict(design),
+            "seed": seed,
+            "wait_s": WAIT_S,
+        }
+        with progress("measure latency", design.sessions * design.rounds) as advance:
+            found, blobs = self.channel.ask(
+                "measure", asked, {"example": pack(inputs)}, on_progress=_told_to(advance)
+            )
+        return _measurement(found, unpack(blobs["times_ms"]), design, self.machine)
+
+
+def _told_to(advance: Advance) -> Callable[[int, int], None]:
+    """Return what to call with the rounds done and planned; none planned yet means waiting."""
+    counted = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal counted
+        if total == 0:
+            note("another measurement of this machine goes on: it is waited for")
+        else:
+            advance(done - counted, total=total)
+            counted = done
+
+    return tell
+
+
+def _runtime(channel: Channel) -> dict[str, Any]:
+    try:
+        found, _ = channel.ask("runtime")
+    except DeviceError as e:
+        if e.kind not in _NOT_INSTALLED:
+            raise
+        what = f"its Python cannot import what runs models: {e.what}"
+        fix = "install it there: python3 -m pip install numpy onnxruntime; or name another Python"
+        raise DeviceError(what, where=channel.device, fix=fix) from e
+    return found
+
+
+def _no_room(error: DeviceError, size_bytes: int) -> DeviceError:
+    """Return what to raise when a model could not be put there."""
+    if error.kind not in _FULL:
+        return error
+    what = f"there is no room for a model of {size_bytes / 1e6:.1f} MB: {error.what}"
+    fix = "make room in its folder for temporary files, or have its login set TMPDIR to another one"
+    return DeviceError(what, where=error.where, fix=fix, kind=error.kind)
+
+
+def _measurement(
+    found: Mapping[str, Any], times: Mapping[str, Any], design: Design, machine: Machine
+) -> Measurement:
+    samples = {}
+    for index, (name, figures) in enumerate(found["engines"].items()):
+        sessions = [times[f"{index}/{session}"] for session in range(len(figures["opened_ms"]))]
+        samples[name] = LatencySamples(
+            name,
+            np.stack(sessions),
+            int(figures["warmup"]),
+            design.sessions,
+            tuple(figures["opened_ms"]),
+            int(figures["peak_bytes"]),
+        )
+    said = doubts(found["before"], found["after"], saturates=found["saturates"], isa=machine.isa)
+    return Measurement(samples, said, found["before"], found["after"], tuple(found["cores"]))

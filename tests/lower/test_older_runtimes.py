@@ -1,0 +1,76 @@
+"""Boards have older ONNX Runtimes: what they get, and that it is the same network."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from edgekd.device.local import local_runner
+from edgekd.device.runner import RunnerConnection
+from edgekd.errors import LowerError
+from edgekd.runtimes.onnx_runtime import HERE
+from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+
+
+@pytest.fixture(scope="module")
+def ternary(export_integer):
+    """A small network with weights of two bits, which a current file packs."""
+    import torch
+    from torch import nn
+
+    from edgekd.spec import Quantize
+    from edgekd.zoo.pixels import ImageNetwork, PixelGrid
+
+    torch.manual_seed(0)
+    body = nn.Sequential(
+        *(nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()),
+        *(nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5)),
+    )
+    images = torch.randint(0, 256, (8, 10, 10, 3), dtype=torch.uint8)
+    network = ImageNetwork(PixelGrid.like(), body)
+    return export_integer(network, images, scheme=Quantize(weights={"kind": "twn"}).scheme)
+
+
+def _lowered(exported, version: str) -> onnx.ModelProto:
+    marked = ir.load(exported.marked)
+    return ir.to_proto(OnnxRuntimeTarget().lower(marked, metadata={}, runtime_version=version))
+
+
+def test_a_current_runtime_gets_packed_weights(ternary) -> None:
+    for version in ("", "1.23.2", "1.32.0", "2.0"):
+        model = _lowered(ternary, version)
+        assert (model.ir_version, model.opset_import[0].version) == (10, 21)
+        assert "BitShift" in {node.op_type for node in model.graph.node}
+
+
+def test_an_older_runtime_gets_plain_codes_with_the_same_results(ternary) -> None:
+    plain = _lowered(ternary, "1.16.3")
+    assert (plain.ir_version, plain.opset_import[0].version) == (9, 19)
+    assert not {"BitShift", "Cast"} & {node.op_type for node in plain.graph.node}
+    onnx.checker.check_model(plain, full_check=True)
+    with HERE.open(plain.SerializeToString()) as session, HERE.open(ternary.model) as packed:
+        np.testing.assert_array_equal(session.predict(ternary.inputs), packed.predict(ternary.inputs))
+
+
+def test_a_runtime_that_is_too_old_is_refused(ternary) -> None:
+    with pytest.raises(LowerError, match=r"1\.15\.1 is too old") as caught:
+        _lowered(ternary, "1.15.1")
+    assert "1.16" in caught.value.fix
+
+
+def test_a_board_with_an_older_runtime_computes_the_same_bits(ternary, tmp_path: Path) -> None:
+    folder = os.environ.get("EDGEKD_BOARD_ONNXRUNTIME")
+    if folder is None:
+        pytest.skip("EDGEKD_BOARD_ONNXRUNTIME names no folder with an onnxruntime before 1.23")
+    command = ["env", f"PYTHONPATH={folder}", sys.executable]
+    with local_runner(command, device="old board") as channel:
+        host = RunnerConnection(channel).host
+        assert host.runtime_version() < "1.23"
+        model = _lowered(ternary, host.runtime_version()).SerializeToString()
+        with host.open(model) as session, HERE.open(ternary.model) as here:
+            np.testing.assert_array_equal(session.predict(ternary.inputs), here.predict(ternary.inputs))
