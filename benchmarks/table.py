@@ -56,6 +56,9 @@ def tables() -> str:
     """Return all tables as markdown; a benchmark without rows has none."""
     parts = (
         _table("pipelines", ("pipeline", "method", "seed", "target", "device"), _pipeline_cells),
+        _table("ablation", ("bits", "reference"), _ablation_cells),
+        _table("published_forms", ("pipeline", "seed"), _form_cells),
+        _table("float_distillation", ("pipeline", "seed"), _float_cells),
         _table("engine_latency", ("network", "image", "threads"), _engine_cells),
         _table("packed_size", ("network", "image"), _size_cells),
         _table("train_step", ("network", "batch_size", "threads", "bits", "teacher"), _train_cells),
@@ -76,7 +79,7 @@ def _table(name: str, identity: Sequence[str], cells: Callable[[Row], dict[str, 
 
 
 def _link(name: str, number: int, row: Row) -> str:
-    stale = PROFILES[row["profile"]].version > row["profile_version"]
+    stale = "profile" in row and PROFILES[row["profile"]].version > row["profile_version"]
     link = f"[{row['commit']}](benchmarks/results/{name}.jsonl#L{number})"
     machine = f"{row['machine']['cpu']}, {row['machine']['cores']} cores"
     if row.get("trained_on"):
@@ -103,6 +106,45 @@ def _pipeline_cells(row: Row) -> dict[str, str]:
         else "-",
         "float ops": str(row["float_ops"]),
         "oracle mismatches": f"{row['oracle']['mismatches']} of {count(row['oracle']['values'])}",
+    }
+
+
+def _ablation_cells(row: Row) -> dict[str, str]:
+    bits, seeds, arms = row["bits"], ", ".join(map(str, row["seeds"])), row["arms"]
+    what = f"W{bits['weights']}A{bits['activations']}, seeds {seeds}, {row['n']} images"
+    reference = f"{row['reference']}, mean over seeds"
+    return {
+        "ablation": what,
+        reference: f"{100 * arms[row['reference']]['mean']:.2f} %",
+        **{
+            f"{name} (difference, 95 %)": _difference(found)
+            for name, found in arms.items()
+            if name != row["reference"]
+        },
+    }
+
+
+def _difference(arm: Row) -> str:
+    low, high = (100 * end for end in arm["ci95"])
+    return f"{100 * arm['mean']:.2f} % ({100 * arm['difference']:+.2f}, {low:+.2f} to {high:+.2f})"
+
+
+def _form_cells(row: Row) -> dict[str, str]:
+    metric = row["metric"]
+    return {
+        "as published, no engine holds it": f"{row['pipeline']}, {row['weights']['kind']}, seed {row['seed']}",
+        "float student": _metric(metric["float"]),
+        "PTQ": _metric(metric["ptq"]),
+        "fake-quantized": _metric(metric["fake_quant"]),
+        "weights": size(row["weight_bytes"]),
+    }
+
+
+def _float_cells(row: Row) -> dict[str, str]:
+    return {
+        "without quantizers": f"{row['pipeline']}, seed {row['seed']}",
+        "float student": _metric(row["metric"]["float"]),
+        "distilled the same way": _metric(row["metric"]["float_distilled"]),
     }
 
 
