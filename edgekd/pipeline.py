@@ -20,7 +20,6 @@ from edgekd.quant.student import QuantStudent
 from edgekd.report.publish import check_run_folder, publish
 from edgekd.report.schema import Report
 from edgekd.results import Results, TargetResults, build_report, engine_name
-from edgekd.runtimes.onnx_runtime import HERE
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.stages import Engine, TargetOnnx, build_engine, lower_for
 from edgekd.runtimes.target import BuiltModel
@@ -204,9 +203,8 @@ def _verify(spec: Pipeline, built: Built, index: int, place: Place) -> TargetRes
             device=device,
             seed=spec.seed,
         )
-        machine = None if device.host is HERE else device.machine
     name = engine_name(spec.targets, index)
-    return TargetResults(name, target, made.engine, made.lowered, verdict, machine)
+    return TargetResults(name, target, made.engine, made.lowered, verdict, place)
 
 
 def engine_metadata(spec: Pipeline) -> dict[str, str]:

@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import edgekd
-from edgekd.core.machine import Machine, machine
+from edgekd.core.machine import machine
 from edgekd.core.profile import PROFILES
 from edgekd.core.store import StageRecord
+from edgekd.device.local import LocalDevice
+from edgekd.device.place import Place
 from edgekd.distill.quantize_student import PtqStudent, PtqTrial
 from edgekd.export.float_network import FloatStudent
 from edgekd.lower.marked import MarkedOnnx
@@ -25,7 +27,7 @@ class TargetResults:
 
     Attributes:
         file_name: Name of the engine in the run's folder.
-        machine: What it was measured on; None on this machine.
+        place: What it was built for and measured on.
     """
 
     file_name: str
@@ -33,7 +35,7 @@ class TargetResults:
     engine: Engine
     lowered: TargetOnnx
     verdict: Verdict
-    machine: Machine | None
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,9 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
         kind=target.kind,
         profile=profile.name,
         profile_version=profile.version,
-        bits_note=spec.bits_note(target),
+        bits_note=spec.bits_note(target, runtime_version=results.place.runtime_version),
         device=target.device.name,
-        machine=results.machine,
+        machine=None if target.device == LocalDevice() else results.place.machine,
         native=measured.native(verdict.native) if verdict.native else None,
         model_path=results.file_name,
         size_bytes=verdict.size_bytes["engine"],
