@@ -8,8 +8,10 @@ from pathlib import Path
 import yaml
 
 from edgekd.core.plan import Planner
+from edgekd.core.progress import note
 from edgekd.core.store import Runner, Store
 from edgekd.data.dataset import SPLITS
+from edgekd.device.local import LocalDevice
 from edgekd.device.place import Place, place_of
 from edgekd.distill.distill_student import DistilledStudent, distill_student
 from edgekd.distill.quantize_student import PtqStudent, quantize_student
@@ -66,7 +68,11 @@ class Built:
 
 def survey(spec: Pipeline) -> tuple[Place, ...]:
     """Ask the device of every target what it is, in their order; DeviceError if one does not answer."""
-    return tuple(place_of(target, target.device) for target in spec.targets)
+    places = tuple(place_of(target, target.device) for target in spec.targets)
+    for target, place in zip(spec.targets, places, strict=True):
+        if target.device != LocalDevice():
+            note(str(place))
+    return places
 
 
 def build(spec: Pipeline, places: Sequence[Place], run: Runner) -> Built:
