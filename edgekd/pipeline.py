@@ -8,8 +8,10 @@ from pathlib import Path
 import yaml
 
 from edgekd.core.plan import Planner
+from edgekd.core.progress import note
 from edgekd.core.store import Runner, Store
 from edgekd.data.dataset import SPLITS
+from edgekd.device.local import LocalDevice
 from edgekd.device.place import Place, place_of
 from edgekd.distill.distill_student import DistilledStudent, distill_student
 from edgekd.distill.quantize_student import PtqStudent, quantize_student
@@ -20,7 +22,6 @@ from edgekd.quant.student import QuantStudent
 from edgekd.report.publish import check_run_folder, publish
 from edgekd.report.schema import Report
 from edgekd.results import Results, TargetResults, build_report, engine_name
-from edgekd.runtimes.onnx_runtime import HERE
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.stages import Engine, TargetOnnx, build_engine, lower_for
 from edgekd.runtimes.target import BuiltModel
@@ -67,7 +68,11 @@ class Built:
 
 def survey(spec: Pipeline) -> tuple[Place, ...]:
     """Ask the device of every target what it is, in their order; DeviceError if one does not answer."""
-    return tuple(place_of(target, target.device) for target in spec.targets)
+    places = tuple(place_of(target, target.device) for target in spec.targets)
+    for target, place in zip(spec.targets, places, strict=True):
+        if target.device != LocalDevice():
+            note(str(place))
+    return places
 
 
 def build(spec: Pipeline, places: Sequence[Place], run: Runner) -> Built:
@@ -207,9 +212,8 @@ def _verify(spec: Pipeline, built: Built, index: int, place: Place) -> TargetRes
             device=device,
             seed=spec.seed,
         )
-        machine = None if device.host is HERE else device.machine
     name = engine_name(spec.targets, index)
-    return TargetResults(name, target, made.engine, made.lowered, verdict, machine)
+    return TargetResults(name, target, made.engine, made.lowered, verdict, place)
 
 
 def engine_metadata(spec: Pipeline) -> dict[str, str]:

@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 
 import edgekd
 from edgekd.core.atomic import file_sha256
-from edgekd.core.machine import Machine, machine
+from edgekd.core.machine import machine
 from edgekd.core.profile import PROFILES
 from edgekd.core.store import StageRecord
+from edgekd.device.local import LocalDevice
+from edgekd.device.place import Place
 from edgekd.distill.quantize_student import PtqStudent, PtqTrial
 from edgekd.export.float_network import FloatStudent
 from edgekd.lower.marked import MarkedOnnx
@@ -26,7 +28,7 @@ class TargetResults:
 
     Attributes:
         file_name: Name of the engine in the run's folder.
-        machine: What it was measured on; None on this machine.
+        place: What it was built for and measured on.
     """
 
     file_name: str
@@ -34,7 +36,7 @@ class TargetResults:
     engine: Engine
     lowered: TargetOnnx
     verdict: Verdict
-    machine: Machine | None
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,9 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
         kind=target.kind,
         profile=profile.name,
         profile_version=profile.version,
-        bits_note=spec.bits_note(target),
+        bits_note=spec.bits_note(target, runtime_version=results.place.runtime_version),
         device=target.device.name,
-        machine=results.machine,
+        machine=None if target.device == LocalDevice() else results.place.machine,
         native=measured.native(verdict.native) if verdict.native else None,
         model_path=results.file_name,
         model_sha256=file_sha256(results.engine.engine_path),

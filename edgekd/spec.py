@@ -244,8 +244,8 @@ class Pipeline(Spec):
                 raise ValueError(msg)
         return targets
 
-    def bits_note(self, target: Target) -> str:
-        """Say what the bits buy on a target; empty where all are 8."""
+    def bits_note(self, target: Target, *, runtime_version: str = "") -> str:
+        """Say what the bits buy on a target, with its runtime of a version; empty where all are 8."""
         quantize = self.quantize
         ends = (quantize.first_layer_bits, quantize.last_layer_bits)
         return target.bits_note(
@@ -253,6 +253,7 @@ class Pipeline(Spec):
             largest_code=quantize.weights.weight_grid.qmax,
             largest_end_code=max(quantize.scheme.weights_at(bits).weight_grid.qmax for bits in ends),
             activation_bits=min(quantize.activations.bits, quantize.residual_bits),
+            runtime_version=runtime_version,
         )
 
 

@@ -22,6 +22,10 @@ class Place:
     runtime_version: str
     machine: Machine
 
+    def __str__(self) -> str:
+        machine = self.machine
+        return f"{self.device}: {machine.cpu}, {machine.cores} cores, runtime {self.runtime_version}"
+
     def check(self, target: TargetSpec, connection: Connection) -> None:
         """Say if the runtime is another one by now.
 

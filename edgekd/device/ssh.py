@@ -52,8 +52,11 @@ def take(size):
         size -= len(part)
     return b"".join(parts)
 path = sys.argv[1] + "/runner.pyz"
-with open(path, "wb") as file:
-    file.write(take(int(take({_LENGTH_DIGITS}))))
+try:
+    with open(path, "wb") as file:
+        file.write(take(int(take({_LENGTH_DIGITS}))))
+except OSError as error:
+    sys.exit("edgekd: %s" % error)
 os.execv(sys.executable, [sys.executable, path, "serve", sys.argv[1]])
 """
 

@@ -29,12 +29,8 @@ IR_VERSION = 10
 PACKS_FROM = (1, 23)
 """Versions of ONNX Runtime that load packed weights and fold their unpacking."""
 
-OLDER_OPSET = 19
-OLDER_IR_VERSION = 9
-"""What edgekd writes for versions before; the operators of its dialect are the same in both opsets."""
-
-OLDEST = (1, 16)
-"""Version from which ONNX Runtime has quantizers of ``OLDER_OPSET``."""
+OLDEST = (1, 18)
+"""Version from which ONNX Runtime loads ``OPSET`` and ``IR_VERSION``."""
 
 PASSES: tuple[type[ir.passes.InPlacePass], ...] = (
     QuantizeWeightsPass,
@@ -69,7 +65,7 @@ def lower_for_onnxruntime(
     Raises:
         LowerError: If a mark cannot be expressed; names the mark. If that ONNX Runtime is too old.
     """
-    packs = _packs(runtime_version)
+    packs = loads_packed(runtime_version)
     for lowering in PASSES:
         if packs or lowering is not PackWeightsPass:
             lowering()(marked)
@@ -77,19 +73,21 @@ def lower_for_onnxruntime(
     if left:
         what = f"marks left after lowering: {', '.join(left[:5])}"
         raise LowerError(what)
-    model = ir.Model(
-        marked.graph, ir_version=IR_VERSION if packs else OLDER_IR_VERSION, producer_name="edgekd"
-    )
+    model = ir.Model(marked.graph, ir_version=IR_VERSION, producer_name="edgekd")
     model.graph.opset_imports.clear()
-    model.graph.opset_imports[""] = OPSET if packs else OLDER_OPSET
+    model.graph.opset_imports[""] = OPSET
     model.graph.metadata_props.clear()
     model.graph.name = "edgekd"
     model.metadata_props.update(metadata)
     return model
 
 
-def _packs(runtime_version: str) -> bool:
-    """Whether an ONNX Runtime loads what `PackWeightsPass` writes."""
+def loads_packed(runtime_version: str) -> bool:
+    """Whether an ONNX Runtime loads what `PackWeightsPass` writes; an empty version stands for a current one.
+
+    Raises:
+        LowerError: If it is too old for any engine.
+    """
     found = tuple(int(number) for number in re.findall(r"\d+", runtime_version)[:2])
     if found and found < OLDEST:
         what = f"ONNX Runtime {runtime_version} is too old for integer engines"

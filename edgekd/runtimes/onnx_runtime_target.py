@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgekd.core.profile import ProfileName
 from edgekd.errors import BuildError
 from edgekd.lower.float_reference import activation_marks
-from edgekd.lower.onnxruntime_dialect import lower_for_onnxruntime
+from edgekd.lower.onnxruntime_dialect import loads_packed, lower_for_onnxruntime
 from edgekd.lower.quantize_activations import stored_zero_point
 from edgekd.lower.storage import FILE_BITS
 from edgekd.runtimes.coverage import coverage
@@ -47,12 +47,19 @@ class OnnxRuntimeTarget(TargetSpec):
         return ("ort", "portable")
 
     def bits_note(
-        self, *, weight_bits: int, largest_code: int, largest_end_code: int, activation_bits: int
+        self,
+        *,
+        weight_bits: int,
+        largest_code: int,
+        largest_end_code: int,
+        activation_bits: int,
+        runtime_version: str = "",
     ) -> str:
         """Say what fewer than 8 bits buy: a smaller file and, with small codes, no saturation; not speed."""
         bought = []
         if weight_bits < 8:
-            stored = min(bits for bits in FILE_BITS if weight_bits <= bits)
+            forms = FILE_BITS if loads_packed(runtime_version) else (8,)
+            stored = min(bits for bits in forms if weight_bits <= bits)
             size = f"stored in {stored} bits each" if stored < 8 else "stored in 8 bits each, not smaller"
             need = "so CPUs without VNNI need session.x64quantprecision=1"
             if largest_code > LARGEST_SAFE_CODE:
@@ -73,8 +80,10 @@ class OnnxRuntimeTarget(TargetSpec):
         return lower_for_onnxruntime(marked, metadata=metadata, runtime_version=runtime_version)
 
     def runtime_version(self, *, host: Host = HERE) -> str:
-        """Return ONNX Runtime's version."""
-        return host.runtime_version()
+        """Return ONNX Runtime's version; LowerError if it is too old for any engine."""
+        version = host.runtime_version()
+        loads_packed(version)
+        return version
 
     def build(self, model: Path, engine: Path) -> None:
         """Prove that the file loads, and keep it as it is."""

@@ -62,7 +62,13 @@ class TargetSpec(Spec, ABC):
 
     @abstractmethod
     def bits_note(
-        self, *, weight_bits: int, largest_code: int, largest_end_code: int, activation_bits: int
+        self,
+        *,
+        weight_bits: int,
+        largest_code: int,
+        largest_end_code: int,
+        activation_bits: int,
+        runtime_version: str = "",
     ) -> str:
         """Say what fewer than 8 bits buy on this runtime; empty where all are 8.
 
@@ -71,6 +77,7 @@ class TargetSpec(Spec, ABC):
             largest_code: Largest magnitude of their codes.
             largest_end_code: Largest magnitude of the codes of the first and the last layer.
             activation_bits: The fewest of any activation.
+            runtime_version: As in `lower`.
         """
 
     @abstractmethod
@@ -79,7 +86,11 @@ class TargetSpec(Spec, ABC):
 
     @abstractmethod
     def runtime_version(self, *, host: Host = HERE) -> str:
-        """Return the version that builds and runs engines on the host."""
+        """Return the version that builds and runs engines on the host.
+
+        Raises:
+            LowerError: If no engine can be made for it.
+        """
 
     @abstractmethod
     def build(self, model: Path, engine: Path) -> None:

@@ -3,8 +3,8 @@
 Accumulators are exact integers (float64 holds every integer below 2**53); the requantization is the float32
 arithmetic that the kernels document in their source (mlas: quantize.cpp, qladd.cpp, qlmul.cpp,
 qpostprocessor.cpp), rounded half to even. So the expected number of mismatches is 0 on every x86 CPU with
-AVX2. Tables of 256 entries hold what the float kernels compute, ties included. On ARM the source of
-QLinearAdd works in fixed point instead: not modelled here.
+AVX2, and, with QLinearAdd's own way there, on ARM. Tables of 256 entries hold what the float kernels compute,
+ties included.
 """
 
 import math
@@ -76,6 +76,23 @@ def qlinear_add(inputs: list[Array | None], attributes: Attributes) -> Array:
     offset = _f32(y_zero) - _fused_multiply_add(ra, a_zero, rb * _f32(b_zero))
     inner = _fused_multiply_add(rb, b, offset)
     return _clip_to(np.rint(_fused_multiply_add(ra, a, inner)), y_zero)
+
+
+def qlinear_add_on_arm(inputs: list[Array | None], attributes: Attributes) -> Array:
+    """Return QLinearAdd: the same inputs, added in fixed point with halves rounded away from zero.
+
+    Both ratios become integers by one power of two that gives the greater 22 bits. Ratios that are too small
+    or too large for that take the other way.
+    """
+    a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = inputs
+    ra, rb = (float((_f32(scale) / _f32(y_scale)).reshape(())) for scale in (a_scale, b_scale))
+    shift = 22 - math.frexp(max(ra, rb))[1]
+    times_a, times_b = (np.rint(math.ldexp(ratio, shift)) for ratio in (ra, rb))
+    if min(ra, rb) < 2**-14 or max(ra, rb) >= 2**8 or max(times_a, times_b) >= 2**22:
+        return qlinear_add(inputs, attributes)
+    total = _centred(a, a_zero) * times_a + _centred(b, b_zero) * times_b
+    rounded = np.sign(total) * np.floor(np.abs(total) / 2.0**shift + 0.5)
+    return _clip_to(rounded + np.asarray(y_zero, np.float64), y_zero)
 
 
 def qlinear_mul(inputs: list[Array | None], attributes: Attributes) -> Array:
@@ -221,8 +238,11 @@ EXACT_KERNELS: dict[str, Kernel] = {
     "QLinearLeakyRelu": qlinear_leaky_relu,
     "QLinearSoftmax": qlinear_softmax,
 }
-OLDER_KERNELS: dict[str, Kernel] = {"QLinearSoftmax": qlinear_softmax_before_1_32}
-"""What older releases of ONNX Runtime compute, where that is not the same."""
+OTHER_KERNELS: dict[str, Kernel] = {
+    "QLinearAdd": qlinear_add_on_arm,
+    "QLinearSoftmax": qlinear_softmax_before_1_32,
+}
+"""What ONNX Runtime computes on other CPUs, or older releases of it, where that is not the same."""
 
 
 def _f32(value: Array | None) -> Array:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edgekd.runtimes.coverage import INTEGER_KERNELS
-from edgekd.verify.integer_kernels import EXACT_KERNELS, OLDER_KERNELS, Attributes
+from edgekd.verify.integer_kernels import EXACT_KERNELS, OTHER_KERNELS, Attributes
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def check_against_oracle(optimized: onnx.ModelProto, tensors: Mapping[str, NDArr
 def _expected(
     op_type: str, inputs: list[NDArray[Any] | None], attributes: Attributes, engine: NDArray[Any]
 ) -> NDArray[Any]:
-    """Return what the operator computes; of several releases' ways, the one that is nearest to ``engine``."""
-    kernels = [known[op_type] for known in (EXACT_KERNELS, OLDER_KERNELS) if op_type in known]
+    """Return what the operator computes; of several ways, the one that is nearest to ``engine``."""
+    kernels = [known[op_type] for known in (EXACT_KERNELS, OTHER_KERNELS) if op_type in known]
     results = [kernel(inputs, attributes) for kernel in kernels]
     return min(results, key=lambda result: int(_differs(result, engine).sum()))
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import onnx
 import pytest
 from pydantic import ValidationError
 
@@ -13,6 +14,7 @@ from edgekd.runtimes.onnx_runtime import HERE
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.target import BuiltModel
 from edgekd.verify.native import compare_with_native
+from edgekd.verify.oracle import check_against_oracle
 from edgekd.verify.verify_engine import verify_graph
 
 
@@ -34,12 +36,50 @@ def _assert_same_bits(device: EmulatedDevice, exported) -> tuple[str, ...]:
     return connection.machine.isa
 
 
+def _need_aarch64() -> None:
+    if not emulation.emulation_folder("aarch64").is_dir():
+        pytest.skip("edgekd emulate aarch64 has not been run here")
+
+
 @pytest.mark.emulation
 @pytest.mark.parametrize(("cpu", "isa"), [("", ("asimd", "asimddp")), ("cortex-a72", ("asimd",))])
 def test_an_arm_cpu_computes_the_same_bits(residual, cpu, isa) -> None:
-    if not emulation.emulation_folder("aarch64").is_dir():
-        pytest.skip("edgekd emulate aarch64 has not been run here")
+    _need_aarch64()
     assert _assert_same_bits(EmulatedDevice(arch="aarch64", cpu=cpu), residual) == isa
+
+
+def _all_pairs(onnx_model, scales, zeros) -> onnx.ModelProto:
+    """Return the sum and the product of every two codes."""
+    (sa, sb, sy), (za, zb, zy) = scales, zeros
+    constants = {
+        **{name: np.float32(scale) for name, scale in (("sa", sa), ("sb", sb), ("sy", sy))},
+        **{name: np.uint8(zero) for name, zero in (("za", za), ("zb", zb), ("zy", zy))},
+    }
+    kernels = (
+        f"{name} = com.microsoft.{kernel}(a, sa, za, b, sb, zb, sy, zy)"
+        for name, kernel in (("sum", "QLinearAdd"), ("product", "QLinearMul"))
+    )
+    inputs, outputs = "uint8[65536] a, uint8[65536] b", "uint8[65536] sum, uint8[65536] product"
+    return onnx_model(inputs, outputs, "\n".join(kernels), constants, domain="com.microsoft")
+
+
+@pytest.mark.emulation
+def test_the_oracle_knows_sums_and_products_of_an_arm_cpu(onnx_model) -> None:
+    _need_aarch64()
+    codes = np.arange(256, dtype=np.uint8)
+    feeds = {"a": np.repeat(codes, 256), "b": np.tile(codes, 256)}
+    scales = [(0.05, 0.05, 0.1), *np.random.default_rng(0).uniform(0.005, 0.08, (6, 3))]
+    differ = 0
+    with EmulatedDevice(arch="aarch64").connect() as connection:
+        for index, three in enumerate(scales):
+            model = _all_pairs(onnx_model, three, [(0, 0, 0), (128, 128, 128), (0, 128, 0)][index % 3])
+            with connection.host.open(model.SerializeToString(), optimize=False) as session:
+                there = session.run(feeds)
+            found = check_against_oracle(model, {**feeds, **there})
+            assert (found.nodes, found.mismatches) == (2, 0), found.first_mismatch
+            with HERE.open(model.SerializeToString(), optimize=False) as session:
+                differ += int((session.run(feeds)["sum"] != there["sum"]).sum())
+    assert differ > 1000  # halves: away from zero there, to even here
 
 
 @pytest.mark.qemu

@@ -10,6 +10,8 @@ def test_a_runtime_that_changes_during_a_run_is_told(monkeypatch: pytest.MonkeyP
     target, here = OnnxRuntimeTarget(), LocalConnection()
     place = place_of(target, LocalDevice())
     assert (place.device, place.runtime_version) == ("local", here.host.runtime_version())
+    assert str(place).startswith("local: ")
+    assert str(place).endswith(f" cores, runtime {place.runtime_version}")
     place.check(target, here)
     monkeypatch.setattr(OnnxRuntimeTarget, "runtime_version", lambda self, host: "1.16.3")
     with pytest.raises(DeviceError, match=r"is 1\.16\.3 now") as caught:

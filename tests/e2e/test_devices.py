@@ -11,10 +11,11 @@ def _targets(*devices: object) -> str:
     return f"targets={json.dumps([{'kind': 'onnxruntime', 'device': device} for device in devices])}"
 
 
-def test_a_board_gets_the_same_engine_and_finds_the_same(again, board, tmp_path) -> None:
+def test_a_board_gets_the_same_engine_and_finds_the_same(again, board, tmp_path, capsys) -> None:
     report = again(_targets("local", json.loads(board.device().model_dump_json())))
     here, there = report.targets
     assert (here.device, there.device) == ("local", "ssh board")
+    assert f"ssh board: {report.machine.cpu}, " in capsys.readouterr().err
     assert here.machine is None
     assert there.machine == report.machine
     folder = tmp_path / "runs" / "tiny"

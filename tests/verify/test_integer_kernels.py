@@ -11,6 +11,7 @@ from edgekd.verify.integer_kernels import (
     _logistic,
     qgemm,
     qlinear_add,
+    qlinear_add_on_arm,
     qlinear_conv,
     qlinear_global_average_pool,
     qlinear_matmul,
@@ -86,6 +87,16 @@ def test_add_by_hand():
     """(130 - 128) * 0.5 + 6 * 0.25 = 2.5 -> 2, half to even; (131 - 128) * 0.5 + 8 * 0.25 = 3.5 -> 4."""
     inputs = [U([130, 131]), F(0.5), U(128), U([6, 8]), F(0.25), U(0), F(1), U(0)]
     assert qlinear_add(inputs, {}).tolist() == [2, 4]
+
+
+def test_add_on_arm_by_hand():
+    """As above, and (125 - 128) * 0.5 - 1 * 1 = -2.5, plus 9; halves away from zero: 3, 4 and 9 - 3."""
+    inputs = [U([130, 131]), F(0.5), U(128), U([6, 8]), F(0.25), U(0), F(1), U(0)]
+    assert qlinear_add_on_arm(inputs, {}).tolist() == [3, 4]
+    inputs = [U([125]), F(0.5), U(128), U([127]), F(1), U(128), F(1), U(9)]
+    assert qlinear_add_on_arm(inputs, {}).tolist() == [6]
+    huge = [U([1]), F(1), U(0), U([1]), F(1), U(0), F(2**-9), U(0)]
+    assert qlinear_add_on_arm(huge, {}).tolist() == qlinear_add(huge, {}).tolist() == [255]
 
 
 def test_mul_by_hand():
