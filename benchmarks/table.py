@@ -132,7 +132,7 @@ def _difference(arm: Row) -> str:
 def _form_cells(row: Row) -> dict[str, str]:
     metric = row["metric"]
     return {
-        "as published, no engine holds it": f"{row['pipeline']}, {row['weights']['kind']}, seed {row['seed']}",
+        "as published": f"{row['pipeline']}, {row['weights']['kind']}, seed {row['seed']}",
         "float student": _metric(metric["float"]),
         "PTQ": _metric(metric["ptq"]),
         "fake-quantized": _metric(metric["fake_quant"]),
