@@ -31,6 +31,7 @@ def test_a_board_gets_the_same_engine_and_finds_the_same(again, board, tmp_path,
 
 
 @pytest.mark.qemu
+@pytest.mark.slow
 def test_an_emulated_cpu_proves_bits_and_shows_no_time(again, qemu, tmp_path) -> None:
     report = again(_targets("emulated:x86_64"))
     (target,) = report.targets

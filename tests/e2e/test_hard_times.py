@@ -68,7 +68,7 @@ def test_read_only_run_folder_is_said_before_any_stage_runs(
     read_only(tmp_path / name)
     done = _compress(tmp_path / "store", tmp_path / "runs", before=_permissions_count)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("StoreError: cannot write the run's folder: it is read-only")
+    assert done.stderr.startswith("StoreError: cannot write the report: it is read-only")
     assert f"where: {tmp_path / name}" in done.stderr
     assert "--runs" in done.stderr
     assert not (tmp_path / "store").exists()

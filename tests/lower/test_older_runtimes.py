@@ -55,12 +55,20 @@ def test_an_older_runtime_gets_plain_codes_with_the_same_results(ternary) -> Non
         np.testing.assert_array_equal(session.predict(ternary.inputs), packed.predict(ternary.inputs))
 
 
+class OldRunner:
+    """Answers one question only: which ONNX Runtime it has."""
+
+    def ask(self, do, *_):
+        assert do == "runtime"
+        return {"version": "1.17.3", "saturates": False}, {}
+
+
 def test_a_runtime_that_is_too_old_is_refused(ternary) -> None:
     with pytest.raises(LowerError, match=r"1\.17\.3 is too old") as caught:
         _lowered(ternary, "1.17.3")
     assert "1.18" in caught.value.fix
     with pytest.raises(LowerError, match=r"1\.17\.3 is too old"):
-        OnnxRuntimeTarget().runtime_version(host=RunnerHost(None, "1.17.3", times=True))
+        OnnxRuntimeTarget().runtime_version(host=RunnerHost(OldRunner(), times=True))
 
 
 def test_a_board_with_an_older_runtime_computes_the_same_bits(ternary, tmp_path: Path) -> None:
