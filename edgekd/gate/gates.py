@@ -97,9 +97,10 @@ def _counterpart(subject: Subject, others: Sequence[Subject]) -> Subject | None:
 def _cases_of(gate: GateSpec, cases: Sequence[Case], *, where: str) -> Sequence[Case]:
     if gate.target is None:
         return cases
-    found = [case for case in cases if case.subject.kind == gate.target]
+    found = [case for case in cases if gate.target in (case.subject.kind, case.subject.name)]
     if not found:
-        kinds = ", ".join(dict.fromkeys(case.subject.kind for case in cases))
+        words = [word for case in cases for word in (case.subject.kind, case.subject.name)]
+        known = ", ".join(dict.fromkeys(words))
         what = f"there is no engine for the target {gate.target!r}"
-        raise SpecError(what, where=where, fix=f"write one of: {kinds}; or leave target out")
+        raise SpecError(what, where=where, fix=f"write one of: {known}; or leave target out")
     return found
