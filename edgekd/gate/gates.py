@@ -68,10 +68,13 @@ def judge(
         what = f"--data is for a model file; the accuracy of a run stands in its {REPORT}"
         raise SpecError(what, where=str(path), fix="leave --data out, or give the run's model file")
     cases = [Case(subject, _counterpart(subject, others)) for subject in judged]
+    chosen = [
+        _cases_of(gate, cases, where=f"gates.{index}.target") for index, gate in enumerate(gates.gates)
+    ]  # all of them before the first one measures
     return tuple(
         result
-        for index, gate in enumerate(gates.gates)
-        for case in _cases_of(gate, cases, where=f"gates.{index}.target")
+        for gate, own in zip(gates.gates, chosen, strict=True)
+        for case in own
         for result in gate.judge(case)
     )
 
