@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from edgekd.core.spec_base import Spec, Version1
-from edgekd.core.spec_file import load_spec
+from edgekd.core.spec_file import load_spec, plugin_from_option
 from edgekd.core.union import BY_KIND, described
 from edgekd.core.user_code import UserFunction
 from edgekd.data.arrays import ArraysSpec
@@ -27,7 +27,6 @@ from edgekd.distill.none import NoneSpec
 from edgekd.distill.qat import QatSpec
 from edgekd.distill.qkd import QkdSpec
 from edgekd.distill.quantized_distillation import QuantizedDistillationSpec
-from edgekd.errors import SpecError
 from edgekd.quant.bucketed import BucketedSpec
 from edgekd.quant.calibrated import CalibratedSpec
 from edgekd.quant.codebook import CodebookSpec
@@ -267,19 +266,14 @@ def load_pipeline(path: Path, overrides: tuple[str, ...] = ()) -> Pipeline:
 
 
 def data_from_text(text: str) -> DataSpec:
-    """Return the data that a command line names: ``digits``, ``parquet:PATH`` or a pipeline file.
+    """Return the data that a command line names: ``digits``, ``parquet:PATH``, a mapping or a pipeline file.
 
     Raises:
-        SpecError: If it is neither.
+        SpecError: If it is none of these.
     """
     if text.endswith((".yaml", ".yml")):
         return load_pipeline(Path(text)).data
-    try:
-        found: DataSpec = TypeAdapter(Data).validate_python(text)
-    except ValidationError as e:
-        what = f"--data {text!r}: {e.errors()[0]['msg'].removeprefix('Value error, ')}"
-        fix = f"KIND or KIND:PATH, with KIND one of: {', '.join(members('data'))}"
-        raise SpecError(what, where="--data", fix=fix) from e
+    found: DataSpec = plugin_from_option(Data, text, option="--data", text_form="a pipeline file, KIND:PATH")
     return found
 
 

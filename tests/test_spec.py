@@ -87,8 +87,8 @@ def test_load_pipeline_says_what_where_and_fix(tiny: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "a mapping of keys, this is a NoneType"),
-        (b"# only a comment\n", "a mapping of keys, this is a NoneType"),
+        (b"", "a mapping of keys, this is empty"),
+        (b"# only a comment\n", "a mapping of keys, this is empty"),
         (b"- version: 1\n", "a mapping of keys, this is a list"),
         (b"tiny", "a mapping of keys, this is a str"),
         (bytes(range(256)), "not UTF-8: byte 0x80"),
@@ -295,6 +295,7 @@ def test_data_from_text_reads_every_form(tiny: Path) -> None:
     assert data_from_text("digits") == DigitsSpec()
     assert data_from_text("parquet:/data/cifar10") == ParquetSpec(path="/data/cifar10")
     assert data_from_text(str(tiny)) == DigitsSpec(image_size=8)
+    assert data_from_text("{kind: digits, image_size: 8}") == DigitsSpec(image_size=8)
 
 
 @pytest.mark.parametrize("text", ["", "diggits", "parquet", "digits:path", ":", "none.yaml"])

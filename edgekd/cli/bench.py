@@ -24,7 +24,9 @@ NO_TIME = "it proves bits, not time: an emulated CPU's clock says nothing about 
 Against = Annotated[
     list[Path], typer.Option(metavar="OTHER", help="A model to compare it with; may be repeated.")
 ]
-Device = Annotated[str, typer.Option(metavar="KIND[:NAME]", help="Where it is measured.")]
+Device = Annotated[
+    str, typer.Option(metavar="DEVICE", help="Where: KIND, KIND:NAME or '{kind: KIND, key: value}'.")
+]
 Batch = Annotated[int, typer.Option(min=1, max=4096, help="Samples at once, where that is free.")]
 Precision = Annotated[
     float | None,

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from edgekd.core.union import members_by_kind
 from edgekd.core.yaml_text import line_of, parse, shown
 from edgekd.errors import SpecError
 
@@ -48,7 +49,8 @@ def load_spec(
     text = _read(path, called=called, schema=schema)
     tree = parse(text, str(path))
     if not isinstance(tree, dict):
-        what = f"a {called} is a mapping of keys, this is a {type(tree).__name__}"
+        is_this = "empty" if tree is None else f"a {type(tree).__name__}"
+        what = f"a {called} is a mapping of keys, this is {is_this}"
         raise SpecError(what, where=str(path), fix=f"edgekd schema {schema} shows its keys")
     for override in overrides:
         _override(tree, override)
@@ -60,6 +62,41 @@ def load_spec(
         where = _where(path, text, keys, overrides)
         explained = _explain(error, kind, keys, where=where, schema=schema, more=e.error_count() - 1)
         raise _of_another_kind(explained, keys[:-1], overrides) from e
+
+
+def plugin_from_option(union: Any, text: str, *, option: str, text_form: str) -> Any:
+    """Return the plug-in that an option of the command line names.
+
+    Args:
+        union: ``Annotated[A | B, BY_KIND]``.
+        text: ``KIND``, ``KIND:REST``, or a mapping as in a file: ``{kind: KIND, key: value}``.
+        option: Its name, such as ``--device``.
+        text_form: How a person calls ``KIND:REST``.
+
+    Raises:
+        SpecError: If there is none of that kind, or it does not take what is written.
+    """
+    kinds = members_by_kind(union)
+    fix = f"KIND, {text_form} or '{{kind: KIND, key: value}}', with KIND one of: {', '.join(kinds)}"
+    value = parse(text, option) if text.lstrip().startswith("{") else text
+    try:
+        return TypeAdapter(union).validate_python(value)
+    except ValidationError as e:
+        error = _first(e)
+        kind, *keys = error["loc"] or ("",)
+        spoken, reason = _spoken(tuple(keys)), error["msg"].removeprefix("Value error, ")
+        match error["type"]:
+            case "union_tag_invalid":
+                reason = f"there is no such {option.removeprefix('--')}"
+            case "union_tag_not_found":
+                reason = "the key kind is missing"
+            case "missing":
+                reason = f"{kind} needs {spoken}"
+            case "extra_forbidden":
+                reason = f"unknown key {spoken!r}"
+                fix = _suggest(str(keys[-1]), _known_keys(kinds[kind], tuple(keys[:-1])))
+        what = f"{option} {shown(text)}: {reason}"
+        raise SpecError(what, where=option, fix=fix) from e
 
 
 def _read(path: Path, *, called: str, schema: str) -> str:
@@ -143,6 +180,8 @@ def _explain(
             fix = _suggest(str(keys[-1]), _known_keys(kind, tuple(error["loc"][:-1])))
         case "missing":
             what, fix = f"missing key {spoken!r}", f"add it; edgekd schema {schema} shows every key"
+            if spoken == "version":
+                fix = f"write version: 1; edgekd schema {schema} shows every key"
         case "union_tag_not_found":
             what, fix = f"missing key '{spoken}.kind'", "add it; edgekd list shows the kinds"
         case "union_tag_invalid":

@@ -140,7 +140,7 @@ def read_manifest(path: Path) -> CalibrationManifest:
         manifest = CalibrationManifest.model_validate_json(path.read_bytes())
     except OSError as e:
         what = f"the calibration manifest cannot be read: {e.strerror}"
-        raise DataError(what, where=str(path), fix=fix) from e
+        raise DataError(what, where=str(path), fix="write it with edgekd calibrate SPEC") from e
     except ValidationError as e:
         what = f"not a calibration manifest: {e.errors()[0]['msg']}"
         raise DataError(what, where=str(path), fix=fix) from e

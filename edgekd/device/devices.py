@@ -2,34 +2,21 @@
 
 from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
-
-from edgekd.core.union import BY_KIND, members_by_kind
+from edgekd.core.spec_file import plugin_from_option
+from edgekd.core.union import BY_KIND
 from edgekd.device.device import DeviceSpec
 from edgekd.device.emulated import EmulatedDevice
 from edgekd.device.local import LocalDevice
 from edgekd.device.ssh import SshDevice
-from edgekd.errors import SpecError
 
 Device = Annotated[LocalDevice | SshDevice | EmulatedDevice, BY_KIND]
 
 
 def device_from_text(text: str) -> DeviceSpec:
-    """Return the device that a command line names, as ``KIND`` or ``KIND:NAME``.
+    """Return the device that a command line names, as ``KIND``, ``KIND:NAME`` or a mapping.
 
     Raises:
-        SpecError: If there is none of that kind, or its name is not as it takes it.
+        SpecError: If there is none of that kind, or it does not take what is written.
     """
-    kinds = members_by_kind(Device)
-    try:
-        found: DeviceSpec = TypeAdapter(Device).validate_python(text)
-    except ValueError as e:  # pydantic's own error is one
-        known = text.partition(":")[0] in kinds
-        reason = str(e).removeprefix("Value error, ")
-        if isinstance(e, ValidationError):
-            reason = e.errors()[0]["msg"].removeprefix("Value error, ")
-        what = f"--device {text!r}: {reason if known else 'there is no such device'}"
-        raise SpecError(
-            what, where="--device", fix=f"KIND or KIND:NAME, with KIND one of: {', '.join(kinds)}"
-        ) from e
+    found: DeviceSpec = plugin_from_option(Device, text, option="--device", text_form="KIND:NAME")
     return found

@@ -210,7 +210,7 @@ def _runtime(channel: Channel) -> dict[str, Any]:
         if e.kind not in _NOT_INSTALLED:
             raise
         what = f"its Python cannot import what runs models: {e.what}"
-        fix = "install it there: python3 -m pip install numpy onnxruntime; or name another Python"
+        fix = "install it there: python3 -m pip install numpy onnxruntime; or set device.python to another"
         raise DeviceError(what, where=channel.device, fix=fix) from e
     return found
 

@@ -19,7 +19,7 @@ class GateSpec(Spec, ABC):
 
     Attributes:
         kind: What it looks at.
-        target: Runtime whose engines it is for; without one, those of all.
+        target: Runtime, or name of the file, of the engines it is for; without one, all of them.
     """
 
     kind: str

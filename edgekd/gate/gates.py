@@ -68,10 +68,13 @@ def judge(
         what = f"--data is for a model file; the accuracy of a run stands in its {REPORT}"
         raise SpecError(what, where=str(path), fix="leave --data out, or give the run's model file")
     cases = [Case(subject, _counterpart(subject, others)) for subject in judged]
+    chosen = [
+        _cases_of(gate, cases, where=f"gates.{index}.target") for index, gate in enumerate(gates.gates)
+    ]  # all of them before the first one measures
     return tuple(
         result
-        for index, gate in enumerate(gates.gates)
-        for case in _cases_of(gate, cases, where=f"gates.{index}.target")
+        for gate, own in zip(gates.gates, chosen, strict=True)
+        for case in own
         for result in gate.judge(case)
     )
 
@@ -97,9 +100,10 @@ def _counterpart(subject: Subject, others: Sequence[Subject]) -> Subject | None:
 def _cases_of(gate: GateSpec, cases: Sequence[Case], *, where: str) -> Sequence[Case]:
     if gate.target is None:
         return cases
-    found = [case for case in cases if case.subject.kind == gate.target]
+    found = [case for case in cases if gate.target in (case.subject.kind, case.subject.name)]
     if not found:
-        kinds = ", ".join(dict.fromkeys(case.subject.kind for case in cases))
+        words = [word for case in cases for word in (case.subject.kind, case.subject.name)]
+        known = ", ".join(dict.fromkeys(words))
         what = f"there is no engine for the target {gate.target!r}"
-        raise SpecError(what, where=where, fix=f"write one of: {kinds}; or leave target out")
+        raise SpecError(what, where=where, fix=f"write one of: {known}; or leave target out")
     return found

@@ -65,6 +65,8 @@ class ModelSubject(Subject):
         found = self._verified
         if found.top1 is None:
             fix = "name the data that it was made for with --data, or leave the limit out"
+            if found.not_scored:
+                fix = "give what is missing, or leave the limit out"
             what = f"its accuracy: {found.not_scored or 'no data were given'}"
             self.refuse(what, fix=fix)
         interval = wilson_interval(round(found.top1 * found.n), found.n)

@@ -60,7 +60,7 @@ class RunSubject(Subject):
         here = LocalDevice().kind
         if self.target.device != here or self.kind not in TIMED_RUNTIMES:
             what = f"its time on this machine: it is for {self.kind} on the device {self.target.device}"
-            fix = "name another target in the gate, or leave max_ratio and max_p50_ms out"
+            fix = "limit min_speedup_over_..., which its run timed there; or name another target in the gate"
             self.refuse(what, fix=fix)
         path = self.where / self.name
         if not path.is_file():
@@ -97,7 +97,8 @@ class RunSubject(Subject):
         if over not in found:
             timed = ", ".join(found) or "nothing"
             what = f"how much faster than {over} it is: its run timed it against {timed}"
-            self.refuse(what, fix="limit the speed over one of those, or leave the limit out")
+            instead = "limit the speed over one of those, or " if found else ""
+            self.refuse(what, fix=f"{instead}name another target in the gate, or leave the limit out")
         return next(speedup for name, speedup in found.items() if name == over)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from edgekd.core.machine import Machine
 from edgekd.errors import StoreError
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import TargetReport
@@ -89,11 +90,17 @@ def same_test(one: Report, other: Report) -> bool:
     return one.data == other.data and one.targets[0].metric.name == other.targets[0].metric.name
 
 
+def machine_of(report: Report, target: TargetReport) -> Machine:
+    """Return what a target was measured on: its device, or the machine that made the report."""
+    return target.machine or report.machine
+
+
 def measured_on(report: Report, target: TargetReport) -> str:
     """Return what milliseconds of a target belong to; those of two such machines are not comparable."""
-    cores = f"{report.machine.cores} core{'s' if report.machine.cores != 1 else ''}"
+    machine = machine_of(report, target)
+    cores = f"{machine.cores} core{'s' if machine.cores != 1 else ''}"
     device = "" if target.device == "local" else f", device {target.device}"
-    return f"{report.machine.cpu}, {cores}{device}"
+    return f"{machine.cpu}, {cores}{device}"
 
 
 def machine_letters(runs: Iterable[Run]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from rich.text import Text
 from edgekd.report.comparison import compare
 from edgekd.report.costs import lost_lines, saturation_line, time_shares
 from edgekd.report.rows import ModelRow, model_rows
-from edgekd.report.runs import Run
+from edgekd.report.runs import Run, machine_of
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import TargetReport
 from edgekd.report.verdict import Finding, findings, gates_finding
@@ -58,8 +58,10 @@ def print_summary(report: Report, console: Console) -> None:
         for line in (*lines, *_reasons(report, target)):
             _print(console, line)
     console.print(_stages_table(report))
-    machine = report.machine
-    _print(console, f"{machine.cpu}, {machine.cores} cores, {' '.join(machine.isa)}", style="dim")
+    places = {target.device: machine_of(report, target) for target in report.targets}
+    for device, machine in places.items():
+        words = f"{device}: {machine.cpu}, {machine.cores} cores, {' '.join(machine.isa)}"
+        _print(console, words, style="dim")
     _print(console, report.command, style="dim")
 
 

@@ -59,7 +59,8 @@ class Preprocess:
             what = (
                 f"the model takes {wanted.dtype} ({shape}), the data are {images.dtype} {tuple(images.shape)}"
             )
-            raise DataError(what, where=where, fix="give the data that the model was made for")
+            fix = "give the data that the model was made for, in its size; --data takes a pipeline file, too"
+            raise DataError(what, where=where, fix=fix)
         channels_first = first and (normalized or not last)
         if not normalized:
             return cls(channels_first)

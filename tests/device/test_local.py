@@ -1,5 +1,7 @@
 """This machine's runner, and what `bench` makes up for it."""
 
+import re
+
 import numpy as np
 import onnx
 import pytest
@@ -10,6 +12,7 @@ from edgekd.device import runner
 from edgekd.device.bench import made_up_feeds
 from edgekd.device.devices import device_from_text
 from edgekd.device.local import LocalDevice
+from edgekd.device.ssh import SshDevice
 from edgekd.errors import BuildError, DataError, DeviceError, SpecError
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.target import BuiltModel
@@ -95,5 +98,22 @@ def test_made_up_feeds_refuses_what_is_no_model(tmp_path):
 
 def test_device_from_text_knows_the_kinds():
     assert device_from_text("local") == LocalDevice()
-    with pytest.raises(SpecError, match="there is no such device"):
-        device_from_text("toaster:kitchen")
+    board = "{kind: ssh, host: board, python: venv/bin/python}"
+    assert device_from_text(board) == SshDevice(host="board", python="venv/bin/python")
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "fix"),
+    [
+        ("toaster:kitchen", "there is no such device", "one of: local, ssh, emulated"),
+        ("ssh", "ssh needs host", "KIND:NAME"),
+        ("{host: board}", "the key kind is missing", "{kind: KIND, key: value}"),
+        ("{kind: ssh, host: board, pyton: python3.12}", "unknown key 'pyton'", "did you mean 'python'?"),
+        ("{kind: ssh, host: board", "not valid YAML", "mend"),
+    ],
+)
+def test_device_from_text_says_what_it_takes(text: str, what: str, fix: str):
+    with pytest.raises(SpecError, match=re.escape(what)) as caught:
+        device_from_text(text)
+    assert caught.value.where.startswith("--device")
+    assert fix in caught.value.fix

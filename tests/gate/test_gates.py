@@ -190,10 +190,13 @@ def test_gate_is_for_every_engine_or_for_those_of_its_target(run, report) -> Non
     found = report.model_validate_json((folder / "report.json").read_text())
     found.model_copy(update={"targets": (*found.targets, second)}).save(folder / "report.json")
     both = {"kind": "download", "max_bytes": 10**6}
-    gates = Gates.model_validate({"version": 1, "gates": [both, {**both, "target": "tensorrt"}]})
+    named = ("tensorrt", "model.onnxruntime.onnx")
+    gates = Gates.model_validate(
+        {"version": 1, "gates": [both, *({**both, "target": name} for name in named)]}
+    )
     results = judge(gates, folder, baseline=folder, scoring=Scoring())
     assert [result.engine for result in results] == [
-        "model.onnxruntime.onnx", "model.tensorrt.plan", "model.tensorrt.plan",
+        "model.onnxruntime.onnx", "model.tensorrt.plan", "model.tensorrt.plan", "model.onnxruntime.onnx",
     ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+from edgekd.report.card import render_card
 from edgekd.report.frontier import Point, latency_frontier, points, size_frontier, unbeaten
 from edgekd.report.runs import Run, measured_on
 from edgekd.report.schema import Report
@@ -54,6 +55,13 @@ def test_latency_is_drawn_of_one_machine_only_and_size_of_all(report: Report):
     assert len(sized.dots) == 8
     assert [dot.style for dot in sized.dots].count("engine other") == 1
     assert latency_frontier(shown, "nowhere", width=464) is None
+
+
+def test_milliseconds_belong_to_the_device_and_not_to_what_made_the_report(report: Report):
+    board = report.machine.model_copy(update={"cpu": "Cortex-A76", "cores": 4})
+    target = report.targets[0].model_copy(update={"device": "ssh pi", "machine": board})
+    assert measured_on(report, target) == "Cortex-A76, 4 cores, device ssh pi"
+    assert "Cortex-A76, onnxruntime" in render_card(report.model_copy(update={"targets": (target,)}))
 
 
 def test_a_larger_file_stands_further_right_and_a_better_model_higher(report: Report):
