@@ -91,9 +91,18 @@ def same_test(one: Report, other: Report) -> bool:
 
 def measured_on(report: Report, target: TargetReport) -> str:
     """Return what milliseconds of a target belong to; those of two such machines are not comparable."""
-    cores = f"{report.machine.cores} core{'s' if report.machine.cores != 1 else ''}"
+    machine = report.machine_of(target)
+    cores = f"{machine.cores} core{'s' if machine.cores != 1 else ''}"
     device = "" if target.device == "local" else f", device {target.device}"
-    return f"{report.machine.cpu}, {cores}{device}"
+    return f"{machine.cpu}, {cores}{device}"
+
+
+def target_label(report: Report, target: TargetReport) -> str:
+    """Return what tells a target from the others of its run; empty where there is one alone."""
+    if len(report.targets) == 1:
+        return ""
+    alike = sum(other.kind == target.kind for other in report.targets)
+    return f"{target.kind} on {target.device}" if alike > 1 else target.kind
 
 
 def machine_letters(runs: Iterable[Run]) -> dict[str, str]:
