@@ -98,6 +98,7 @@ def _measured(
     from edgekd.device.bench import made_up_feeds
     from edgekd.device.devices import device_from_text
     from edgekd.report.bench import bench_report
+    from edgekd.runtimes.external_data import file_bytes
     from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
     from edgekd.runtimes.target import BuiltModel
     from edgekd.verify.verify import model_file
@@ -113,7 +114,7 @@ def _measured(
         machine = connection.machine
     return bench_report(
         found,
-        {name: file.stat().st_size for name, file in files.items()},
+        {name: file_bytes(file) for name, file in files.items()},
         design,
         minimum_effect=minimum_effect,
         command=shlex.join(["edgekd", *sys.argv[1:]]),

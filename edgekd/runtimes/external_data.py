@@ -27,6 +27,15 @@ def external_data(path: Path) -> tuple[Path, ...]:
     return tuple(path.parent / name for name in names)
 
 
+def file_bytes(path: Path) -> int:
+    """Return the size of an ONNX file with the files that it keeps weights in.
+
+    Raises:
+        BuildError: See `external_data`.
+    """
+    return sum(file.stat().st_size for file in (path, *external_data(path)))
+
+
 def locations(model: onnx.ModelProto) -> tuple[str, ...]:
     """Return the names of the files in which a model keeps weights, sorted."""
     return tuple(sorted({name for tensor in _tensors(model) for name in _locations(tensor)}))
