@@ -77,7 +77,8 @@ def _of_the_system(error: OSError) -> EdgeKdError:
 
 def _complain(error: EdgeKdError) -> int:
     console = Console(stderr=True, highlight=False)
-    console.print(printable(f"{type(error).__name__}: {error}"), markup=False, soft_wrap=True)
+    for line in f"{type(error).__name__}: {error}".splitlines():
+        console.print(printable(line), markup=False, soft_wrap=True)
     return USER_ERROR
 
 

@@ -2,10 +2,10 @@
 
 
 def printable(text: str) -> str:
-    r"""Return text with ``?`` for every sign that a terminal may obey; line ends stay.
+    r"""Return text with ``?`` for every sign that a terminal may obey, line ends among them.
 
     Example:
         >>> printable("conv\n\x1b[31m")
-        'conv\n?[31m'
+        'conv??[31m'
     """
-    return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
+    return "".join(sign if sign.isprintable() else "?" for sign in text)

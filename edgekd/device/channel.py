@@ -172,7 +172,7 @@ class Channel:
             self._process.kill()
             self._process.wait()
         self._overhearer.join(timeout=LAST_WORDS_S / 2)
-        said = "".join(self._said).strip()
+        said = "\n".join(self._said).strip()
         last = " ".join(said.split())
         what, fix = self._explain(said, self.exit_code) if ended else ("", _IS_IT_ALIVE)
         return DeviceError(what or f"{why}{f': {last}' if last else ''}", where=self.device, fix=fix)
@@ -206,7 +206,7 @@ class Channel:
     def _overhear(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             while line := self._stream(self._process.stderr).readline(LONGEST_LINE):
-                self._said.append(printable(line.decode(errors="replace").replace("\r", "")))
+                self._said.append(printable(line.decode(errors="replace").strip()))
 
     @staticmethod
     def _stream(stream: IO[bytes] | None) -> IO[bytes]:
@@ -218,7 +218,7 @@ def _plain(said: Any) -> Any:
     """Return what a frame says with no text in it that a terminal would obey: it ends up in reports."""
     match said:
         case str():
-            return printable(said).replace("\n", "?")
+            return printable(said)
         case list():
             return [_plain(part) for part in said]
         case dict():
