@@ -122,7 +122,7 @@ def _measured(
         machine=machine,
         threads=threads,
         seed=seed,
-        notes=made_up.notes,
+        notes=tuple(f"{said}: each gets its own random input" for said in made_up.differences),
     )
 
 

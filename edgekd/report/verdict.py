@@ -23,6 +23,8 @@ from edgekd.report.words import (
 MOST_OFF_BY_ONE = 0.02
 """Share of a layer's codes that float32 ties may move by one step; measured: 0.0003 to 0.003."""
 
+Tone = Literal["good", "warn", "bad"]
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -36,7 +38,7 @@ class Finding:
     """
 
     topic: str
-    tone: Literal["good", "warn", "bad"]
+    tone: Tone
     figure: str
     text: str
 
@@ -129,7 +131,7 @@ def _faithful(target: TargetReport) -> Finding:
         return Finding("Faithful", "bad", f"{off_by_more} off by more", text)
     if target.native and not target.native.identical:
         text = f"0 oracle mismatches in {checked}, but what {target.device} computes "
-        tone = "warn" if target.coverage.float_ops else "bad"  # floats may differ from CPU to CPU
+        tone: Tone = "warn" if target.coverage.float_ops else "bad"  # floats may differ from CPU to CPU
         return Finding("Faithful", tone, "other bits", text + native_words(target.native))
     if fidelity.oracle_nodes == 0:
         return Finding("Faithful", "warn", "not checked", "no integer node was compared with the oracle")
