@@ -102,8 +102,8 @@ def latency_frontier(shown: Iterable[Point], machine: str, *, width: float) -> P
 
 
 def size_frontier(shown: Iterable[Point], *, width: float) -> Plot | None:
-    """Return metric over file size of all models; None if there are none."""
-    return _frontier(list(shown), SIZE, width)
+    """Return metric over file size of all models, each once wherever it was timed; None if there are none."""
+    return _frontier(list({(point.run, point.label): point for point in shown}.values()), SIZE, width)
 
 
 def unbeaten(shown: Mapping[Point, float]) -> list[Point]:

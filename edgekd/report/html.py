@@ -47,15 +47,16 @@ def render_html(report: Report, others: Siblings = Siblings()) -> str:  # noqa: 
     shown = [point for run in others.runs for point in points(run, strong=False)]
     own = Run(report.pipeline, report)
     shown += points(own, strong=True)
-    places = [measured_on(report, target) for target in report.targets if target.latency_ms is not None]
+    timed = (target for target in report.targets if target.latency_ms is not None)
+    places = dict.fromkeys(measured_on(report, target) for target in timed)
     return render(
         "report.html.jinja",
         report=report,
         outcome=outcome(report),
         machines=report.machines,
         targets=[_target(report, target, index) for index, target in enumerate(report.targets)],
-        frontier=_frontier(shown, places[:1]),
-        elsewhere=len({point.run for point in shown if point.p50_ms and point.machine not in places[:1]}),
+        frontier=_frontier(shown, list(places)),
+        elsewhere=len({point.run for point in shown if point.p50_ms and point.machine not in places}),
         others=others,
         comparison=compare([own, *others.runs]),
         training=_training(report),

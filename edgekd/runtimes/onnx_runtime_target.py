@@ -120,7 +120,9 @@ class OnnxRuntimeTarget(TargetSpec):
 
 def _must_agree(computed: Tensors, watched: Tensors, *, where: Path, what: str) -> None:
     tensors = {name: value for name, value in computed.items() if isinstance(value, np.ndarray)}
-    changed = [name for name, value in tensors.items() if not _same(value, watched[name])]
+    changed = [
+        name for name, value in tensors.items() if name not in watched or not _same(value, watched[name])
+    ]
     if changed:
         message = f"{what} changes the engine's outputs {', '.join(changed)}"
         raise BuildError(message, where=str(where), fix="report it: what is proved would not be what runs")

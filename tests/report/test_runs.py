@@ -5,7 +5,7 @@ import pytest
 
 from edgekd.errors import StoreError
 from edgekd.report.comparison import compare
-from edgekd.report.frontier import points
+from edgekd.report.frontier import points, size_frontier
 from edgekd.report.html import render_html
 from edgekd.report.publish import publish, write_page
 from edgekd.report.runs import Run, load_runs, measured_on, siblings
@@ -112,7 +112,9 @@ def test_milliseconds_belong_to_the_board_that_they_were_measured_on(report: Rep
         "Cortex-A76, 4 cores, device ssh pi",
     ]
     assert [machine.cpu for machine in both.machines] == ["AMD EPYC 9B45", "Cortex-A76"]
-    assert "Cortex-A76, 4 cores" in render_html(both)
+    page = render_html(both)
+    assert page.count("<h3>Accuracy against latency") == 2
+    assert "timed on another machine" not in page
 
 
 def test_engines_of_one_runtime_on_two_devices_are_told_apart(report: Report):
@@ -124,6 +126,8 @@ def test_engines_of_one_runtime_on_two_devices_are_told_apart(report: Report):
     assert engines == ["run, onnxruntime on local", "run, onnxruntime on ssh pi"]
     shown = [point.machine for point in points(run, strong=True) if point.style == "engine"]
     assert shown == [measured_on(both, target) for target in both.targets]
+    sizes = size_frontier(points(run, strong=True), width=464.0)
+    assert len(sizes.dots) == len({(dot.style, dot.tooltip) for dot in sizes.dots}) == 5
 
 
 @pytest.mark.parametrize("value", [1e308, 5e-324, "9" * 400])
