@@ -1,6 +1,7 @@
 """Other CPUs, emulated: the same bits as here."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,3 +91,10 @@ def test_what_cannot_be_fetched_leaves_nothing_half_done(failing_apt, tmp_path) 
         emulation.prepare("aarch64", folder)
     assert "sources of apt must have arm64" in caught.value.fix
     assert list(folder.parent.iterdir()) == []
+
+
+def test_no_folder_of_somebody_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(DeviceError, match="which would be lost"):
+        emulation.prepare("aarch64", tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
