@@ -56,6 +56,8 @@ def test_a_difference_is_named_by_the_first_tensor_in_the_order_of_the_graph() -
     assert compare_with_native(here, here, logits + 1, logits).first_difference == "logits"
     assert compare_with_native({}, here, logits, logits).first_difference == "first"
     assert compare_with_native(here, here, logits, logits).values == 16
+    nothing = np.full_like(logits, np.nan)
+    assert compare_with_native(here, here, nothing, nothing).identical
 
 
 def test_what_is_not_prepared_says_the_command(monkeypatch, tmp_path) -> None:
