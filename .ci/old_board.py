@@ -9,6 +9,7 @@ import numpy as np
 from edgekd.board.rounds import Design
 from edgekd.board.sessions import probe
 from edgekd.device.local import local_runner
+from edgekd.device.runner import RunnerConnection
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.target import BuiltModel
 
@@ -17,7 +18,8 @@ def main(python: str) -> None:
     """Print what the runner says; whatever goes wrong is an exception."""
     design = Design(sessions=2, rounds=2, round_ms=1, warmup_ms=1)
     feeds = {"x": np.zeros((1, 16), np.uint8)}
-    with tempfile.TemporaryDirectory() as folder, local_runner([python], device=python) as board:
+    with tempfile.TemporaryDirectory() as folder, local_runner([python], device=python) as channel:
+        board = RunnerConnection(channel)
         model = Path(folder) / "model.onnx"
         model.write_bytes(probe())
         built = {"model": BuiltModel(OnnxRuntimeTarget(), model, board.host)}

@@ -14,6 +14,7 @@ from edgekd.device.place import Place
 from edgekd.distill.quantize_student import PtqStudent, PtqTrial
 from edgekd.export.float_network import FloatStudent
 from edgekd.lower.marked import MarkedOnnx
+from edgekd.lower.payload import LayerWeights
 from edgekd.report import measured, schema, target_schema
 from edgekd.runtimes.stages import Engine, TargetOnnx
 from edgekd.spec import Pipeline, Target
@@ -153,9 +154,7 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
         graph_bytes=verdict.size_bytes["engine"] - payload_bytes,
         float_weight_bytes=verdict.float_weight_bytes,
         download_bytes=verdict.download_bytes,
-        layers=tuple(
-            target_schema.LayerWeights(**asdict(layer), size_bytes=layer.size_bytes) for layer in layers
-        ),
+        layers=tuple(map(_layer, layers)),
         metric=verdict.metric,
         against_teacher=verdict.against.get("teacher_float"),
         against_student_float=verdict.against.get("student_float"),
@@ -173,6 +172,10 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
         conditions=measured.conditions(verdict.latency) if verdict.latency else None,
         times_ms={name: tuple(samples.round_p50_ms) for name, samples in timed.items()},
     )
+
+
+def _layer(layer: LayerWeights) -> target_schema.LayerWeights:
+    return target_schema.LayerWeights(**asdict(layer), size_bytes=layer.size_bytes)
 
 
 def engine_name(targets: Sequence[Target], index: int) -> str:

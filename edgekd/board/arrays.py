@@ -31,7 +31,14 @@ def unpack(archive: bytes) -> dict[str, NDArray[Any]]:
     """
     try:
         with np.load(io.BytesIO(archive), allow_pickle=False) as held:
+            _check_stored(held.zip)
             return {str(label): held[f"a{index}"] for index, label in enumerate(held["labels"])}
-    except (zipfile.BadZipFile, KeyError, OSError, EOFError) as e:
-        msg = "not an archive of arrays"
+    except Exception as e:  # whatever zipfile and numpy make of bytes that may come from anywhere
+        msg = f"not an archive of arrays: {e}"
         raise ValueError(msg) from e
+
+
+def _check_stored(archive: zipfile.ZipFile) -> None:
+    if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+        msg = "it is compressed: a few bytes may become more than the memory holds"
+        raise ValueError(msg)

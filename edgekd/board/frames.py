@@ -12,7 +12,8 @@ from typing import IO, Any
 
 PREFIX = b"edgekd "
 LARGEST_LINE = 1 << 24
-LARGEST_BLOB = 1 << 32
+LARGEST_BLOBS = 1 << 32
+"""Bytes of all blobs of a frame."""
 MOST_BLOBS = 4096
 MOST_OTHER_TEXT = 1 << 16
 """Bytes of other text that are skipped before the first frame."""
@@ -66,7 +67,8 @@ def _header(line: bytes) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as e:
         msg = "a frame that cannot be read"
         raise FrameError(msg) from e
-    if len(blobs) > MOST_BLOBS or not all(0 <= size <= LARGEST_BLOB for _, size in blobs):
+    sizes = [size for _, size in blobs]
+    if len(blobs) > MOST_BLOBS or min(sizes, default=0) < 0 or sum(sizes) > LARGEST_BLOBS:
         msg = "a frame larger than frames may be"
         raise FrameError(msg)
     return {**header, "blobs": blobs}

@@ -46,7 +46,7 @@ def _open(path: Path) -> int:
     """Open the lock for reading, which flock needs no more than: another user may have made it."""
     for _ in range(2):
         try:
-            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would block
         except FileNotFoundError:
             pass
         try:

@@ -100,6 +100,7 @@ def _measured(
     from edgekd.device.bench import made_up_feeds
     from edgekd.device.devices import device_from_text
     from edgekd.report.bench import bench_report
+    from edgekd.runtimes.external_data import file_bytes
     from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
     from edgekd.runtimes.target import BuiltModel
     from edgekd.verify.verify import model_file
@@ -115,7 +116,7 @@ def _measured(
         machine = connection.machine
     return bench_report(
         found,
-        {name: file.stat().st_size for name, file in files.items()},
+        {name: file_bytes(file) for name, file in files.items()},
         design,
         minimum_effect=minimum_effect,
         command=shlex.join(["edgekd", *sys.argv[1:]]),
@@ -123,7 +124,7 @@ def _measured(
         machine=machine,
         threads=threads,
         seed=seed,
-        notes=made_up.notes,
+        notes=tuple(f"{said}: each gets its own random input" for said in made_up.differences),
     )
 
 

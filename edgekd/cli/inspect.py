@@ -8,6 +8,7 @@ import typer
 
 from edgekd.cli.options import AsJson, ModelFile, Threads
 from edgekd.cli.printing import exit_unless_faithful, print_table, show_faithfulness
+from edgekd.core.text import printable
 
 
 def inspect(
@@ -62,7 +63,7 @@ def _print_costs(nodes: Sequence[Any], top: int) -> None:
         if rows:
             print_table("Slowest", ("time", "operator", "type", "kind", "float island"), rows)
         for line in lost_lines(nodes):
-            typer.echo(f"time lost: {line}")
+            typer.echo(printable(f"time lost: {line}"))
 
 
 def _print_risks(mistakes: Sequence[Any], saturation: Sequence[Any]) -> None:
@@ -74,4 +75,4 @@ def _print_risks(mistakes: Sequence[Any], saturation: Sequence[Any]) -> None:
         print_table("Lint", ("severity", "operator", "what, and what to change"), rows)
     risk = saturation_line(saturation)
     if risk:
-        typer.echo(f"risk: {risk}")
+        typer.echo(printable(f"risk: {risk}"))

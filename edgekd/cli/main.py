@@ -11,6 +11,7 @@ from rich.console import Console
 from edgekd.cli.exit_codes import BUG, CLOSED_PIPE, OK, STOPPED, USER_ERROR
 from edgekd.cli.interrupts import Interrupted, Interrupts
 from edgekd.cli.verbs import app
+from edgekd.core.text import printable
 from edgekd.errors import DataError, EdgeKdError, RuntimeMissing, StoreError
 
 
@@ -76,7 +77,8 @@ def _of_the_system(error: OSError) -> EdgeKdError:
 
 def _complain(error: EdgeKdError) -> int:
     console = Console(stderr=True, highlight=False)
-    console.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
+    for line in f"{type(error).__name__}: {error}".splitlines():
+        console.print(printable(line), markup=False, soft_wrap=True)
     return USER_ERROR
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgekd.cli.exit_codes import FAILED
+from edgekd.core.text import printable
 
 LOG_WIDTH = 110
 """Columns of a log; a terminal says its own."""
@@ -44,9 +45,9 @@ def _print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, An
     compared = f"{faith.oracle_values} values in {faith.oracle_nodes} operators"
     typer.echo(f"oracle: {faith.oracle_mismatches} of {compared} differ from exact arithmetic")
     if faith.first_mismatch:
-        typer.echo(f"first: {faith.first_mismatch}")
+        typer.echo(printable(f"first: {faith.first_mismatch}"))
     if faith.oracle_unchecked:
-        typer.echo(f"not modelled, not compared: {', '.join(faith.oracle_unchecked)}")
+        typer.echo(printable(f"not modelled, not compared: {', '.join(faith.oracle_unchecked)}"))
     if faith.layer_tensors:
         share = f"{100 * faith.layer_off_by_one:.3f} % of codes off by one"
         typer.echo(f"layers: {share}, {faith.layer_off_by_more} by more, in {faith.layer_tensors} tensors")
@@ -80,5 +81,5 @@ def print_table(
     for index, column in enumerate(columns):
         table.add_column(column, no_wrap=index < whole)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(printable(cell) for cell in row))
     report_console().print(table)

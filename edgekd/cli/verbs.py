@@ -86,6 +86,7 @@ def compress(
     from edgekd.core.user_code import allow_user_code
     from edgekd.pipeline import compress as run
     from edgekd.report.summary import print_summary
+    from edgekd.report.verdict import outcome
     from edgekd.spec import load_pipeline
 
     if allow_code:
@@ -105,10 +106,7 @@ def compress(
     else:
         print_summary(report, report_console())
         typer.echo(f"\nReport: {runs / pipeline.name / 'report.html'}")
-    if any(
-        target.fidelity.oracle_mismatches or target.fidelity.layer_off_by_more or target.coverage.unlisted
-        for target in report.targets
-    ):
+    if outcome(report).state == "failed":
         raise typer.Exit(FAILED)
 
 

@@ -16,11 +16,11 @@ class MadeUp(NamedTuple):
 
     Attributes:
         feeds: By name of the model. Models that take the same shapes and types get the same values.
-        notes: In which way they do not; a sentence for each model.
+        differences: In which way others do not take what the first takes.
     """
 
     feeds: dict[str, Tensors]
-    notes: tuple[str, ...]
+    differences: tuple[str, ...]
 
 
 def made_up_feeds(models: Mapping[str, Path], *, threads: int, batch: int, seed: int) -> MadeUp:
@@ -47,12 +47,12 @@ def made_up_feeds(models: Mapping[str, Path], *, threads: int, batch: int, seed:
             feeds[name] = random_feeds(session.inputs, sizes, seed=seed, where=str(path))
     _check_batches(feeds)
     first, *others = feeds
-    notes = [
-        f"{name} takes {_shapes(feeds[name])}, not {_shapes(feeds[first])}: each gets its own random input"
+    differences = [
+        f"{name} takes {_shapes(feeds[name])}, not {_shapes(feeds[first])}"
         for name in others
         if _shapes(feeds[name]) != _shapes(feeds[first])
     ]
-    return MadeUp(feeds, tuple(notes))
+    return MadeUp(feeds, tuple(differences))
 
 
 def _check_batches(feeds: Mapping[str, Tensors]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, Self
 
 from edgekd.board.frames import FrameError, read_frame, write_frame
+from edgekd.core.text import printable
 from edgekd.errors import DeviceError
 
 LONGEST_SILENCE_S = 600.0
@@ -19,6 +20,12 @@ LAST_WORDS_S = 10.0
 
 KEPT_LINES = 20
 """Of what the runner or ssh say on standard error."""
+
+LONGEST_LINE = 4096
+"""Bytes of such a line that are read as one."""
+
+MOST_UNREAD = 64
+"""Frames that wait to be read: a runner sends none that is not asked for, but progress."""
 
 _IS_IT_ALIVE = "is it overloaded, or out of memory? look there, then run the command again"
 
@@ -67,7 +74,7 @@ class Channel:
             msg = f"cannot start {command[0]}: {e.strerror}"
             raise DeviceError(msg, where=device, fix=f"install {command[0]}") from e
         self._said: deque[str] = deque(maxlen=KEPT_LINES)
-        self._frames: queue.Queue[_Frame | None] = queue.Queue()
+        self._frames: queue.Queue[_Frame | None] = queue.Queue(MOST_UNREAD)
         self._listener, self._overhearer = (
             threading.Thread(target=work, daemon=True) for work in (self._listen, self._overhear)
         )
@@ -165,7 +172,7 @@ class Channel:
             self._process.kill()
             self._process.wait()
         self._overhearer.join(timeout=LAST_WORDS_S / 2)
-        said = "".join(self._said).strip()
+        said = "\n".join(self._said).strip()
         last = " ".join(said.split())
         what, fix = self._explain(said, self.exit_code) if ended else ("", _IS_IT_ALIVE)
         return DeviceError(what or f"{why}{f': {last}' if last else ''}", where=self.device, fix=fix)
@@ -188,17 +195,32 @@ class Channel:
             timer.cancel()
 
     def _listen(self) -> None:
-        with contextlib.suppress(FrameError, OSError, ValueError):
+        try:
             while (frame := read_frame(self._stream(self._process.stdout))) is not None:
-                self._frames.put(frame)
-        self._frames.put(None)
+                self._frames.put((_plain(frame[0]), frame[1]))
+        except (FrameError, OSError, ValueError, MemoryError):
+            pass  # whoever waits is told that nothing more comes
+        finally:
+            self._frames.put(None)
 
     def _overhear(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            for line in self._stream(self._process.stderr):
-                self._said.append(line.decode(errors="replace"))
+            while line := self._stream(self._process.stderr).readline(LONGEST_LINE):
+                self._said.append(printable(line.decode(errors="replace").strip()))
 
     @staticmethod
     def _stream(stream: IO[bytes] | None) -> IO[bytes]:
         assert stream is not None
         return stream
+
+
+def _plain(said: Any) -> Any:
+    """Return what a frame says with no text in it that a terminal would obey: it ends up in reports."""
+    match said:
+        case str():
+            return printable(said)
+        case list():
+            return [_plain(part) for part in said]
+        case dict():
+            return {_plain(name): _plain(part) for name, part in said.items()}
+    return said

@@ -26,6 +26,9 @@ PACKAGES = ("python3", "libstdc++6")
 WHEELS = ("numpy", f"onnxruntime<={runtime_version()}")
 """The same ONNX Runtime as here, or the newest that this Python has."""
 
+MARK = "prepared-by-edgekd"
+"""A file that only such a folder holds."""
+
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 _STEP_S = 600.0
 _APT = """
@@ -65,11 +68,14 @@ def prepare(arch: str, folder: Path) -> None:
 
     Args:
         arch: One of ``DEBIAN_NAMES``.
-        folder: Where to; replaced if it exists.
+        folder: Where to; replaced if it was prepared before, or is empty.
 
     Raises:
-        DeviceError: If a tool is missing, or a package cannot be fetched.
+        DeviceError: If a tool is missing, a package cannot be fetched, or the folder holds something else.
     """
+    if folder.exists() and not (folder / MARK).is_file() and any(folder.iterdir()):
+        what = "the folder holds something else, which would be lost"
+        raise DeviceError(what, where=str(folder), fix="remove it by hand, or name another with --into")
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
             what = f"{tool} is not here: the packages come from Debian or Ubuntu"
@@ -85,6 +91,7 @@ def prepare(arch: str, folder: Path) -> None:
             advance(step="packages unpacked")
             _add_wheels(fetched, system, arch)
             advance(step="wheels added")
+        (system / MARK).touch()
         if folder.exists():
             folder.rename(Path(scratch) / "old")
         system.rename(folder)

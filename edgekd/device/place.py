@@ -27,7 +27,7 @@ class Place:
         return f"{self.device}: {machine.cpu}, {machine.cores} cores, runtime {self.runtime_version}"
 
     def check(self, target: TargetSpec, connection: Connection) -> None:
-        """Say if the runtime is another one by now.
+        """Say if the runtime or the CPU is another one by now.
 
         Raises:
             DeviceError: If so: the engine was built for the first.
@@ -36,6 +36,10 @@ class Place:
         if version != self.runtime_version:
             what = f"its runtime was {self.runtime_version} when the run began, and is {version} now"
             fix = "run the command again: it builds for the one that is there"
+            raise DeviceError(what, where=self.device, fix=fix)
+        if connection.machine.isa != self.machine.isa:
+            what = f"its CPU was {self.machine.cpu} when the run began, and is {connection.machine.cpu} now"
+            fix = "does one name mean several boards? run the command again: it builds for the one there is"
             raise DeviceError(what, where=self.device, fix=fix)
 
 

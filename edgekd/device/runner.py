@@ -3,7 +3,8 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ class RunnerHost(Host):
     def __init__(self, channel: Channel, *, times: bool) -> None:
         self.channel, self.times = channel, times
         found = _runtime(channel)
-        self.version, self._saturates = str(found["version"]), bool(found["saturates"])
+        with _understood(channel):
+            self.version, self._saturates = str(found["version"]), bool(found["saturates"])
         self._known: set[str] = set()
         self._names = itertools.count()
 
@@ -78,8 +80,9 @@ class RunnerHost(Host):
         session = RunnerSession(self, model, threads=threads, optimize=False, profile=True)
         for _ in range(runs):
             session.run(feeds)
-        events: list[dict[str, Any]] = json.loads(session.end_profiling())
-        return events
+        with _understood(self.channel):
+            events = json.loads(session.end_profiling())
+            return [{**event, "name": str(event["name"]), "dur": float(event["dur"])} for event in events]
 
     def next_name(self) -> str:
         """Return a name that no session has had."""
@@ -107,9 +110,10 @@ class RunnerSession(Session):
             if e.kind == _REFUSAL:
                 raise refused(e.what, host.version, model) from e
             raise
-        self.inputs, self.outputs = (
-            [tensor_info(*tensor) for tensor in found[kind]] for kind in ("inputs", "outputs")
-        )
+        with _understood(host.channel):
+            self.inputs, self.outputs = (
+                [tensor_info(*tensor) for tensor in found[kind]] for kind in ("inputs", "outputs")
+            )
         self.optimized = blobs.get("optimized", b"")
         self._open = True
 
@@ -121,11 +125,9 @@ class RunnerSession(Session):
             if e.kind == _REFUSAL:
                 raise cannot_run(e.what, self._host.version) from e
             raise
-        try:
-            return unpack(blobs["outputs"])
-        except (KeyError, ValueError) as e:
-            msg = "the runner's outputs cannot be read"
-            raise DeviceError(msg, where=self._host.channel.device) from e
+        with _understood(self._host.channel):
+            found = unpack(blobs["outputs"])
+            return {output.name: found[output.name] for output in self.outputs}
 
     def end_profiling(self) -> bytes:
         """Close it and return what the runtime wrote."""
@@ -153,7 +155,8 @@ class RunnerConnection(Connection):
 
     def __init__(self, channel: Channel, *, times: bool = True) -> None:
         found, _ = channel.ask("describe")
-        self.channel, self.machine = channel, Machine(**found["identity"])
+        with _understood(channel):
+            self.channel, self.machine = channel, Machine(**found["identity"])
         self.host: RunnerHost = RunnerHost(channel, times=times)
 
     def measure(
@@ -185,7 +188,8 @@ class RunnerConnection(Connection):
             found, blobs = self.channel.ask(
                 "measure", asked, {"example": pack(inputs)}, on_progress=_told_to(advance)
             )
-        return _measurement(found, unpack(blobs["times_ms"]), design, self.machine)
+        with _understood(self.channel):
+            return _measurement(found, unpack(blobs["times_ms"]), design, self.machine, models)
 
 
 def _told_to(advance: Advance) -> Callable[[int, int], None]:
@@ -225,18 +229,43 @@ def _no_room(error: DeviceError, size_bytes: int) -> DeviceError:
 
 
 def _measurement(
-    found: Mapping[str, Any], times: Mapping[str, Any], design: Design, machine: Machine
+    found: Mapping[str, Any],
+    times: Mapping[str, Any],
+    design: Design,
+    machine: Machine,
+    models: Iterable[str],
 ) -> Measurement:
+    """Return what a runner measured of models, as numbers that a clock can have said."""
     samples = {}
-    for index, (name, figures) in enumerate(found["engines"].items()):
+    for index, name in enumerate(models):
+        figures = found["engines"][name]
         sessions = [times[f"{index}/{session}"] for session in range(len(figures["opened_ms"]))]
         samples[name] = LatencySamples(
             name,
-            np.stack(sessions),
+            np.stack(sessions).astype(np.float64),
             int(figures["warmup"]),
             design.sessions,
-            tuple(figures["opened_ms"]),
+            tuple(map(float, figures["opened_ms"])),
             int(figures["peak_bytes"]),
         )
+        if not _from_a_clock(samples[name].times_ms):
+            msg = "times that no clock shows"
+            raise ValueError(msg)
     said = doubts(found["before"], found["after"], saturates=found["saturates"], isa=machine.isa)
-    return Measurement(samples, said, found["before"], found["after"], tuple(found["cores"]))
+    return Measurement(samples, said, found["before"], found["after"], tuple(map(int, found["cores"])))
+
+
+def _from_a_clock(times_ms: NDArray[np.float64]) -> bool:
+    """Whether these are times (sessions, rounds, repeats) longer than nothing."""
+    return times_ms.ndim == 3 and times_ms.size > 0 and bool(np.all(np.isfinite(times_ms) & (times_ms > 0)))
+
+
+@contextmanager
+def _understood(channel: Channel) -> Iterator[None]:
+    """Say of a device what it is that answers something else than it was asked for."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as e:
+        what = f"what it answers cannot be read: {type(e).__name__}"
+        fix = "is it the board that you mean, and its memory and disk in order? run the command again"
+        raise DeviceError(what, where=channel.device, fix=fix) from e

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 
+from edgekd.device.bench import made_up_feeds
 from edgekd.device.latency import Measurement
 from edgekd.device.local import LocalDevice
 from edgekd.errors import SpecError
 from edgekd.gate.subject import Subject
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-from edgekd.runtimes.random_inputs import random_input
-from edgekd.runtimes.session import Tensors, fitting
 from edgekd.runtimes.target import BuiltModel
-from edgekd.runtimes.trial import try_model
 
 ENGINE, BASELINE = "engine", "baseline"
 
@@ -43,34 +41,23 @@ class Case:
         return self.baseline
 
     def measure(self, baseline: Subject | None) -> Measurement:
-        """Time the engine, and a baseline in turns with it, now and on this machine.
+        """Time the engine, and a baseline in turns with it, now and on this machine, as ``bench`` does.
 
-        Pixels are random: the time of integer kernels does not depend on them.
+        Inputs are random: the time of integer kernels does not depend on them.
 
         Raises:
             SpecError: If they do not take the same input.
         """
-        target = OnnxRuntimeTarget(threads=self.subject.threads)
-        models = {ENGINE: BuiltModel(target, self.subject.engine_path())}
+        paths = {ENGINE: self.subject.engine_path()}
         if baseline is not None:
-            models[BASELINE] = BuiltModel(target, baseline.engine_path())
-        examples = [_example(model) for model in models.values()]
-        taken = [f"{value.dtype} {value.shape}" for example in examples for value in example.values()]
-        if len(set(taken)) > 1:
-            what = f"the engine and its baseline take different inputs: {' and '.join(taken)}"
+            paths[BASELINE] = baseline.engine_path()
+        threads = self.subject.threads
+        made_up = made_up_feeds(paths, threads=threads, batch=1, seed=0)
+        if made_up.differences:
+            what = f"the engine and its baseline take different inputs: {made_up.differences[0]}"
             fix = "compare engines for the same images, or leave the limit out"
             raise SpecError(what, where=str(self.subject.where), fix=fix)
-        feeds = dict(zip(models, examples, strict=True))
+        target = OnnxRuntimeTarget(threads=threads)
+        models = {name: BuiltModel(target, path) for name, path in paths.items()}
         with LocalDevice().connect() as device:
-            return device.measure(models, feeds, seed=0)
-
-
-def _example(model: BuiltModel) -> Tensors:
-    """Return one input by name, after a first run elsewhere: an engine may come from anywhere."""
-    sizes = try_model(model.path, threads=model.target.threads)
-    with model.open() as session:
-        if len(session.inputs) != 1:
-            what = f"the engine takes {len(session.inputs)} inputs; one that is timed takes one"
-            raise SpecError(what, where=str(model.path), fix="leave out the limits on its time")
-        example = random_input(session.inputs[0], sizes, where=str(model.path))
-        return {session.inputs[0].name: fitting(example, session.fixed_batch or 1)}
+            return device.measure(models, made_up.feeds, seed=0)

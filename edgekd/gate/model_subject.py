@@ -11,7 +11,7 @@ from edgekd.device.latency import Speedup
 from edgekd.gate.subject import Subject
 from edgekd.report import measured
 from edgekd.report.target_schema import Coverage, Fidelity
-from edgekd.runtimes.external_data import external_data
+from edgekd.runtimes.external_data import external_data, file_bytes
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.trial import try_model
 from edgekd.tasks.classification import ClassificationSpec
@@ -50,11 +50,12 @@ class ModelSubject(Subject):
 
     def size_bytes(self) -> int:
         """Return the size of the file, and of those that it keeps weights in."""
-        return sum(path.stat().st_size for path in self._files())
+        return file_bytes(model_file(self.where))
 
     def download_bytes(self) -> int:
         """Return the size of these files when compressed."""
-        return sum(download_bytes(path) for path in self._files())
+        path = model_file(self.where)
+        return sum(download_bytes(file) for file in (path, *external_data(path)))
 
     def metric(self) -> Metric:
         """Return top-1 on the test split of the data.
@@ -100,10 +101,6 @@ class ModelSubject(Subject):
     def _has_no_run(self, what: str) -> NoReturn:
         fix = "give the folder that edgekd compress wrote, or leave the limit out"
         self.refuse(f"{what}: it is a model file alone", fix=fix)
-
-    def _files(self) -> tuple[Path, ...]:
-        path = model_file(self.where)
-        return (path, *external_data(path))
 
     @cached_property
     def _verified(self) -> Verified:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 LOG_STEPS = (1, 2, 5)
+FINEST = 1e-100
+"""A logarithmic axis ends above it, and below its reciprocal: floats come to an end soon after."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,12 @@ def axis_of(
         values: What is to be shown.
         start: px of the lower end.
         end: px of the upper end.
-        log: Ask for a logarithmic axis; one that holds 0 or less is linear all the same.
+        log: Ask for a logarithmic axis; one that holds 0 or less, or what no clock shows, is linear.
         limits: Values that the axis does not go beyond, such as 0 and 1 for fractions.
     """
     known = sorted(values) or [0.0, 1.0]
     low, high = known[0], known[-1]
-    if log and low > 0:
+    if log and low > FINEST and high < 1 / FINEST:
         room = max((high / low) ** 0.08, 1.04)
         return Axis(low / room, high * room, start, end, log=True)
     room = 0.08 * (high - low) or 0.05 * abs(high) or 1.0

@@ -23,7 +23,7 @@ class BenchedModel(Spec):
 
     Attributes:
         name: As on the command line.
-        size_bytes: Of its file.
+        size_bytes: Of its file, with those that it keeps weights in.
         p50, p90, p99, mean, min: Milliseconds per inference.
         n: Timed inferences.
         warmup: Untimed inferences before those of a session, about.
@@ -205,5 +205,7 @@ def _design(report: BenchReport) -> str:
     width = max(one.speedup.ci[1] / one.speedup.ci[0] for one in report.comparisons) ** 0.5 - 1
     if width <= precision * 1.05:
         return f"{text}; {asked} was reached"
-    ended = f"the budget of {report.design['budget_s']:g} s ended it at +-{100 * width:.2g} %"
-    return f"{text}; {asked} was asked for, {ended if more else 'the pilot took the whole budget'}"
+    if not more:
+        return f"{text}; {asked} was asked for, the pilot took the whole budget"
+    why = f"the budget of {report.design['budget_s']:g} s, or more spread than in the pilot, left +-"
+    return f"{text}; {asked} was asked for, {why}{100 * width:.2g} %"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgekd.report.rows import ModelRow, model_rows
-from edgekd.report.runs import machine_of
 from edgekd.report.schema import Report
 from edgekd.report.templates import render
 from edgekd.report.verdict import findings, gates_finding
@@ -58,7 +57,7 @@ def render_card(report: Report) -> str:
     target, bits = report.targets[0], report.student.bits
     said = [finding for finding in (gates_finding(report), *findings(report, target)) if finding]
     lines = [(finding.tone, _shorten(finding.text, 104)) for finding in said if finding.topic in TOPICS]
-    footer = f"{machine_of(report, target).cpu}, {target.kind}, "
+    footer = f"{report.machine_of(target).cpu}, {target.kind}, "
     if (latency := target.latency_ms) is not None:
         threads = "1 thread" if latency.threads == 1 else f"{latency.threads} threads"
         footer += f"{threads}; p50 of {latency.n} inferences; "

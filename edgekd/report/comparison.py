@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekd.device.latency import Speedup
-from edgekd.report.runs import Run, machine_letters, measured_on, same_test
+from edgekd.report.runs import Run, machine_letters, measured_on, same_test, target_label
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import TargetReport
 from edgekd.report.verdict import outcome
@@ -17,7 +17,7 @@ class ComparedEngine:
     """An engine of one of several runs.
 
     Attributes:
-        run: Name of the run, with the runtime where it has several engines.
+        run: Name of the run, with the runtime, and the device, where it has several engines.
         report: The run's report.
         target: The engine's part of it.
         machine: Letter of the machine that its milliseconds belong to; empty where nothing was timed.
@@ -95,7 +95,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
     engines = []
     for run in runs:
         for target in run.report.targets:
-            name = f"{run.name}, {target.kind}" if len(run.report.targets) > 1 else run.name
+            name = ", ".join(filter(None, (run.name, target_label(run.report, target))))
             letter = letters[measured_on(run.report, target)] if target.latency_ms is not None else ""
             engines.append(ComparedEngine(name, run.report, target, letter))
     metrics = " / ".join(dict.fromkeys(engine.target.metric.name for engine in engines))

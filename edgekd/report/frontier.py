@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from edgekd.report.axis import Axis, axis_of
 from edgekd.report.plot import Dot, Frame, Line, Plot, place_names
 from edgekd.report.rows import model_rows
-from edgekd.report.runs import Run, measured_on
+from edgekd.report.runs import Run, measured_on, target_label
 from edgekd.report.words import FRACTIONS, metric_interval, metric_value, milliseconds, scale_value, size
 from edgekd.tasks.metric import Metric
 
@@ -53,7 +53,9 @@ def points(run: Run, *, strong: bool) -> tuple[Point, ...]:
             if row.key == "fake_quant" or row.metric is None:
                 continue
             engine = row.key == "engine"
-            label = f"{row.label}, {target.kind}" if engine and len(run.report.targets) > 1 else row.label
+            label = row.label
+            if engine:
+                label = ", ".join(filter(None, (label, target_label(run.report, target))))
             found[label, None if engine else machine] = Point(
                 run=run.name,
                 label=label,
@@ -100,8 +102,8 @@ def latency_frontier(shown: Iterable[Point], machine: str, *, width: float) -> P
 
 
 def size_frontier(shown: Iterable[Point], *, width: float) -> Plot | None:
-    """Return metric over file size of all models; None if there are none."""
-    return _frontier(list(shown), SIZE, width)
+    """Return metric over file size of all models, each once wherever it was timed; None if there are none."""
+    return _frontier(list({(point.run, point.label): point for point in shown}.values()), SIZE, width)
 
 
 def unbeaten(shown: Mapping[Point, float]) -> list[Point]:

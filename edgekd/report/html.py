@@ -16,7 +16,7 @@ from edgekd.report.layer_rows import float_groups, layer_rows
 from edgekd.report.plot import Plot
 from edgekd.report.plots import latency_plot, phases, training_plots
 from edgekd.report.rows import model_rows
-from edgekd.report.runs import Run, Siblings, measured_on, same_test
+from edgekd.report.runs import Run, Siblings, measured_on, same_test, target_label
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import TargetReport
 from edgekd.report.templates import render
@@ -47,14 +47,16 @@ def render_html(report: Report, others: Siblings = Siblings()) -> str:  # noqa: 
     shown = [point for run in others.runs for point in points(run, strong=False)]
     own = Run(report.pipeline, report)
     shown += points(own, strong=True)
-    places = [measured_on(report, target) for target in report.targets if target.latency_ms is not None]
+    timed = (target for target in report.targets if target.latency_ms is not None)
+    places = dict.fromkeys(measured_on(report, target) for target in timed)
     return render(
         "report.html.jinja",
         report=report,
         outcome=outcome(report),
+        machines=report.machines,
         targets=[_target(report, target, index) for index, target in enumerate(report.targets)],
-        frontier=_frontier(shown, places[:1]),
-        elsewhere=len({point.run for point in shown if point.p50_ms and point.machine not in places[:1]}),
+        frontier=_frontier(shown, list(places)),
+        elsewhere=len({point.run for point in shown if point.p50_ms and point.machine not in places}),
         others=others,
         comparison=compare([own, *others.runs]),
         training=_training(report),
@@ -77,6 +79,7 @@ def render_comparison(runs: Sequence[Run]) -> str:
 def _target(report: Report, target: TargetReport, index: int) -> dict[str, Any]:
     return {
         "report": target,
+        "label": target_label(report, target),
         "findings": findings(report, target),
         "rows": model_rows(report, target),
         "bars": _data_uri(render_bars(report, target=index)),

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from edgekd.core.machine import Machine
 from edgekd.errors import StoreError
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import TargetReport
@@ -90,17 +89,20 @@ def same_test(one: Report, other: Report) -> bool:
     return one.data == other.data and one.targets[0].metric.name == other.targets[0].metric.name
 
 
-def machine_of(report: Report, target: TargetReport) -> Machine:
-    """Return what a target was measured on: its device, or the machine that made the report."""
-    return target.machine or report.machine
-
-
 def measured_on(report: Report, target: TargetReport) -> str:
     """Return what milliseconds of a target belong to; those of two such machines are not comparable."""
-    machine = machine_of(report, target)
+    machine = report.machine_of(target)
     cores = f"{machine.cores} core{'s' if machine.cores != 1 else ''}"
     device = "" if target.device == "local" else f", device {target.device}"
     return f"{machine.cpu}, {cores}{device}"
+
+
+def target_label(report: Report, target: TargetReport) -> str:
+    """Return what tells a target from the others of its run; empty where there is one alone."""
+    if len(report.targets) == 1:
+        return ""
+    alike = sum(other.kind == target.kind for other in report.targets)
+    return f"{target.kind} on {target.device}" if alike > 1 else target.kind
 
 
 def machine_letters(runs: Iterable[Run]) -> dict[str, str]:

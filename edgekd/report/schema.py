@@ -4,6 +4,7 @@ Fractions are 0..1, times are in ms, sizes in bytes. Intervals are (low, high), 
 of latency ratios at 99 %.
 """
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -17,6 +18,8 @@ from edgekd.report.target_schema import TargetReport
 from edgekd.tasks.metric import Metric
 
 SCHEMA_VERSION: Final = 1
+MOST_DIGITS = 18
+"""Of a whole number."""
 
 GateState = Literal["passed", "failed", "inconclusive"]
 GateUnit = Literal["bytes", "count", "fraction", "ms", "number", "ratio"]
@@ -242,7 +245,9 @@ class Report(Spec):
             StoreError: If the file cannot be read or is not a report of this schema version.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            content = path.read_bytes()
+            report = cls.model_validate_json(content)
+            json.loads(content, parse_int=_countable)
         except OSError as e:
             what = f"cannot read the report: {e.strerror}"
             raise StoreError(what, where=str(path), fix="give a folder that edgekd compress wrote") from e
@@ -251,6 +256,22 @@ class Report(Spec):
             key = ".".join(map(str, first["loc"])) or "the file"
             what = f"not a report of schema version {SCHEMA_VERSION}: {key}: {first['msg']}"
             raise StoreError(what, where=str(path), fix="run edgekd compress again") from e
+        except ValueError as e:
+            raise StoreError(str(e), where=str(path), fix="run edgekd compress again") from e
+        return report
+
+    def machine_of(self, target: TargetReport) -> Machine:
+        """Return what a target's engine was measured on: its device, or the machine that made the report."""
+        return target.machine or self.machine
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        """Every machine that made or measured something, the one that made the report first."""
+        found = [self.machine]
+        for target in self.targets:
+            if (machine := self.machine_of(target)) not in found:
+                found.append(machine)
+        return tuple(found)
 
     def save(self, path: Path) -> None:
         """Write the report in one step. Its folder exists."""
@@ -259,6 +280,14 @@ class Report(Spec):
     def text(self) -> str:
         """Return the content of report.json."""
         return self.model_dump_json(indent=2) + "\n"
+
+
+def _countable(digits: str) -> int:
+    """Refuse whole numbers that no float holds: words and plots turn them into one."""
+    if len(digits) > MOST_DIGITS:
+        msg = f"not a report: {digits[:MOST_DIGITS]}... is more than anything that is counted"
+        raise ValueError(msg)
+    return int(digits)
 
 
 def report_json_schema() -> dict[str, Any]:

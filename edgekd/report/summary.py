@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from edgekd.core.text import printable
 from edgekd.report.comparison import compare
 from edgekd.report.costs import lost_lines, saturation_line, time_shares
 from edgekd.report.rows import ModelRow, model_rows
-from edgekd.report.runs import Run, machine_of
+from edgekd.report.runs import Run
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import TargetReport
 from edgekd.report.verdict import Finding, findings, gates_finding
@@ -58,10 +59,8 @@ def print_summary(report: Report, console: Console) -> None:
         for line in (*lines, *_reasons(report, target)):
             _print(console, line)
     console.print(_stages_table(report))
-    places = {target.device: machine_of(report, target) for target in report.targets}
-    for device, machine in places.items():
-        words = f"{device}: {machine.cpu}, {machine.cores} cores, {' '.join(machine.isa)}"
-        _print(console, words, style="dim")
+    for machine in report.machines:
+        _print(console, f"{machine.cpu}, {machine.cores} cores, {' '.join(machine.isa)}", style="dim")
     _print(console, report.command, style="dim")
 
 
@@ -79,19 +78,24 @@ def print_comparison(runs: Sequence[Run], console: Console) -> None:
     for name in found.columns[2:]:
         table.add_column(name, justify="right", no_wrap=True)
     for engine in found.engines:
-        table.add_row(*(Text(cell) for cell in engine.cells()))
+        table.add_row(*(_text(cell) for cell in engine.cells()))
     console.print(table)
     for line in found.caveats:
         _print(console, line)
 
 
+def _text(text: str, style: str = "") -> Text:
+    """Return text of a report, which may come from anywhere, as a terminal may show it."""
+    return Text(printable(text), style)
+
+
 def _print(console: Console, line: str, *, style: str = "") -> None:
-    console.print(Text(line, style=style))
+    console.print(_text(line, style))
 
 
 def _finding_text(finding: Finding) -> Text:
     mark, colour = MARKS[finding.tone]
-    return Text.assemble((f"{mark} {finding.topic:<9}", colour), finding.text)
+    return Text.assemble((f"{mark} {finding.topic:<9}", colour), _text(finding.text))
 
 
 def _models_table(report: Report, target: TargetReport) -> Table:
@@ -101,7 +105,7 @@ def _models_table(report: Report, target: TargetReport) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in model_rows(report, target):
         table.add_row(
-            *(Text(cell) for cell in _model_cells(row)), style="bold" if row.key == "engine" else ""
+            *(_text(cell) for cell in _model_cells(row)), style="bold" if row.key == "engine" else ""
         )
     return table
 
@@ -162,5 +166,5 @@ def _stages_table(report: Report) -> Table:
         table.add_column(name, justify="right" if name == "time" else "left", no_wrap=name != "why")
     for stage in report.stages:
         state = Text("cached", "dim") if stage.cached else Text("ran", "cyan")
-        table.add_row(Text(stage.name), duration(stage.seconds), state, Text(stage.why))
+        table.add_row(_text(stage.name), duration(stage.seconds), state, _text(stage.why))
     return table

@@ -6,6 +6,8 @@ of latency ratios at 99 %.
 
 from typing import Any, Literal
 
+from pydantic import Field, field_validator
+
 from edgekd.core.machine import Machine
 from edgekd.core.spec_base import Spec
 from edgekd.device.latency import Speedup
@@ -237,7 +239,7 @@ class TargetReport(Spec):
     native: Native | None = None
     model_path: str
     model_sha256: str = ""
-    size_bytes: int
+    size_bytes: int = Field(gt=0)
     payload_bytes: int
     graph_bytes: int
     float_weight_bytes: int
@@ -254,3 +256,11 @@ class TargetReport(Spec):
     ptq_metric: Metric | None = None
     baselines: tuple[Baseline, ...]
     times_ms: dict[str, tuple[float, ...]]
+
+    @field_validator("model_path")
+    @classmethod
+    def _beside_the_report(cls, name: str) -> str:
+        if name in ("", ".", "..") or set(name) & set("/\\\0"):
+            msg = f"{name!r} is no name of a file beside the report"
+            raise ValueError(msg)
+        return name

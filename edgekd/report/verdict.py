@@ -14,6 +14,7 @@ from edgekd.report.words import (
     metric_difference,
     metric_interval,
     metric_value,
+    native_words,
     paired_words,
     percent,
     size,
@@ -21,6 +22,8 @@ from edgekd.report.words import (
 
 MOST_OFF_BY_ONE = 0.02
 """Share of a layer's codes that float32 ties may move by one step; measured: 0.0003 to 0.003."""
+
+Tone = Literal["good", "warn", "bad"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Finding:
     """
 
     topic: str
-    tone: Literal["good", "warn", "bad"]
+    tone: Tone
     figure: str
     text: str
 
@@ -120,14 +123,18 @@ def _faithful(target: TargetReport) -> Finding:
     fidelity = target.fidelity
     mismatches, off_by_more = fidelity.oracle_mismatches, fidelity.layer_off_by_more
     checked = f"{fidelity.oracle_nodes} nodes ({count(fidelity.oracle_values)} values)"
-    if fidelity.oracle_nodes == 0:
-        return Finding("Faithful", "warn", "not checked", "no integer node was compared with the oracle")
     if mismatches:
         text = f"{mismatches} oracle mismatches in {checked}, first in {fidelity.first_mismatch}"
         return Finding("Faithful", "bad", f"{mismatches} mismatches", text)
     if off_by_more:
         text = f"0 oracle mismatches in {checked}, but {off_by_more} layer values off by more than a tie"
         return Finding("Faithful", "bad", f"{off_by_more} off by more", text)
+    if target.native and not target.native.identical:
+        text = f"0 oracle mismatches in {checked}, but what {target.device} computes "
+        tone: Tone = "warn" if target.coverage.float_ops else "bad"  # floats may differ from CPU to CPU
+        return Finding("Faithful", tone, "other bits", text + native_words(target.native))
+    if fidelity.oracle_nodes == 0:
+        return Finding("Faithful", "warn", "not checked", "no integer node was compared with the oracle")
     worst = max((layer.off_by_one for layer in fidelity.layers), default=0.0)
     if worst > MOST_OFF_BY_ONE:
         text = f"0 oracle mismatches in {checked}, but a layer with {percent(worst)} of its values off by one"

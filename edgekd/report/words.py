@@ -1,5 +1,6 @@
 """Numbers as people read them."""
 
+from edgekd.core.text import printable
 from edgekd.device.latency import Speedup
 from edgekd.report.schema import GateResult, GateUnit, StudentReport
 from edgekd.report.target_schema import Native
@@ -190,7 +191,7 @@ def one_line(text: str, *, characters: int = 400) -> str:
         >>> one_line("conv\n::error::\x1b[31m")
         'conv ::error::?[31m'
     """
-    plain = "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
+    plain = printable(" ".join(text.split()))
     return plain if len(plain) <= characters else f"{plain[: characters - 3]}..."
 
 

@@ -21,10 +21,24 @@ def external_data(path: Path) -> tuple[Path, ...]:
         model = onnx.load(path, load_external_data=False)
     except Exception:  # whatever protobuf makes of a file that is no ONNX
         return ()
-    names = sorted({name for tensor in _tensors(model) for name in _locations(tensor)})
+    names = locations(model)
     for name in names:
         _check(path, name)
     return tuple(path.parent / name for name in names)
+
+
+def file_bytes(path: Path) -> int:
+    """Return the size of an ONNX file with the files that it keeps weights in.
+
+    Raises:
+        BuildError: See `external_data`.
+    """
+    return sum(file.stat().st_size for file in (path, *external_data(path)))
+
+
+def locations(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Return the names of the files in which a model keeps weights, sorted."""
+    return tuple(sorted({name for tensor in _tensors(model) for name in _locations(tensor)}))
 
 
 def _check(path: Path, name: str) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgekd.board import sessions
 from edgekd.errors import BuildError
-from edgekd.runtimes.external_data import external_data
+from edgekd.runtimes.external_data import external_data, locations
 from edgekd.runtimes.host import Host
 from edgekd.runtimes.session import Session, TensorInfo, Tensors
 
@@ -145,8 +145,21 @@ HERE = Here()
 
 
 def optimized_graph(model: Path | bytes, *, threads: int = 1, host: Host = HERE) -> onnx.ModelProto:
-    """Return the graph that ONNX Runtime runs after its optimisations on the host."""
-    return onnx.load_from_string(host.optimized(model, threads=threads))
+    """Return the graph that ONNX Runtime runs after its optimisations on the host.
+
+    Raises:
+        BuildError: If it is no graph, or one that reads files of this machine: a host may be anybody's.
+    """
+    serialized = host.optimized(model, threads=threads)
+    try:
+        graph = onnx.load_from_string(serialized)
+    except Exception as e:  # whatever protobuf makes of what is no ONNX
+        what = "the optimised graph is no ONNX"
+        raise BuildError(what, fix="is the device the one that you mean? run the command again") from e
+    if names := locations(graph):
+        what = f"the optimised graph reads files: {', '.join(names)}"
+        raise BuildError(what, fix="do not trust the device that it comes from")
+    return graph
 
 
 def whole(model: Path | bytes) -> Path | bytes:

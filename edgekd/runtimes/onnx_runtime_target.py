@@ -3,12 +3,11 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import onnx
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from edgekd.core.profile import ProfileName
 from edgekd.errors import BuildError
@@ -27,7 +26,7 @@ from edgekd.runtimes.onnx_runtime import (
     tap_everything,
 )
 from edgekd.runtimes.saturation import saturation
-from edgekd.runtimes.session import Session, Tensors, fitting
+from edgekd.runtimes.session import Session, Tensors, fitting, same_values
 from edgekd.runtimes.target import Inside, TargetSpec
 
 LARGEST_SAFE_CODE = 64
@@ -129,13 +128,11 @@ class OnnxRuntimeTarget(TargetSpec):
 
 def _must_agree(computed: Tensors, watched: Tensors, *, where: Path, what: str) -> None:
     tensors = {name: value for name, value in computed.items() if isinstance(value, np.ndarray)}
-    changed = [name for name, value in tensors.items() if not _same(value, watched[name])]
+    changed = [
+        name
+        for name, value in tensors.items()
+        if name not in watched or not same_values(value, watched[name])
+    ]
     if changed:
         message = f"{what} changes the engine's outputs {', '.join(changed)}"
         raise BuildError(message, where=str(where), fix="report it: what is proved would not be what runs")
-
-
-def _same(computed: NDArray[Any], watched: NDArray[Any]) -> bool:
-    """Whether two tensors are the same bit by bit; what is not a number equals itself."""
-    floats = np.issubdtype(computed.dtype, np.floating)
-    return np.array_equal(computed, watched, equal_nan=floats)

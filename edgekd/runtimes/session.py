@@ -101,3 +101,9 @@ def fitting(images: NDArray[Any] | StreamedImages, batch: int | None) -> NDArray
     if batch is None:
         return images[:]
     return np.resize(images[:batch], (batch, *images.shape[1:]))
+
+
+def same_values(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether two tensors hold the same numbers exactly; what is not a number equals itself."""
+    floats = np.issubdtype(one.dtype, np.floating) and np.issubdtype(other.dtype, np.floating)
+    return np.array_equal(one, other, equal_nan=floats)

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.runtimes.session import Tensors
+from edgekd.runtimes.session import Tensors, same_values
 
 
 @dataclass(frozen=True)
@@ -33,5 +32,5 @@ def compare_with_native(
     """Compare codes by mark, which are in the order of the graph, and then logits, bit by bit."""
     pairs = [(name, value, codes.get(name)) for name, value in native_codes.items()]
     pairs.append(("logits", native_logits, logits))
-    different = (name for name, here, there in pairs if there is None or not np.array_equal(here, there))
+    different = (name for name, here, there in pairs if there is None or not same_values(here, there))
     return NativeResult(sum(here.size for _, here, _ in pairs), next(different, ""))

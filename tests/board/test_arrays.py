@@ -46,3 +46,21 @@ def test_an_archive_without_labels_is_none() -> None:
     np.savez(buffer, a0=np.zeros(3))
     with pytest.raises(ValueError, match="not an archive of arrays"):
         unpack(buffer.getvalue())
+
+
+def _npy() -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(3))
+    return buffer.getvalue()
+
+
+def _archive(labels: object, *, compressed: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, labels=labels, a0=np.zeros(1 << 20))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("hostile", [_npy(), _archive("x"), _archive(["a"], compressed=True)])
+def test_what_numpy_reads_but_pack_never_writes_is_told(hostile) -> None:
+    with pytest.raises(ValueError, match="not an archive of arrays"):
+        unpack(hostile)

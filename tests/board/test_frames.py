@@ -68,7 +68,16 @@ def test_text_before_the_first_frame_is_skipped_up_to_a_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    "blobs", [[["a", 2**33]], [["a", -1]], [["a", 0]] * 5000, [["a", 1e999]], 3, {"ab": 1}]
+    "blobs",
+    [
+        [["a", 2**33]],
+        [["a", -1]],
+        [["a", 0]] * 5000,
+        [["a", 2**31], ["b", 2**31 + 1]],
+        [["a", 1e999]],
+        3,
+        {"ab": 1},
+    ],
 )
 def test_a_frame_larger_than_frames_may_be_is_refused_before_it_is_read(blobs) -> None:
     with pytest.raises(FrameError):

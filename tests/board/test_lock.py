@@ -49,3 +49,9 @@ def test_machine_lock_follows_no_link(tmp_path):
     with pytest.raises(OSError, match=LOCK_NAME):
         machine_lock(wait_s=0, folder=str(tmp_path)).__enter__()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_machine_lock_does_not_wait_for_the_other_end_of_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / LOCK_NAME)
+    with machine_lock(wait_s=0, folder=str(tmp_path)):
+        pass

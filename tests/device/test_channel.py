@@ -1,12 +1,20 @@
 """What a host does with a runner that says something else, nothing, or is not there."""
 
+import json
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edgekd.board.arrays import pack
+from edgekd.board.sessions import probe
 from edgekd.device.channel import Channel
+from edgekd.device.runner import RunnerConnection
 from edgekd.errors import DeviceError
+from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+from edgekd.runtimes.target import BuiltModel
 
 
 def _channel(code: str, **options: object) -> Channel:
@@ -71,3 +79,70 @@ def test_one_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> Non
     with _channel("import time; time.sleep(99)") as channel:
         pass
     assert channel.exit_code == -9
+
+
+def _answers(*frames: bytes) -> str:
+    return (
+        "import sys\n"
+        f"for frame in {frames!r}:\n"
+        "    sys.stdin.buffer.readline(); sys.stdout.buffer.write(frame); sys.stdout.flush()\n"
+    )
+
+
+def test_no_word_of_a_board_is_obeyed_by_a_terminal_or_a_workflow() -> None:
+    answer = b'edgekd {"blobs": [], "failed": "X", "what": "a\\u001b[2J\\n::error::b"}\n'
+    with _channel(_answers(answer)) as channel, pytest.raises(DeviceError) as caught:
+        channel.ask("describe")
+    assert caught.value.what == "a?[2J?::error::b"
+    said = "import sys; sys.stderr.write('\\x1b]0;owned\\x07' + 'x' * 100_000); sys.exit(1)"
+    with _channel(said) as channel, pytest.raises(DeviceError) as caught:
+        channel.ask("describe")
+    assert caught.value.what.isprintable()
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {},
+        {"identity": 3},
+        {"identity": {"cpu": 3}},
+        {"identity": {"cpu": "", "cores": float("nan"), "isa": [], "os": "", "python": "", "more": 1}},
+    ],
+)
+def test_a_board_that_says_nonsense_of_itself_is_no_bug(found) -> None:
+    frame = b"edgekd " + json.dumps({"blobs": [], "done": found}).encode() + b"\n"
+    with (
+        _channel(_answers(frame)) as channel,
+        pytest.raises(DeviceError, match="what it answers cannot be read"),
+    ):
+        RunnerConnection(channel)
+
+
+IDENTITY = {"cpu": "", "cores": 1, "isa": [], "os": "", "python": "", "runtime_versions": {}}
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.0, -1.0])
+def test_times_that_no_clock_shows_are_refused(wrong, tmp_path: Path) -> None:
+    times = np.ones((20, 3))
+    times[1, 2] = wrong
+    engine = {"warmup": 5, "opened_ms": [1.0, 1.0], "peak_bytes": 0}
+    measured = {"engines": {"m": engine}, "before": {}, "after": {}, "cores": [], "saturates": False}
+    blob = pack({"0/0": np.ones((20, 3)), "0/1": times})
+
+    class Board:
+        device, lost = "board", False
+
+        def ask(self, do, *_, **__):
+            done = {
+                "describe": {"identity": IDENTITY},
+                "runtime": {"version": "1.25.0", "saturates": False},
+                "put": {},
+                "measure": measured,
+            }
+            return done[do], {"times_ms": blob}
+
+    model = tmp_path / "m.onnx"
+    model.write_bytes(probe())
+    connection = RunnerConnection(Board())
+    with pytest.raises(DeviceError, match="what it answers cannot be read"):
+        connection.measure({"m": BuiltModel(OnnxRuntimeTarget(), model)}, {"m": {}}, seed=0)

@@ -1,6 +1,7 @@
 """Other CPUs, emulated: the same bits as here."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -95,6 +96,8 @@ def test_a_difference_is_named_by_the_first_tensor_in_the_order_of_the_graph() -
     assert compare_with_native(here, here, logits + 1, logits).first_difference == "logits"
     assert compare_with_native({}, here, logits, logits).first_difference == "first"
     assert compare_with_native(here, here, logits, logits).values == 16
+    nothing = np.full_like(logits, np.nan)
+    assert compare_with_native(here, here, nothing, nothing).identical
 
 
 def test_what_is_not_prepared_says_the_command(monkeypatch, tmp_path) -> None:
@@ -130,3 +133,10 @@ def test_what_cannot_be_fetched_leaves_nothing_half_done(failing_apt, tmp_path) 
         emulation.prepare("aarch64", folder)
     assert "sources of apt must have arm64" in caught.value.fix
     assert list(folder.parent.iterdir()) == []
+
+
+def test_no_folder_of_somebody_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(DeviceError, match="which would be lost"):
+        emulation.prepare("aarch64", tmp_path)
+    assert (tmp_path / "thesis.tex").exists()

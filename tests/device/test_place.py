@@ -17,3 +17,11 @@ def test_a_runtime_that_changes_during_a_run_is_told(monkeypatch: pytest.MonkeyP
     with pytest.raises(DeviceError, match=r"is 1\.16\.3 now") as caught:
         place.check(target, here)
     assert "run the command again" in caught.value.fix
+
+
+def test_a_board_that_is_another_one_during_a_run_is_told() -> None:
+    target, here = OnnxRuntimeTarget(), LocalConnection()
+    place = place_of(target, LocalDevice())
+    here.machine = here.machine.model_copy(update={"cpu": "Cortex-A72", "isa": ("asimd",)})
+    with pytest.raises(DeviceError, match=r"is Cortex-A72 now"):
+        place.check(target, here)

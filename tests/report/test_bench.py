@@ -44,7 +44,7 @@ def test_sentences_begin_with_the_verdict(slower: float, spread: float, said: st
         (0.001, 8, "8 sessions, 8 of them the pilot, on cores 1; an interval of +-0.5 % was reached"),
         (0.02, 8, "an interval of +-0.5 % was asked for, the pilot took the whole budget"),
         (0.02, 20, "20 sessions, 8 of them the pilot, on cores 1; an interval of +-0.5 % was asked for, "
-         "the budget of 60 s ended it at +-1.7 %"),
+         "the budget of 60 s, or more spread than in the pilot, left +-1.7 %"),
     ],
 )  # fmt: skip
 def test_sentences_say_how_it_was_measured(spread: float, sessions: int, said: str):

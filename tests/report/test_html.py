@@ -37,7 +37,10 @@ def _poisoned(value: Any, key: str = "") -> Any:
         return [_poisoned(item, key) for item in value]
     words = {"teacher_float", "student_float", "ptq", "integer", "float", "border"}
     closed = value in words or key in {"verdict", "created", "state", "unit"}
-    return value + ATTACK if isinstance(value, str) and value and not closed else value
+    if not isinstance(value, str) or not value or closed:
+        return value
+    attack = ATTACK.replace("/", "") if key == "model_path" else ATTACK  # which names a file
+    return value + attack
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,16 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from edgekd.errors import StoreError
 from edgekd.report.comparison import compare
+from edgekd.report.frontier import points, size_frontier
+from edgekd.report.html import render_html
 from edgekd.report.publish import publish, write_page
-from edgekd.report.runs import Run, load_runs, siblings
+from edgekd.report.runs import Run, load_runs, measured_on, siblings
 from edgekd.report.schema import Report
+from edgekd.report.target_schema import TargetReport
 
 
 def _write(folder: Path, report: Report) -> Path:
@@ -93,3 +97,46 @@ def test_compare_says_which_runs_are_about_something_else(report: Report):
     data = report.data.model_copy(update={"kind": "parquet"})
     found = compare([Run("one", report), Run("two", report.model_copy(update={"data": data}))])
     assert found.caveats[-1] == "Other data or another metric than one: two."
+
+
+def _on_a_board(report: Report, device: str, cpu: str) -> TargetReport:
+    board = report.machine.model_copy(update={"cpu": cpu, "cores": 4})
+    return report.targets[0].model_copy(update={"device": device, "machine": board})
+
+
+def test_milliseconds_belong_to_the_board_that_they_were_measured_on(report: Report):
+    here, there = report.targets[0], _on_a_board(report, "ssh pi", "Cortex-A76")
+    both = report.model_copy(update={"targets": (here, there)})
+    assert [measured_on(both, target) for target in both.targets] == [
+        "AMD EPYC 9B45, 2 cores",
+        "Cortex-A76, 4 cores, device ssh pi",
+    ]
+    assert [machine.cpu for machine in both.machines] == ["AMD EPYC 9B45", "Cortex-A76"]
+    page = render_html(both)
+    assert page.count("<h3>Accuracy against latency") == 2
+    assert "timed on another machine" not in page
+
+
+def test_engines_of_one_runtime_on_two_devices_are_told_apart(report: Report):
+    both = report.model_copy(
+        update={"targets": (report.targets[0], _on_a_board(report, "ssh pi", "Cortex-A76"))}
+    )
+    run = Run("run", both)
+    engines = [engine.run for engine in compare([run]).engines]
+    assert engines == ["run, onnxruntime on local", "run, onnxruntime on ssh pi"]
+    shown = [point.machine for point in points(run, strong=True) if point.style == "engine"]
+    assert shown == [measured_on(both, target) for target in both.targets]
+    sizes = size_frontier(points(run, strong=True), width=464.0)
+    assert len(sizes.dots) == len({(dot.style, dot.tooltip) for dot in sizes.dots}) == 5
+
+
+@pytest.mark.parametrize("value", [1e308, 5e-324, "9" * 400])
+def test_a_run_beside_it_with_numbers_that_nothing_measures_harms_no_page(own: Path, value: object):
+    alike = own.parent / "alike" / "report.json"
+    content = json.loads(alike.read_text())
+    content["targets"][0]["latency_ms"]["p50"] = value if isinstance(value, float) else 1.0
+    if isinstance(value, str):
+        content["targets"][0]["size_bytes"] = int(value)
+    alike.write_text(json.dumps(content))
+    _, page = write_page(own)
+    assert ("alike is left out" in page.read_text()) == isinstance(value, str)

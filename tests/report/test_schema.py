@@ -72,3 +72,12 @@ def test_report_json_schema_demands_every_measured_key():
     target = schema["$defs"]["TargetReport"]
     assert {"fidelity", "coverage", "latency_ms", "baselines", "times_ms"} <= set(target["required"])
     assert target["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("name", ["", "..", "../model.onnx", "/etc/passwd", "a\\b", "a\0b"])
+def test_an_engine_lies_beside_its_report_and_nowhere_else(report: Report, tmp_path: Path, name: str):
+    content = json.loads(report.text())
+    content["targets"][0]["model_path"] = name
+    (tmp_path / "report.json").write_text(json.dumps(content))
+    with pytest.raises(StoreError, match="is no name of a file beside the report"):
+        Report.load(tmp_path / "report.json")

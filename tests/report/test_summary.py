@@ -93,3 +93,9 @@ def test_print_summary_gives_every_reason_for_float(report: Report):
 def test_print_summary_prints_markup_as_text(report: Report, pipeline: str):
     changed = report.model_copy(update={"pipeline": pipeline})
     assert _printed(changed).startswith(f"{pipeline} on")
+
+
+def test_print_summary_prints_nothing_that_a_terminal_obeys(report: Report):
+    stage = report.stages[0].model_copy(update={"why": "\x1b[2Jgone"})
+    changed = report.model_copy(update={"pipeline": "\x1b]0;x\x07", "stages": (stage,), "command": "\x9b2J"})
+    assert not set(_printed(changed)) & {"\x1b", "\x07", "\x9b"}

@@ -2,7 +2,7 @@ import pytest
 
 from edgekd.device.latency import Speedup
 from edgekd.report.schema import Metric, Report
-from edgekd.report.target_schema import LayerFidelity, TargetReport
+from edgekd.report.target_schema import LayerFidelity, Native, TargetReport
 from edgekd.report.verdict import Finding, accuracy_cost, findings, gates_finding, outcome
 
 
@@ -142,3 +142,15 @@ def test_accuracy_cost_is_in_points_against_each_origin(report: Report):
     )
     alone = report.model_copy(update={"teacher": None})
     assert "teacher" not in accuracy_cost(alone, report.targets[0])
+
+
+@pytest.mark.parametrize(("float_ops", "tone", "state"), [(0, "bad", "failed"), (1, "warn", "passed")])
+def test_other_bits_than_on_this_machine_are_no_good_news(
+    report: Report, float_ops: int, tone: str, state: str
+):
+    native = Native(identical=False, values=9, first_difference="conv2")
+    target = _target(report, native=native, device="emulated", coverage={"float_ops": float_ops})
+    found = _finding(report, "Faithful", target)
+    assert found.tone == tone
+    assert found.text.endswith("what emulated computes differs from a native run, first at conv2")
+    assert outcome(report.model_copy(update={"targets": (target,), "gates": ()})).state == state

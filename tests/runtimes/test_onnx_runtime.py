@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 from edgekd.errors import BuildError
 from edgekd.runtimes.onnx_runtime import (
+    Here,
     OnnxRuntimeSession,
     open_session,
     optimized_graph,
@@ -90,3 +94,18 @@ def test_session_says_what_it_takes_and_gives(onnx_model):
     assert session.inputs == [TensorInfo("x", np.dtype(np.uint8), (None, 3))]
     assert session.outputs == [TensorInfo("y", np.dtype(np.float32), (None, 3))]
     assert session.fixed_batch is None
+
+
+class _Untrue(Here):
+    """A board that gives back a graph whose weights are a file of whoever opens it."""
+
+    def optimized(self, model: Path | bytes, *, threads: int = 1) -> bytes:
+        weights = onnx.TensorProto(name="w", data_type=onnx.TensorProto.UINT8, dims=[4])
+        weights.data_location = onnx.TensorProto.EXTERNAL
+        weights.external_data.add(key="location", value="id_ed25519")
+        return helper.make_model(helper.make_graph([], "g", [], [], [weights])).SerializeToString()
+
+
+def test_a_board_cannot_have_this_machine_read_its_files() -> None:
+    with pytest.raises(BuildError, match="reads files: id_ed25519"):
+        optimized_graph(b"", host=_Untrue())
