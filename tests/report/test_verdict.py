@@ -144,13 +144,11 @@ def test_accuracy_cost_is_in_points_against_each_origin(report: Report):
     assert "teacher" not in accuracy_cost(alone, report.targets[0])
 
 
-@pytest.mark.parametrize(("float_ops", "tone", "state"), [(0, "bad", "failed"), (1, "warn", "passed")])
-def test_other_bits_than_on_this_machine_are_no_good_news(
-    report: Report, float_ops: int, tone: str, state: str
-):
+def test_other_bits_than_on_this_machine_are_told(report: Report):
+    """ARM rounds sums otherwise: with the oracle's consent the engine is what was trained, in its arithmetic."""
     native = Native(identical=False, values=9, first_difference="conv2")
-    target = _target(report, native=native, device="emulated", coverage={"float_ops": float_ops})
+    target = _target(report, native=native, device="emulated")
     found = _finding(report, "Faithful", target)
-    assert found.tone == tone
+    assert found.tone == "warn"
     assert found.text.endswith("what emulated computes differs from a native run, first at conv2")
-    assert outcome(report.model_copy(update={"targets": (target,), "gates": ()})).state == state
+    assert outcome(report.model_copy(update={"targets": (target,), "gates": ()})).state == "passed"
