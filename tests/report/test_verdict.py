@@ -145,7 +145,7 @@ def test_accuracy_cost_is_in_points_against_each_origin(report: Report):
 
 
 def test_other_bits_than_on_this_machine_are_told(report: Report):
-    """ARM rounds sums otherwise: with the oracle's consent the engine is what was trained, in its arithmetic."""
+    """ARM rounds sums otherwise; where the oracle agrees, the engine is what was trained all the same."""
     native = Native(identical=False, values=9, first_difference="conv2")
     target = _target(report, native=native, device="emulated")
     found = _finding(report, "Faithful", target)
