@@ -33,7 +33,10 @@ from edgekd.report.schema import Report
 
 SPEC = ROOT / "tests" / "specs" / "tiny.yaml"
 ENGINE = "model.onnxruntime.onnx"
-MEASURED = {"created", "stages", "seconds", "latency_ms", "times_ms", "baselines"}
+MEASURED = {
+    *("created", "stages", "seconds", "latency_ms", "times_ms", "baselines", "conditions"),
+    *("nodes", "integer_time_share", "border_time_share"),
+}
 """Fields of a report that no two runs share."""
 OF_COMPRESS = tuple(name for name in FAULT_POINTS if name.partition(".")[0] not in ("aside", "collect"))
 WORDS = {"compress": ("compress", str(SPEC), "--json"), "collect": ("store", "gc")}
