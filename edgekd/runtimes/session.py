@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.data.dataset import StreamedImages
+from edgekd.errors import BuildError
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -83,6 +84,9 @@ class Session(ABC):
 
         Returns:
             Outputs (n, ...), float32.
+
+        Raises:
+            BuildError: If it does not give a row for each image.
         """
         per_image = max(1, int(np.prod(images.shape[1:])))
         size = self.fixed_batch or max(1, min(DEFAULT_BATCH, LARGEST_BATCH_VALUES // per_image))
@@ -91,9 +95,18 @@ class Session(ABC):
         for start in range(0, len(images), size):
             chunk = images[start : start + size]
             outputs = self.run({self.inputs[0].name: fitting(chunk, self.fixed_batch)})
-            chunks.append(outputs[name][: len(chunk)])
+            chunks.append(_rows(outputs, name, len(chunk)))
             advance(len(chunk))
         return np.concatenate(chunks)
+
+
+def _rows(outputs: Tensors, name: str, n: int) -> NDArray[Any]:
+    rows = outputs.get(name)
+    if rows is None or np.ndim(rows) == 0 or len(rows) < n:
+        given = "nothing" if rows is None else f"an array of shape {np.shape(rows)}"
+        what = f"output {name!r} has {given} for {n} images"
+        raise BuildError(what, fix="its first dimension has to be that of the images")
+    return rows[:n]
 
 
 def fitting(images: NDArray[Any] | StreamedImages, batch: int | None) -> NDArray[Any]:

@@ -109,3 +109,12 @@ class _Untrue(Here):
 def test_a_board_cannot_have_this_machine_read_its_files() -> None:
     with pytest.raises(BuildError, match="reads files: id_ed25519"):
         optimized_graph(b"", host=_Untrue())
+
+
+@pytest.mark.parametrize("body", ["y = ReduceSum<keepdims=0>(x)", "y = Slice(x, zero, one, zero)"])
+def test_predict_refuses_an_output_without_a_row_for_each_image(onnx_model, body):
+    constants = {"zero": np.int64([0]), "one": np.int64([1])} if "Slice" in body else {}
+    model = onnx_model("float[n,2] x", "float y" if "Sum" in body else "float[m,2] y", body, constants)
+    session = OnnxRuntimeSession(model.SerializeToString(), threads=1)
+    with pytest.raises(BuildError, match=r"output 'y' has an array of shape .* for 3 images"):
+        session.predict(np.ones((3, 2), np.float32))
