@@ -35,8 +35,9 @@ from torch import Tensor
 
 from benchmarks.rows import append_row, percentiles
 from edgekd.board.rounds import Design
+from edgekd.board.visits import Run
 from edgekd.core.profile import PROFILES
-from edgekd.device.latency import LatencySamples, Run, measure_here, speedup
+from edgekd.device.latency import LatencySamples, measure_here, speedup
 from edgekd.export.export import export
 from edgekd.export.onnx_file import INPUT_NAME, export_onnx
 from edgekd.quant.calibrate import calibrate

@@ -27,13 +27,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are taken by the other test
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_temporary_files() -> Iterator[None]:
-    """Let no measurement of a test wait for those of others: their lock lies among temporary files."""
+def _own_surroundings() -> Iterator[None]:
+    """Let no measurement wait for others' lock, among temporary files, and no setting of a shell count."""
     with (
         tempfile.TemporaryDirectory(prefix="edgekd-tests-", ignore_cleanup_errors=True) as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("TMPDIR", folder)
+        patch.delenv("EDGEKD_PROGRESS", raising=False)
         yield
 
 

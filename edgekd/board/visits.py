@@ -5,21 +5,19 @@ from __future__ import annotations
 import gc
 import time
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager, ExitStack
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Callable, ContextManager
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
-    Run = Callable[[], object]
-    """Runs one inference and returns when its result is there."""
+Run = Callable[[], object]
+"""Runs one inference and returns when its result is there."""
 
-    Opener = Callable[[], AbstractContextManager[Run]]
-    """Opens an engine."""
+Opener = Callable[[], ContextManager[Run]]
+"""Opens an engine."""
 
 FEWEST_WARM_UPS = 5
 STABLE = 0.98

@@ -1,7 +1,6 @@
 """What was measured of engines side by side, and what it allows to say."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,14 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.board.rounds import CONFIDENCE, STANDARD, Design, measure_interleaved
+from edgekd.board.visits import Opener
 from edgekd.core.spec_base import Spec
 from edgekd.core.statistics import paired_ratio
-
-Run = Callable[[], object]
-"""Runs one inference and returns when its result is there."""
-
-Opener = Callable[[], AbstractContextManager[Run]]
-"""Opens an engine."""
 
 Verdict = Literal["faster", "slower", "same", "inconclusive"]
 
@@ -70,6 +64,21 @@ class LatencySamples:
     def n(self) -> int:
         """Number of timed inferences."""
         return self.times_ms.size
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What a report says of them, by the names of its fields: times in ms, memory in bytes."""
+        return {
+            "p50": self.p50_ms,
+            "p90": self.p90_ms,
+            "p99": self.p99_ms,
+            "mean": self.mean_ms,
+            "min": self.min_ms,
+            "n": self.n,
+            "warmup": self.warmup,
+            "open_ms": float(np.median(self.opened_ms)) if self.opened_ms else None,
+            "peak_memory_bytes": self.peak_bytes or None,
+        }
 
     @property
     def round_p50_ms(self) -> NDArray[np.float64]:

@@ -143,15 +143,7 @@ def _model(samples: LatencySamples, size_bytes: int) -> BenchedModel:
     return BenchedModel(
         name=samples.name,
         size_bytes=size_bytes,
-        p50=samples.p50_ms,
-        p90=samples.p90_ms,
-        p99=samples.p99_ms,
-        mean=samples.mean_ms,
-        min=samples.min_ms,
-        n=samples.n,
-        warmup=samples.warmup,
-        open_ms=float(np.median(samples.opened_ms)),
-        peak_memory_bytes=samples.peak_bytes or None,
+        **samples.figures,
         times_ms=np.round(samples.times_ms, _DIGITS).tolist(),
     )
 

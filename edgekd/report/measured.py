@@ -1,7 +1,5 @@
 """From measurements to the words of report.json."""
 
-import numpy as np
-
 from edgekd.device.latency import LatencySamples, Measurement, speedup
 from edgekd.report import target_schema
 from edgekd.verify.native import NativeResult
@@ -55,20 +53,7 @@ def native(found: NativeResult) -> target_schema.Native:
 
 def latency(found: Measurement, threads: int) -> target_schema.Latency:
     """Return the percentiles of the engine, and what it costs to open."""
-    samples = found.samples["engine"]
-    return target_schema.Latency(
-        p50=samples.p50_ms,
-        p90=samples.p90_ms,
-        p99=samples.p99_ms,
-        mean=samples.mean_ms,
-        min=samples.min_ms,
-        n=samples.n,
-        warmup=samples.warmup,
-        threads=threads,
-        open_ms=float(np.median(samples.opened_ms)) if samples.opened_ms else None,
-        peak_memory_bytes=samples.peak_bytes or None,
-        doubts=found.doubts,
-    )
+    return target_schema.Latency(**found.samples["engine"].figures, threads=threads, doubts=found.doubts)
 
 
 def conditions(found: Measurement) -> target_schema.Conditions:
