@@ -1,15 +1,17 @@
-"""What a runner does with models: open, run, measure. Needs numpy and ONNX Runtime."""
+"""What a runner does with models: build, open, run, measure. Needs numpy and a runtime."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from edgekd.board.arrays import pack, unpack
 from edgekd.board.frames import read_frame
-from edgekd.board.sessions import open_session, run_all, runtime_version, saturates_byte_products
+from edgekd.board.runtime import How, runtime_called
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,51 +34,45 @@ def do(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply
     return found(runner, header, blobs)
 
 
-def _runtime(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
-    return {"version": runtime_version(), "saturates": saturates_byte_products()}, {}
+def _facts(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
+    return runtime_called(header["runtime"]).facts(), {}
 
 
 def _open(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
-    """Open a file that was put; ``optimized`` returns the graph that runs, ``profile`` prepares for one."""
-    optimized = runner.folder / "optimized.onnx" if header["optimized"] else None
-    session = open_session(
-        str(runner.path(header["model"])),
-        threads=int(header["threads"]),
-        optimize=bool(header["optimize"]),
-        optimized_path=optimized,
-        profile_prefix=runner.folder / "profile" if header["profile"] else None,
-    )
-    runner.sessions[header["session"]] = session
-    tensors = {
-        kind: [[found.name, found.type, _sizes(found.shape)] for found in values]
-        for kind, values in (("inputs", session.get_inputs()), ("outputs", session.get_outputs()))
-    }
-    if optimized is None:
-        return tensors, {}
-    graph = optimized.read_bytes()
-    optimized.unlink()
-    return tensors, {"optimized": graph}
+    """Open a file that was put; with ``shown`` the graph that runs comes back."""
+    scratch = runner.scratch[header["session"]] = tempfile.mkdtemp(dir=str(runner.folder))
+    how = How(**header["how"], scratch=scratch)
+    opened = runtime_called(header["runtime"]).open(str(runner.path(header["model"])), how)
+    runner.sessions[header["session"]] = opened
+    tensors = {"inputs": opened.inputs, "outputs": opened.outputs}
+    return tensors, {"shown": opened.shown()} if how.shown else {}
 
 
 def _run(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
-    return {}, {"outputs": pack(run_all(runner.sessions[header["session"]], unpack(blobs["feeds"])))}
+    return {}, {"outputs": pack(runner.sessions[header["session"]].run(unpack(blobs["feeds"])))}
+
+
+def _times(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
+    return {"times": runner.sessions[header["session"]].times()}, {}
 
 
 def _close(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
-    """Close a session; one that was opened with ``profile`` returns what the runtime wrote."""
-    session = runner.sessions.pop(header["session"])
-    if not header["profile"]:
-        return {}, {}
-    path = runner.folder / session.end_profiling()
-    profile = path.read_bytes()
-    path.unlink()
-    return {}, {"profile": profile}
+    runner.sessions.pop(header["session"]).close()
+    shutil.rmtree(runner.scratch[header["session"]], ignore_errors=True)
+    return {}, {}
+
+
+def _build(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
+    """Build an engine from a file that was put."""
+    runtime, model = runtime_called(header["runtime"]), str(runner.path(header["model"]))
+    engine, log = runtime.build(model, header["options"])
+    return {"log": log}, {"engine": engine}
 
 
 def _measure(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
     """Measure in a process that has nothing else in it: it forks one for each engine."""
-    for model in header["engines"].values():
-        runner.path(model)  # refuses what is no digest
+    for engine in header["engines"].values():
+        runner.path(engine["model"])  # refuses what is no digest
     (runner.folder / "job.json").write_text(json.dumps(header))
     (runner.folder / "example.npz").write_bytes(blobs["example"])
     command = [sys.executable, sys.argv[0], "measure", str(runner.folder)]
@@ -100,14 +96,12 @@ def _measure(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) ->
     return found["done"], out
 
 
-def _sizes(shape: list[Any]) -> list[int | None]:
-    return [size if isinstance(size, int) else None for size in shape]
-
-
 _JOBS = {
-    "runtime": _runtime,
+    "facts": _facts,
     "open": _open,
     "run": _run,
+    "times": _times,
     "close": _close,
+    "build": _build,
     "measure": _measure,
 }

@@ -13,12 +13,13 @@ from edgekd.board.fingerprint import conditions, quiet_cores
 from edgekd.board.frames import write_frame
 from edgekd.board.lock import machine_lock
 from edgekd.board.rounds import Design, measure_interleaved
-from edgekd.board.sessions import open_session, saturates_byte_products
+from edgekd.board.runtime import How, runtime_called
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from edgekd.board.runtime import Runtime
     from edgekd.board.visits import Run
 
 
@@ -39,13 +40,19 @@ def main(folder: Path) -> NoReturn:
 
 def _measure(folder: Path, job: dict[str, Any], progress: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
     inputs = unpack((folder / "example.npz").read_bytes())
+    runtimes = {engine["runtime"]: runtime_called(engine["runtime"]) for engine in job["engines"].values()}
+    for runtime in runtimes.values():
+        runtime.facts()  # looks now at what opening an engine would otherwise look at while it is timed
     engines = {
-        name: partial(_opened, str(folder / model), int(job["threads"]), _feeds(inputs, index))
-        for index, (name, model) in enumerate(job["engines"].items())
+        name: partial(_opened, runtimes[engine["runtime"]], str(folder / engine["model"]), how, feeds)
+        for name, engine, how, feeds in (
+            (name, engine, How(threads=int(engine["threads"])), _feeds(inputs, index))
+            for index, (name, engine) in enumerate(job["engines"].items())
+        )
     }
-    saturates = saturates_byte_products()
+    threads = max(int(engine["threads"]) for engine in job["engines"].values())
     with machine_lock(wait_s=float(job["wait_s"]), on_wait=lambda: progress(0, 0)):
-        before, cores = conditions(), quiet_cores(int(job["threads"]))
+        before, cores = conditions(), quiet_cores(threads)
         found = measure_interleaved(
             engines, design=Design(**job["design"]), seed=int(job["seed"]), cores=cores, on_round=progress
         )
@@ -59,7 +66,7 @@ def _measure(folder: Path, job: dict[str, Any], progress: Any) -> tuple[dict[str
         for index, one in enumerate(found.values())
         for session, rounds in enumerate(one.rounds_ms)
     }
-    result = {"engines": figures, "before": before, "after": after, "cores": cores, "saturates": saturates}
+    result = {"engines": figures, "before": before, "after": after, "cores": cores}
     return {"done": result}, {"times_ms": pack(times)}
 
 
@@ -70,7 +77,9 @@ def _feeds(inputs: dict[str, Any], index: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _opened(model: str, threads: int, feeds: dict[str, Any]) -> Iterator[Run]:
-    session = open_session(model, threads=threads)
-    names = [found.name for found in session.get_outputs()]
-    yield partial(session.run, names, feeds)
+def _opened(runtime: Runtime, model: str, how: How, feeds: dict[str, Any]) -> Iterator[Run]:
+    opened = runtime.open(model, how)
+    try:
+        yield opened.prepare(feeds)
+    finally:
+        opened.close()

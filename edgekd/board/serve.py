@@ -42,6 +42,7 @@ class Runner:
     def __init__(self, folder: Path, out: IO[bytes]) -> None:
         self.folder, self.out = folder, out
         self.sessions: dict[str, Any] = {}
+        self.scratch: dict[str, str] = {}
         self.measuring: Any = None
 
     def answer(self, header: dict[str, Any], blobs: dict[str, bytes]) -> None:

@@ -14,6 +14,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it leaves a file and
 
 import onnxruntime as ort
 
+from edgekd.board.runtime import RuntimeRefusal, one_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -29,10 +31,6 @@ _PROBE = (
     "eNrjYLe6xcQlwcVYwcVYLsRYqcTrm1jiW5rjmVeSmp5aJMRaUJSflKrVw8QhwCEgwOzEWO7VwFQ/wkGUMDC8hPi4eDiYhDi4mDgYgVgg"
     "CShYCRZkQwg6sXAxCPACAItej1Y="
 )
-
-
-class RuntimeRefusal(Exception):  # noqa: N818  the words are the runtime's
-    """ONNX Runtime's own words, on one line."""
 
 
 def runtime_version() -> str:
@@ -76,7 +74,7 @@ def open_session(
     try:
         return ort.InferenceSession(model, options, providers=list(PROVIDERS))
     except Exception as e:
-        raise RuntimeRefusal(_one_line(e)) from e
+        raise RuntimeRefusal(one_line(e)) from e
 
 
 def run_all(session: ort.InferenceSession, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -89,7 +87,7 @@ def run_all(session: ort.InferenceSession, feeds: Mapping[str, NDArray[Any]]) ->
     try:
         return dict(zip(names, session.run(names, dict(feeds))))
     except Exception as e:
-        raise RuntimeRefusal(_one_line(e)) from e
+        raise RuntimeRefusal(one_line(e)) from e
 
 
 @lru_cache(maxsize=None)
@@ -110,7 +108,3 @@ def saturates_byte_products() -> bool:
 def probe() -> bytes:
     """Return an ONNX file, y = MatMulInteger(x, w), with x uint8 (1, 16) and w int8 (16, 16), all 127."""
     return zlib.decompress(base64.b64decode(_PROBE))
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

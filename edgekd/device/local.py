@@ -14,7 +14,7 @@ from edgekd.device.channel import LONGEST_SILENCE_S, Channel
 from edgekd.device.device import Connection, DeviceSpec
 from edgekd.device.latency import Measurement
 from edgekd.device.runner import RunnerConnection
-from edgekd.runtimes.onnx_runtime import HERE
+from edgekd.runtimes.here import HERE
 from edgekd.runtimes.session import Tensors
 from edgekd.runtimes.target import BuiltModel
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,9 +20,10 @@ from edgekd.device.device import Connection
 from edgekd.device.doubts import doubts
 from edgekd.device.latency import LatencySamples, Measurement
 from edgekd.errors import DeviceError
-from edgekd.runtimes.host import Host
-from edgekd.runtimes.onnx_runtime import cannot_run, refused, tensor_info, whole
-from edgekd.runtimes.session import Session, Tensors
+from edgekd.runtimes.external_data import whole
+from edgekd.runtimes.here import PACKAGES
+from edgekd.runtimes.host import ONNX_RUNTIME, BuiltEngine, Host, cannot_run, refused
+from edgekd.runtimes.session import Session, Tensors, tensor_info
 from edgekd.runtimes.target import BuiltModel
 
 WAIT_S = 500.0
@@ -35,23 +35,22 @@ _FULL = ("ENOSPC", "EDQUOT", "EFBIG")
 
 
 class RunnerHost(Host):
-    """ONNX Runtime of a runner."""
+    """The runtimes of a runner."""
 
     def __init__(self, channel: Channel, *, times: bool) -> None:
         self.channel, self.times = channel, times
-        found = _runtime(channel)
-        with _understood(channel):
-            self.version, self._saturates = str(found["version"]), bool(found["saturates"])
+        self._facts: dict[str, dict[str, Any]] = {}
         self._known: set[str] = set()
         self._names = itertools.count()
 
-    def runtime_version(self) -> str:
-        """Return what the runner has installed."""
-        return self.version
-
-    def saturates(self) -> bool:
-        """Return whether the 8-bit dot product of the runner's CPU clips."""
-        return self._saturates
+    def facts(self, runtime: str = ONNX_RUNTIME) -> Mapping[str, Any]:
+        """Return what the runner has installed; it is asked once."""
+        if runtime not in self._facts:
+            found = _facts(self.channel, runtime)
+            with understood(self.channel):
+                str(found["version"])
+            self._facts[runtime] = found
+        return self._facts[runtime]
 
     def put(self, model: Path | bytes) -> str:
         """Send a model unless it is there already, and return its digest."""
@@ -66,23 +65,49 @@ class RunnerHost(Host):
             self._known.add(digest)
         return digest
 
-    def open(self, model: Path | bytes, *, threads: int = 1, optimize: bool = True) -> Session:
+    def open(
+        self,
+        model: Path | bytes,
+        *,
+        runtime: str = ONNX_RUNTIME,
+        threads: int = 1,
+        optimize: bool = True,
+    ) -> Session:
         """Open a model in the runner's process."""
-        return RunnerSession(self, model, threads=threads, optimize=optimize)
+        return RunnerSession(self, model, runtime, threads=threads, optimize=optimize)
 
-    def optimized(self, model: Path | bytes, *, threads: int = 1) -> bytes:
-        """Return the serialized graph that runs there."""
-        with RunnerSession(self, model, threads=threads, optimized=True) as session:
-            return session.optimized
+    def shown(self, model: Path | bytes, *, runtime: str = ONNX_RUNTIME, threads: int = 1) -> bytes:
+        """Return the graph that runs there."""
+        with RunnerSession(self, model, runtime, threads=threads, shown=True) as session:
+            return session.shown
 
-    def profile(self, model: bytes, feeds: Tensors, *, runs: int, threads: int = 1) -> list[dict[str, Any]]:
-        """Return the events of the runtime's profile there."""
-        session = RunnerSession(self, model, threads=threads, optimize=False, profile=True)
-        for _ in range(runs):
-            session.run(feeds)
-        with _understood(self.channel):
-            events = json.loads(session.end_profiling())
-            return [{**event, "name": str(event["name"]), "dur": float(event["dur"])} for event in events]
+    def profile(
+        self,
+        model: Path | bytes,
+        feeds: Tensors,
+        *,
+        runs: int,
+        runtime: str = ONNX_RUNTIME,
+        threads: int = 1,
+        optimize: bool = True,
+    ) -> list[tuple[str, float]]:
+        """Return what the runtime's profile says there."""
+        with RunnerSession(self, model, runtime, threads=threads, optimize=optimize, profile=True) as session:
+            for _ in range(runs):
+                session.run(feeds)
+            return session.times()
+
+    def build(self, model: Path, options: Mapping[str, Any], *, runtime: str) -> BuiltEngine:
+        """Have the runner build an engine."""
+        asked = {"runtime": runtime, "model": self.put(model), "options": dict(options)}
+        try:
+            found, blobs = self.channel.ask("build", asked)
+        except DeviceError as e:
+            if e.kind == _REFUSAL:
+                raise refused(e.what, runtime, self.runtime_version(runtime), model) from e
+            raise
+        with understood(self.channel):
+            return BuiltEngine(blobs["engine"], str(found["log"]))
 
     def next_name(self) -> str:
         """Return a name that no session has had."""
@@ -92,29 +117,20 @@ class RunnerHost(Host):
 class RunnerSession(Session):
     """A model that a runner has open."""
 
-    def __init__(
-        self,
-        host: RunnerHost,
-        model: Path | bytes,
-        *,
-        threads: int = 1,
-        optimize: bool = True,
-        optimized: bool = False,
-        profile: bool = False,
-    ) -> None:
-        self._host, self._name, self._profile = host, host.next_name(), profile
-        asked = {"session": self._name, "model": host.put(model), "threads": threads, "optimize": optimize}
+    def __init__(self, host: RunnerHost, model: Path | bytes, runtime: str, **how: Any) -> None:
+        self._host, self._name, self._runtime = host, host.next_name(), runtime
+        asked = {"session": self._name, "model": host.put(model), "runtime": runtime, "how": how}
         try:
-            found, blobs = host.channel.ask("open", {**asked, "optimized": optimized, "profile": profile})
+            found, blobs = host.channel.ask("open", asked)
         except DeviceError as e:
             if e.kind == _REFUSAL:
-                raise refused(e.what, host.version, model) from e
+                raise refused(e.what, runtime, host.runtime_version(runtime), model) from e
             raise
-        with _understood(host.channel):
+        with understood(host.channel):
             self.inputs, self.outputs = (
                 [tensor_info(*tensor) for tensor in found[kind]] for kind in ("inputs", "outputs")
             )
-        self.optimized = blobs.get("optimized", b"")
+        self.shown = blobs.get("shown", b"")
         self._open = True
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
@@ -123,23 +139,23 @@ class RunnerSession(Session):
             _, blobs = self._host.channel.ask("run", {"session": self._name}, {"feeds": pack(feeds)})
         except DeviceError as e:
             if e.kind == _REFUSAL:
-                raise cannot_run(e.what, self._host.version) from e
+                raise cannot_run(e.what, self._runtime, self._host.runtime_version(self._runtime)) from e
             raise
-        with _understood(self._host.channel):
+        with understood(self._host.channel):
             found = unpack(blobs["outputs"])
             return {output.name: found[output.name] for output in self.outputs}
 
-    def end_profiling(self) -> bytes:
-        """Close it and return what the runtime wrote."""
-        self._open = False
-        _, blobs = self._host.channel.ask("close", {"session": self._name, "profile": True})
-        return blobs["profile"]
+    def times(self) -> list[tuple[str, float]]:
+        """Return operator and microseconds of everything that ran."""
+        found, _ = self._host.channel.ask("times", {"session": self._name})
+        with understood(self._host.channel):
+            return [(str(name), float(microseconds)) for name, microseconds in found["times"]]
 
     def close(self) -> None:
         """Give back the runner's memory."""
         if self._open and not self._host.channel.lost:
             self._open = False
-            self._host.channel.ask("close", {"session": self._name, "profile": self._profile})
+            self._host.channel.ask("close", {"session": self._name})
 
 
 class RunnerConnection(Connection):
@@ -155,7 +171,7 @@ class RunnerConnection(Connection):
 
     def __init__(self, channel: Channel, *, times: bool = True) -> None:
         found, _ = channel.ask("describe")
-        with _understood(channel):
+        with understood(channel):
             self.channel, self.machine = channel, Machine(**found["identity"])
         self.host: RunnerHost = RunnerHost(channel, times=times)
 
@@ -171,7 +187,16 @@ class RunnerConnection(Connection):
         if not self.times:
             msg = "latency of an emulated CPU means nothing"
             raise DeviceError(msg, where=self.channel.device, fix="measure on the device itself: ssh:HOST")
-        engines = {label: self.host.put(model.path) for label, model in models.items()}
+        for model in models.values():
+            self.host.facts(model.target.kind)  # says what is missing better than the one who measures
+        engines = {
+            label: {
+                "model": self.host.put(model.path),
+                "runtime": model.target.kind,
+                "threads": model.target.threads,
+            }
+            for label, model in models.items()
+        }
         inputs = {
             f"{index}/{name}": value
             for index, label in enumerate(models)
@@ -179,7 +204,6 @@ class RunnerConnection(Connection):
         }
         asked = {
             "engines": engines,
-            "threads": next(iter(models.values())).target.threads,
             "design": asdict(design),
             "seed": seed,
             "wait_s": WAIT_S,
@@ -188,8 +212,13 @@ class RunnerConnection(Connection):
             found, blobs = self.channel.ask(
                 "measure", asked, {"example": pack(inputs)}, on_progress=_told_to(advance)
             )
-        with _understood(self.channel):
-            return _measurement(found, unpack(blobs["times_ms"]), design, self.machine, models)
+        with understood(self.channel):
+            samples = _samples(found, unpack(blobs["times_ms"]), design, models)
+            before, after = found["before"], found["after"]
+            cores = tuple(map(int, found["cores"]))
+        saturates = any(self.host.facts(model.target.kind).get("saturates") for model in models.values())
+        said = doubts(before, after, saturates=saturates, isa=self.machine.isa)
+        return Measurement(samples, said, before, after, cores)
 
 
 def _told_to(advance: Advance) -> Callable[[int, int], None]:
@@ -207,14 +236,15 @@ def _told_to(advance: Advance) -> Callable[[int, int], None]:
     return tell
 
 
-def _runtime(channel: Channel) -> dict[str, Any]:
+def _facts(channel: Channel, runtime: str) -> dict[str, Any]:
     try:
-        found, _ = channel.ask("runtime")
+        found, _ = channel.ask("facts", {"runtime": runtime})
     except DeviceError as e:
         if e.kind not in _NOT_INSTALLED:
             raise
         what = f"its Python cannot import what runs models: {e.what}"
-        fix = "install it there: python3 -m pip install numpy onnxruntime; or set device.python to another"
+        package, _ = PACKAGES[runtime]
+        fix = f"install it there: python3 -m pip install numpy {package}; or set device.python to another"
         raise DeviceError(what, where=channel.device, fix=fix) from e
     return found
 
@@ -228,13 +258,9 @@ def _no_room(error: DeviceError, size_bytes: int) -> DeviceError:
     return DeviceError(what, where=error.where, fix=fix, kind=error.kind)
 
 
-def _measurement(
-    found: Mapping[str, Any],
-    times: Mapping[str, Any],
-    design: Design,
-    machine: Machine,
-    models: Iterable[str],
-) -> Measurement:
+def _samples(
+    found: Mapping[str, Any], times: Mapping[str, Any], design: Design, models: Iterable[str]
+) -> dict[str, LatencySamples]:
     """Return what a runner measured of models, as numbers that a clock can have said."""
     samples = {}
     for index, name in enumerate(models):
@@ -251,8 +277,7 @@ def _measurement(
         if not _from_a_clock(samples[name].times_ms):
             msg = "times that no clock shows"
             raise ValueError(msg)
-    said = doubts(found["before"], found["after"], saturates=found["saturates"], isa=machine.isa)
-    return Measurement(samples, said, found["before"], found["after"], tuple(map(int, found["cores"])))
+    return samples
 
 
 def _from_a_clock(times_ms: NDArray[np.float64]) -> bool:
@@ -261,7 +286,7 @@ def _from_a_clock(times_ms: NDArray[np.float64]) -> bool:
 
 
 @contextmanager
-def _understood(channel: Channel) -> Iterator[None]:
+def understood(channel: Channel) -> Iterator[None]:
     """Say of a device what it is that answers something else than it was asked for."""
     try:
         yield

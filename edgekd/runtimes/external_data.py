@@ -74,3 +74,15 @@ def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
         if field.type == field.TYPE_MESSAGE:
             for part in [value] if hasattr(value, "ListFields") else value:
                 yield from _tensors(part)
+
+
+def whole(model: Path | bytes) -> Path | bytes:
+    """Return a model that refers to no file beside it."""
+    if not (isinstance(model, Path) and external_data(model)):
+        return model
+    try:
+        return bytes(onnx.load(model).SerializeToString())
+    except Exception as e:  # whatever onnx and protobuf make of data that are cut, or larger than 2 GiB
+        what = f"the weights beside the model cannot be read: {' '.join(str(e).split())}"
+        fix = "export it again; weights over 2 GiB do not fit"
+        raise BuildError(what, where=str(model), fix=fix) from e

@@ -1,14 +1,39 @@
-"""Where ONNX Runtime opens a model: in this process, or with the runner of a device."""
+"""Where runtimes open models: in this process, or with the runner of a device."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from edgekd.errors import BuildError
 from edgekd.runtimes.session import Session, Tensors
+
+ONNX_RUNTIME = "onnxruntime"
+"""The kind of its targets, and what runs wherever no other runtime is named."""
+
+TITLES = {
+    ONNX_RUNTIME: "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "tensorrt": "TensorRT",
+    "tensorrt_rtx": "TensorRT-RTX",
+}
+"""What people call the runtimes, by the kind of their targets."""
+
+
+class BuiltEngine(NamedTuple):
+    """What a builder gives.
+
+    Attributes:
+        engine: To be written to a file.
+        log: What it said of the engine's operators; empty where it says nothing.
+    """
+
+    engine: bytes
+    log: str
 
 
 class Host(ABC):
-    """ONNX Runtime, wherever it is.
+    """A machine's runtimes.
 
     Attributes:
         times: Whether its clock means something; that of an emulated CPU does not.
@@ -17,30 +42,72 @@ class Host(ABC):
     times: bool = True
 
     @abstractmethod
-    def runtime_version(self) -> str:
-        """Return ONNX Runtime's version there."""
+    def facts(self, runtime: str = ONNX_RUNTIME) -> Mapping[str, Any]:
+        """Return what engines depend on: ``version``, and more that is the runtime's own.
 
-    @abstractmethod
+        Raises:
+            RuntimeMissing: If this machine lacks it, or DeviceError, if another one does.
+        """
+
+    def runtime_version(self, runtime: str = ONNX_RUNTIME) -> str:
+        """Return a runtime's version there."""
+        return str(self.facts(runtime)["version"])
+
     def saturates(self) -> bool:
         """Return whether the CPU's 8-bit dot product clips, which edgekd has ONNX Runtime avoid."""
+        return bool(self.facts()["saturates"])
 
     @abstractmethod
-    def open(self, model: Path | bytes, *, threads: int = 1, optimize: bool = True) -> Session:
+    def open(
+        self,
+        model: Path | bytes,
+        *,
+        runtime: str = ONNX_RUNTIME,
+        threads: int = 1,
+        optimize: bool = True,
+    ) -> Session:
         """Open a model.
 
         Args:
             model: A file, with the weights beside it, or a serialized model.
+            runtime: The kind of its targets.
             threads: Threads of one inference.
-            optimize: False runs the nodes exactly as the file has them.
+            optimize: False runs the nodes exactly as the file has them, where a runtime can.
 
         Raises:
-            BuildError: If ONNX Runtime refuses it; its own words are kept.
+            BuildError: If the runtime refuses it; its own words are kept.
         """
 
     @abstractmethod
-    def optimized(self, model: Path | bytes, *, threads: int = 1) -> bytes:
-        """Return the serialized graph that runs after ONNX Runtime's optimisations there."""
+    def shown(self, model: Path | bytes, *, runtime: str = ONNX_RUNTIME, threads: int = 1) -> bytes:
+        """Return the graph that runs there after the runtime's optimisations, in the runtime's own form."""
 
     @abstractmethod
-    def profile(self, model: bytes, feeds: Tensors, *, runs: int, threads: int = 1) -> list[dict[str, Any]]:
-        """Run the nodes of a model as they stand and return the events of ONNX Runtime's own profile."""
+    def profile(
+        self,
+        model: Path | bytes,
+        feeds: Tensors,
+        *,
+        runs: int,
+        runtime: str = ONNX_RUNTIME,
+        threads: int = 1,
+        optimize: bool = True,
+    ) -> list[tuple[str, float]]:
+        """Run a model several times and return operator and microseconds of everything that ran."""
+
+    @abstractmethod
+    def build(self, model: Path, options: Mapping[str, Any], *, runtime: str) -> BuiltEngine:
+        """Have an engine built from a file, or raise BuildError with the builder's own words."""
+
+
+def refused(words: str, runtime: str, version: str, model: Path | bytes) -> BuildError:
+    """Return what to raise when a runtime does not open or build a model."""
+    what = f"{TITLES[runtime]} {version} refuses the model: {words}"
+    fix = "give an ONNX file of standard operators; export it again, or with a lower opset"
+    return BuildError(what, where="" if isinstance(model, bytes) else str(model), fix=fix)
+
+
+def cannot_run(words: str, runtime: str, version: str) -> BuildError:
+    """Return what to raise when a kernel refuses its inputs."""
+    what = f"{TITLES[runtime]} {version} cannot run the model: {words}"
+    return BuildError(what, fix="look at the scales of the operator that is named: was the network trained?")

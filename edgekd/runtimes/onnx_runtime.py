@@ -1,8 +1,6 @@
-"""ONNX Runtime on the CPU: how edgekd opens a model, and how it looks inside the graph that really runs."""
+"""ONNX Runtime on the CPU: the graph that really runs, and every tensor in it."""
 
-import json
 import statistics
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,47 +10,14 @@ import onnx
 from numpy.typing import NDArray
 
 from edgekd.board import sessions
+from edgekd.board.runtime import RuntimeRefusal
 from edgekd.errors import BuildError
 from edgekd.runtimes.external_data import external_data, locations
-from edgekd.runtimes.host import Host
-from edgekd.runtimes.session import Session, TensorInfo, Tensors
+from edgekd.runtimes.here import HERE
+from edgekd.runtimes.host import ONNX_RUNTIME, Host, cannot_run, refused
+from edgekd.runtimes.session import Tensors
 
 PROFILED_RUNS = 15
-_KERNEL_TIME = "_kernel_time"
-_DTYPES = {"float": "float32", "double": "float64"}
-
-
-class OnnxRuntimeSession(Session):
-    """A model that ONNX Runtime has loaded on the CPU."""
-
-    def __init__(self, model: Path | bytes, *, threads: int, optimize: bool = True) -> None:
-        session = open_session(model, threads=threads, optimize=optimize)
-        self.inputs, self.outputs = (
-            [tensor_info(found.name, found.type, found.shape) for found in values]
-            for values in (session.get_inputs(), session.get_outputs())
-        )
-        self._session = session
-
-    def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
-        """Run once and return every output by name."""
-        if self._session is None:
-            message = "the session is closed"
-            raise ValueError(message)
-        return run_all(self._session, feeds)
-
-    def close(self) -> None:
-        """Let ONNX Runtime free its memory and threads."""
-        self._session = None
-
-
-def tensor_info(name: str, kind: str, shape: Sequence[Any]) -> TensorInfo:
-    """Return what ONNX Runtime says of an input or output, such as ``tensor(float)``."""
-    kind = kind.removeprefix("tensor(").removesuffix(")")
-    try:
-        dtype = np.dtype(_DTYPES.get(kind, kind))
-    except TypeError:  # a sequence or a map
-        dtype = np.dtype(object)
-    return TensorInfo(name, dtype, tuple(size if isinstance(size, int) else None for size in shape))
 
 
 def open_session(
@@ -79,21 +44,8 @@ def open_session(
             optimized_path=optimized_path,
             profile_prefix=profile_prefix,
         )
-    except sessions.RuntimeRefusal as e:
-        raise refused(str(e), sessions.runtime_version(), model) from e
-
-
-def refused(words: str, version: str, model: Path | bytes) -> BuildError:
-    """Return what to raise when ONNX Runtime does not open a model."""
-    what = f"ONNX Runtime {version} refuses the model: {words}"
-    fix = "give an ONNX file of standard operators; export it again, or with a lower opset"
-    return BuildError(what, where="" if isinstance(model, bytes) else str(model), fix=fix)
-
-
-def cannot_run(words: str, version: str) -> BuildError:
-    """Return what to raise when a kernel refuses its inputs."""
-    what = f"ONNX Runtime {version} cannot run the model: {words}"
-    return BuildError(what, fix="look at the scales of the operator that is named: was the network trained?")
+    except RuntimeRefusal as e:
+        raise refused(str(e), ONNX_RUNTIME, sessions.runtime_version(), model) from e
 
 
 def run_all(session: Any, feeds: Tensors) -> dict[str, NDArray[Any]]:
@@ -104,44 +56,8 @@ def run_all(session: Any, feeds: Tensors) -> dict[str, NDArray[Any]]:
     """
     try:
         return sessions.run_all(session, feeds)
-    except sessions.RuntimeRefusal as e:
-        raise cannot_run(str(e), sessions.runtime_version()) from e
-
-
-class Here(Host):
-    """ONNX Runtime in this process."""
-
-    def runtime_version(self) -> str:
-        """Return the version of the package that is installed."""
-        return sessions.runtime_version()
-
-    def saturates(self) -> bool:
-        """Return whether this CPU's 8-bit dot product clips."""
-        return sessions.saturates_byte_products()
-
-    def open(self, model: Path | bytes, *, threads: int = 1, optimize: bool = True) -> Session:
-        """Open a model in this process."""
-        return OnnxRuntimeSession(model, threads=threads, optimize=optimize)
-
-    def optimized(self, model: Path | bytes, *, threads: int = 1) -> bytes:
-        """Have the optimised graph written, and read it."""
-        with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
-            path = Path(folder) / "optimized.onnx"
-            open_session(whole(model), threads=threads, optimized_path=path)
-            return path.read_bytes()
-
-    def profile(self, model: bytes, feeds: Tensors, *, runs: int, threads: int = 1) -> list[dict[str, Any]]:
-        """Have the profile written, and read it."""
-        with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
-            prefix = Path(folder) / "profile"
-            session = open_session(model, threads=threads, optimize=False, profile_prefix=prefix)
-            for _ in range(runs):
-                run_all(session, feeds)
-            events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text())
-        return events
-
-
-HERE = Here()
+    except RuntimeRefusal as e:
+        raise cannot_run(str(e), ONNX_RUNTIME, sessions.runtime_version()) from e
 
 
 def optimized_graph(model: Path | bytes, *, threads: int = 1, host: Host = HERE) -> onnx.ModelProto:
@@ -150,7 +66,7 @@ def optimized_graph(model: Path | bytes, *, threads: int = 1, host: Host = HERE)
     Raises:
         BuildError: If it is no graph, or one that reads files of this machine: a host may be anybody's.
     """
-    serialized = host.optimized(model, threads=threads)
+    serialized = host.shown(model, threads=threads)
     try:
         graph = onnx.load_from_string(serialized)
     except Exception as e:  # whatever protobuf makes of what is no ONNX
@@ -160,18 +76,6 @@ def optimized_graph(model: Path | bytes, *, threads: int = 1, host: Host = HERE)
         what = f"the optimised graph reads files: {', '.join(names)}"
         raise BuildError(what, fix="do not trust the device that it comes from")
     return graph
-
-
-def whole(model: Path | bytes) -> Path | bytes:
-    """Return a model that refers to no file beside it."""
-    if not (isinstance(model, Path) and external_data(model)):
-        return model
-    try:
-        return bytes(onnx.load(model).SerializeToString())
-    except Exception as e:  # whatever onnx and protobuf make of data that are cut, or larger than 2 GiB
-        what = f"the weights beside the model cannot be read: {' '.join(str(e).split())}"
-        fix = "export it again; weights over 2 GiB do not fit"
-        raise BuildError(what, where=str(model), fix=fix) from e
 
 
 def node_times(
@@ -193,15 +97,17 @@ def node_times(
     named.CopyFrom(optimized)
     for index, node in enumerate(named.graph.node):
         node.name = f"node{index}"
-    events = host.profile(named.SerializeToString(), feeds, runs=PROFILED_RUNS, threads=threads)
+    kernels = host.profile(
+        named.SerializeToString(), feeds, runs=PROFILED_RUNS, threads=threads, optimize=False
+    )
     times: dict[str, list[float]] = {}
-    for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith(_KERNEL_TIME):
-            times.setdefault(event["name"].removesuffix(_KERNEL_TIME), []).append(event["dur"])
-    return [_middle_mean(times.get(node.name, [0.0])) for node in named.graph.node]
+    for name, microseconds in kernels:
+        times.setdefault(name, []).append(microseconds)
+    return [middle_mean(times.get(node.name, [0.0])) for node in named.graph.node]
 
 
-def _middle_mean(values: Sequence[float]) -> float:
+def middle_mean(values: Sequence[float]) -> float:
+    """Return the mean of the middle half."""
     quarter = len(values) // 4
     return statistics.fmean(sorted(values)[quarter : len(values) - quarter])
 

@@ -16,15 +16,10 @@ from edgekd.lower.onnxruntime_dialect import loads_packed, lower_for_onnxruntime
 from edgekd.lower.quantize_activations import stored_zero_point
 from edgekd.lower.storage import FILE_BITS
 from edgekd.runtimes.coverage import coverage
+from edgekd.runtimes.here import HERE
 from edgekd.runtimes.host import Host
 from edgekd.runtimes.mistakes import mistakes_behind
-from edgekd.runtimes.onnx_runtime import (
-    HERE,
-    node_times,
-    optimized_graph,
-    tap,
-    tap_everything,
-)
+from edgekd.runtimes.onnx_runtime import node_times, optimized_graph, tap, tap_everything
 from edgekd.runtimes.saturation import saturation
 from edgekd.runtimes.session import Session, Tensors, fitting, same_values
 from edgekd.runtimes.target import Inside, TargetSpec

@@ -33,6 +33,11 @@ class TensorInfo:
     shape: tuple[int | None, ...]
 
 
+def tensor_info(name: str, dtype: str, sizes: Sequence[int | None]) -> TensorInfo:
+    """Return what a board says of an input or output."""
+    return TensorInfo(name, np.dtype(dtype), tuple(None if size is None else int(size) for size in sizes))
+
+
 class Session(ABC):
     """An engine that a runtime has loaded. Close it, or use it in a ``with`` statement.
 

@@ -14,8 +14,8 @@ from edgekd.core.machine import MAX_THREADS
 from edgekd.core.profile import ProfileName
 from edgekd.core.spec_base import Spec
 from edgekd.runtimes.coverage import Coverage
+from edgekd.runtimes.here import HERE
 from edgekd.runtimes.host import Host
-from edgekd.runtimes.onnx_runtime import HERE
 from edgekd.runtimes.saturation import Saturation
 from edgekd.runtimes.session import Session, Tensors
 

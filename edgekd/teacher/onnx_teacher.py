@@ -23,7 +23,8 @@ from edgekd.data.paths import expand_data_path
 from edgekd.errors import DataError
 from edgekd.export.float_network import FACTS, HISTORY, ONNX, NetworkFacts
 from edgekd.runtimes.external_data import external_data
-from edgekd.runtimes.onnx_runtime import OnnxRuntimeSession, open_session, run_all, tap
+from edgekd.runtimes.here import HERE
+from edgekd.runtimes.onnx_runtime import open_session, run_all, tap
 from edgekd.runtimes.session import Tensors, fitting
 from edgekd.tasks.classification import TaskSpec
 
@@ -99,7 +100,7 @@ class OnnxTeacher(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self._session = OnnxRuntimeSession(path, threads=torch.get_num_threads())
+        self._session = HERE.open(path, threads=torch.get_num_threads())
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, images: Tensor) -> Tensor:
@@ -124,7 +125,7 @@ def write_onnx_teacher(folder: Path, spec: OnnxTeacherSpec, data: DataSpec, task
         onnx.save(model, folder / ONNX)
     else:
         shutil.copyfile(spec.path, folder / ONNX)
-    with OnnxRuntimeSession(folder / ONNX, threads=torch.get_num_threads()) as session:
+    with HERE.open(folder / ONNX, threads=torch.get_num_threads()) as session:
         logits = session.predict(test.images)
         image = {session.inputs[0].name: fitting(test.images[:1], session.fixed_batch)}
     if logits.shape != (len(test), len(info.class_names)):

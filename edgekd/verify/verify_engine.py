@@ -14,8 +14,8 @@ from edgekd.data.dataset import Split
 from edgekd.device.device import Connection
 from edgekd.device.latency import Measurement
 from edgekd.runtimes.coverage import Coverage
+from edgekd.runtimes.here import HERE
 from edgekd.runtimes.layer_reference import LayerResult, compare_layers
-from edgekd.runtimes.onnx_runtime import HERE
 from edgekd.runtimes.saturation import Saturation
 from edgekd.runtimes.session import Tensors, fitting
 from edgekd.runtimes.target import BuiltModel

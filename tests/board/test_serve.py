@@ -17,6 +17,7 @@ from edgekd.board.rounds import Design
 from edgekd.device.archive import runner_archive
 
 Ask = Callable[..., tuple[dict[str, Any], dict[str, bytes]]]
+RUNTIME = {"runtime": "onnxruntime", "how": {"threads": 1}}
 
 
 class Runner:
@@ -65,12 +66,11 @@ def runner(tmp_path: Path) -> Iterator[Runner]:
     started.process.wait()
 
 
-def _opened(model: Path, runner: Runner, **options: object) -> str:
+def _opened(model: Path, runner: Runner) -> str:
     blob = model.read_bytes()
     runner.ask("put", {"file": blob})
     digest = hashlib.sha256(blob).hexdigest()
-    asked = {"threads": 1, "optimize": True, "optimized": False, "profile": False, **options}
-    found, _ = runner.ask("open", session="s", model=digest, **asked)
+    found, _ = runner.ask("open", session="s", model=digest, **RUNTIME)
     assert "done" in found, found
     return digest
 
@@ -84,7 +84,7 @@ def test_it_opens_runs_and_closes(runner, residual) -> None:
     assert found == {"done": {}}
     (logits,) = unpack(blobs["outputs"]).values()
     assert logits.shape == (8, 5)
-    assert runner.ask("close", session="s", profile=False)[0] == {"done": {}}
+    assert runner.ask("close", session="s")[0] == {"done": {}}
     assert runner.ask("run", {"feeds": pack(feeds)}, session="s")[0]["failed"] == "KeyError"
     runner.process.stdin.close()
     runner.assert_gone()
@@ -92,10 +92,9 @@ def test_it_opens_runs_and_closes(runner, residual) -> None:
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "0" * 63, "0" * 64 + "\n", ""])
 def test_files_are_named_by_their_digest_alone(runner, name) -> None:
-    asked = {"threads": 1, "optimize": True, "optimized": False, "profile": False}
-    found, _ = runner.ask("open", session="s", model=name, **asked)
+    found, _ = runner.ask("open", session="s", model=name, **RUNTIME)
     assert found["what"] == "a file is named by its sha256"
-    found, _ = runner.ask("measure", {"example": b""}, engines={"e": name}, threads=1)
+    found, _ = runner.ask("measure", {"example": b""}, engines={"e": {"model": name}})
     assert found["what"] == "a file is named by its sha256"
 
 
@@ -104,9 +103,8 @@ def test_a_job_that_fails_is_told_and_the_next_one_is_done(runner) -> None:
         found, _ = runner.ask(do)
         assert found["failed"] == kind
     runner.ask("put", {"file": b"no model"})
-    asked = {"threads": 1, "optimize": True, "optimized": False, "profile": False}
     digest = hashlib.sha256(b"no model").hexdigest()
-    found, _ = runner.ask("open", session="s", model=digest, **asked)
+    found, _ = runner.ask("open", session="s", model=digest, **RUNTIME)
     assert found["failed"] == "RuntimeRefusal"
     assert "done" in runner.ask("describe")[0]
 
@@ -124,7 +122,8 @@ def test_the_end_of_its_input_ends_a_measurement(runner, residual) -> None:
     name = residual.lowered.graph.input[0].name
     example = pack({f"{index}/{name}": residual.inputs[:1] for index in range(2)})
     design = vars(Design(sessions=200, rounds=20))
-    asked = {"engines": {"a": digest, "b": digest}, "threads": 1, "design": design, "seed": 0, "wait_s": 100}
+    engine = {"model": digest, "runtime": "onnxruntime", "threads": 1}
+    asked = {"engines": {"a": engine, "b": engine}, "design": design, "seed": 0, "wait_s": 100}
     found, _ = runner.ask("measure", {"example": example}, **asked)
     assert "progress" in found
     assert len(_running(runner.folder)) > 1

@@ -126,7 +126,7 @@ def test_times_that_no_clock_shows_are_refused(wrong, tmp_path: Path) -> None:
     times = np.ones((20, 3))
     times[1, 2] = wrong
     engine = {"warmup": 5, "opened_ms": [1.0, 1.0], "peak_bytes": 0}
-    measured = {"engines": {"m": engine}, "before": {}, "after": {}, "cores": [], "saturates": False}
+    measured = {"engines": {"m": engine}, "before": {}, "after": {}, "cores": []}
     blob = pack({"0/0": np.ones((20, 3)), "0/1": times})
 
     class Board:
@@ -135,7 +135,7 @@ def test_times_that_no_clock_shows_are_refused(wrong, tmp_path: Path) -> None:
         def ask(self, do, *_, **__):
             done = {
                 "describe": {"identity": IDENTITY},
-                "runtime": {"version": "1.25.0", "saturates": False},
+                "facts": {"version": "1.25.0", "saturates": False},
                 "put": {},
                 "measure": measured,
             }

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from edgekd.device import emulation
 from edgekd.device.emulated import CPUS, EmulatedDevice
 from edgekd.errors import DeviceError
-from edgekd.runtimes.onnx_runtime import HERE
+from edgekd.runtimes.here import HERE
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.target import BuiltModel
 from edgekd.verify.native import compare_with_native

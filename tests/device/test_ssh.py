@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from edgekd.board.rounds import Design
 from edgekd.device.ssh import SshDevice
 from edgekd.errors import DeviceError
-from edgekd.runtimes.onnx_runtime import HERE
+from edgekd.runtimes.here import HERE
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.target import BuiltModel
 from edgekd.verify.verify_engine import verify_graph
@@ -103,9 +103,10 @@ def test_a_python_that_lacks_something_is_told(board, tmp_path) -> None:
     script = board.script("old", f'{sys.executable} -c "{old}" "$2" "$3"')
     assert "too old" in _refused(board.device(python=script)).what
     (tmp_path / "bare").symlink_to(Path(sys.executable).resolve())
-    error = _refused(board.device(python=str(tmp_path / "bare")))
-    assert "No module named" in error.what
-    assert "pip install numpy onnxruntime" in error.fix
+    with board.device(python=str(tmp_path / "bare")).connect() as device:
+        with pytest.raises(DeviceError, match="No module named") as caught:
+            device.host.facts()
+        assert "pip install numpy onnxruntime" in caught.value.fix
     board.assert_empty()
 
 

@@ -12,7 +12,7 @@ import pytest
 from edgekd.device.local import local_runner
 from edgekd.device.runner import RunnerConnection, RunnerHost
 from edgekd.errors import LowerError
-from edgekd.runtimes.onnx_runtime import HERE
+from edgekd.runtimes.here import HERE
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 
 
@@ -59,7 +59,7 @@ class OldRunner:
     """Answers one question only: which ONNX Runtime it has."""
 
     def ask(self, do, *_):
-        assert do == "runtime"
+        assert do == "facts"
         return {"version": "1.17.3", "saturates": False}, {}
 
 

@@ -6,15 +6,8 @@ import pytest
 from onnx import helper
 
 from edgekd.errors import BuildError
-from edgekd.runtimes.onnx_runtime import (
-    Here,
-    OnnxRuntimeSession,
-    open_session,
-    optimized_graph,
-    run_all,
-    tap,
-    tap_everything,
-)
+from edgekd.runtimes.here import HERE, Here
+from edgekd.runtimes.onnx_runtime import open_session, optimized_graph, run_all, tap, tap_everything
 from edgekd.runtimes.session import TensorInfo
 
 X = np.float32([[1, -2], [3, -4]])
@@ -84,13 +77,13 @@ def test_tap_everything_returns_every_tensor(chain):
 def test_predict_gives_one_row_per_input(onnx_model, batch):
     model = onnx_model(f"float[{batch},2] x", f"float[{batch},2] y", "y = Neg(x)", {})
     x = np.random.default_rng(0).normal(0, 1, (70, 2)).astype(np.float32)
-    with OnnxRuntimeSession(model.SerializeToString(), threads=1) as session:
+    with HERE.open(model.SerializeToString(), threads=1) as session:
         assert np.array_equal(session.predict(x), -x)
 
 
 def test_session_says_what_it_takes_and_gives(onnx_model):
     model = onnx_model("uint8[N,3] x", "float[N,3] y", "y = Cast<to=1>(x)", {})
-    session = OnnxRuntimeSession(model.SerializeToString(), threads=1)
+    session = HERE.open(model.SerializeToString(), threads=1)
     assert session.inputs == [TensorInfo("x", np.dtype(np.uint8), (None, 3))]
     assert session.outputs == [TensorInfo("y", np.dtype(np.float32), (None, 3))]
     assert session.fixed_batch is None
@@ -99,7 +92,7 @@ def test_session_says_what_it_takes_and_gives(onnx_model):
 class _Untrue(Here):
     """A board that gives back a graph whose weights are a file of whoever opens it."""
 
-    def optimized(self, model: Path | bytes, *, threads: int = 1) -> bytes:
+    def shown(self, model: Path | bytes, *, runtime: str = "onnxruntime", threads: int = 1) -> bytes:
         weights = onnx.TensorProto(name="w", data_type=onnx.TensorProto.UINT8, dims=[4])
         weights.data_location = onnx.TensorProto.EXTERNAL
         weights.external_data.add(key="location", value="id_ed25519")
@@ -115,6 +108,6 @@ def test_a_board_cannot_have_this_machine_read_its_files() -> None:
 def test_predict_refuses_an_output_without_a_row_for_each_image(onnx_model, body):
     constants = {"zero": np.int64([0]), "one": np.int64([1])} if "Slice" in body else {}
     model = onnx_model("float[n,2] x", "float y" if "Sum" in body else "float[m,2] y", body, constants)
-    session = OnnxRuntimeSession(model.SerializeToString(), threads=1)
+    session = HERE.open(model.SerializeToString(), threads=1)
     with pytest.raises(BuildError, match=r"output 'y' has an array of shape .* for 3 images"):
         session.predict(np.ones((3, 2), np.float32))

@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from edgekd.runtimes.onnx_runtime import HERE, optimized_graph, tap_everything
+from edgekd.runtimes.here import HERE
+from edgekd.runtimes.onnx_runtime import optimized_graph, tap_everything
 from edgekd.runtimes.saturation import saturation
 
 ONE = {"one": np.float32(1), "z": np.uint8(0), "iz": np.int8(0), "ys": np.float32(9000)}
@@ -83,7 +84,8 @@ def test_linear_layers_are_summed_along_their_inputs(onnx_model):
 
 SCRIPT = """
 import json, sys, numpy, onnx, onnxruntime
-from edgekd.runtimes.onnx_runtime import HERE, optimized_graph, tap_everything
+from edgekd.runtimes.here import HERE
+from edgekd.runtimes.onnx_runtime import optimized_graph, tap_everything
 from edgekd.runtimes.saturation import saturation
 seen = []
 for path in sys.argv[1:]:

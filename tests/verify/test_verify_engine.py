@@ -11,7 +11,7 @@ from edgekd.data.dataset import Split
 from edgekd.device.latency import Measurement, measure_here
 from edgekd.device.local import LocalConnection
 from edgekd.errors import LowerError
-from edgekd.runtimes.onnx_runtime import HERE
+from edgekd.runtimes.here import HERE
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.target import BuiltModel
 from edgekd.tasks.classification import ClassificationSpec
