@@ -65,8 +65,8 @@ def _close(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> R
 def _build(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
     """Build an engine from a file that was put."""
     runtime, model = runtime_called(header["runtime"]), str(runner.path(header["model"]))
-    engine, log = runtime.build(model, header["options"])
-    return {"log": log}, {"engine": engine}
+    engine, log, cache = runtime.build(model, header["options"], blobs["cache"])
+    return {"log": log}, {"engine": engine, "cache": cache}
 
 
 def _measure(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:

@@ -14,13 +14,8 @@ if TYPE_CHECKING:
 
     from edgekd.board.visits import Run
 
-MODULES = {
-    "onnxruntime": "edgekd.board.onnx_runtime",
-    "openvino": "edgekd.board.open_vino",
-    "tensorrt": "edgekd.board.tensor_rt",
-    "tensorrt_rtx": "edgekd.board.tensor_rt_rtx",
-}
-"""Where each runtime is, by the kind of target that it serves; each module holds a ``RUNTIME``."""
+RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
+"""By the kind of target that each serves. Its module here has that name, and holds a ``RUNTIME``."""
 
 Tensor = Tuple[str, str, List[Optional[int]]]
 """Name, numpy's name of the type, and sizes of an input or output; None where a size is free."""
@@ -101,15 +96,16 @@ class Runtime(ABC):
     def open(self, model: str | bytes, how: How) -> OpenModel:
         """Open a file by its path, or a serialized model; RuntimeRefusal if it is refused."""
 
-    def build(self, model: str, options: Mapping[str, Any]) -> tuple[bytes, str]:
+    def build(self, model: str, options: Mapping[str, Any], cache: bytes) -> tuple[bytes, str, bytes]:
         """Build an engine from a file.
 
         Args:
             model: Path of an ONNX file.
             options: Of the builder.
+            cache: What an earlier build gave as its third result; empty at first.
 
         Returns:
-            The engine, and what the builder said of it.
+            The engine, what the builder said of it, and what makes the next build faster.
 
         Raises:
             RuntimeRefusal: If the runtime does not build it, or builds no engines at all.
@@ -120,10 +116,10 @@ class Runtime(ABC):
 
 def runtime_called(name: str) -> Runtime:
     """Return a runtime by the kind of its targets; ValueError if there is none."""
-    if name not in MODULES:
+    if name not in RUNTIMES:
         msg = "no such runtime: host and runner are of different versions"
         raise ValueError(msg)
-    found: Runtime = importlib.import_module(MODULES[name]).RUNTIME
+    found: Runtime = importlib.import_module(f"edgekd.board.{name}").RUNTIME
     return found
 
 

@@ -1,30 +1,42 @@
 """What an engine is built for: a runtime of some version on some machine."""
 
-from dataclasses import dataclass
+from pydantic import SerializeAsAny
 
 from edgekd.core.machine import Machine
+from edgekd.core.spec_base import Spec, json_digest
 from edgekd.device.device import Connection, DeviceSpec
 from edgekd.errors import DeviceError
 from edgekd.runtimes.target import TargetSpec
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Spec):
     """What a device said before the long work.
 
     Attributes:
-        device: Its name.
-        runtime_version: Of the runtime there.
+        device: The device.
+        runtime_version: Of the runtime there; empty if it lacks it.
         machine: What it is.
+        gpu: What engines are built for there, if not for the CPU.
+        not_built: Why it cannot build engines, and how it could; empty if it can.
+        not_run: Why it cannot run them; empty if it can.
     """
 
-    device: str
+    device: SerializeAsAny[DeviceSpec]
     runtime_version: str
     machine: Machine
+    gpu: str = ""
+    not_built: str = ""
+    not_run: str = ""
 
     def __str__(self) -> str:
         machine = self.machine
-        return f"{self.device}: {machine.cpu}, {machine.cores} cores, runtime {self.runtime_version}"
+        cores = f"{self.gpu or machine.cpu}, {machine.cores} cores"
+        return f"{self.device.name}: {cores}, runtime {self.runtime_version or 'none'}"
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 of what an engine depends on: where that is, is no part of it."""
+        return json_digest([self.runtime_version, list(self.machine.isa), self.gpu])
 
     def check(self, target: TargetSpec, connection: Connection) -> None:
         """Say if the runtime or the CPU is another one by now.
@@ -32,15 +44,15 @@ class Place:
         Raises:
             DeviceError: If so: the engine was built for the first.
         """
-        version = target.runtime_version(host=connection.host)
+        version = target.readiness(host=connection.host).version
         if version != self.runtime_version:
             what = f"its runtime was {self.runtime_version} when the run began, and is {version} now"
             fix = "run the command again: it builds for the one that is there"
-            raise DeviceError(what, where=self.device, fix=fix)
+            raise DeviceError(what, where=self.device.name, fix=fix)
         if connection.machine.isa != self.machine.isa:
             what = f"its CPU was {self.machine.cpu} when the run began, and is {connection.machine.cpu} now"
             fix = "does one name mean several boards? run the command again: it builds for the one there is"
-            raise DeviceError(what, where=self.device, fix=fix)
+            raise DeviceError(what, where=self.device.name, fix=fix)
 
 
 def place_of(target: TargetSpec, device: DeviceSpec) -> Place:
@@ -50,5 +62,12 @@ def place_of(target: TargetSpec, device: DeviceSpec) -> Place:
         DeviceError: If it does not answer, or lacks what is needed.
     """
     with device.connect() as connection:
-        version = target.runtime_version(host=connection.host)
-        return Place(device.name, version, connection.machine)
+        ready = target.readiness(host=connection.host)
+        return Place(
+            device=device,
+            runtime_version=ready.version,
+            machine=connection.machine,
+            gpu=ready.gpu,
+            not_built=ready.not_built,
+            not_run=ready.not_run,
+        )

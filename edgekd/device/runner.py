@@ -97,17 +97,17 @@ class RunnerHost(Host):
                 session.run(feeds)
             return session.times()
 
-    def build(self, model: Path, options: Mapping[str, Any], *, runtime: str) -> BuiltEngine:
+    def build(self, model: Path, options: Mapping[str, Any], *, runtime: str, cache: bytes) -> BuiltEngine:
         """Have the runner build an engine."""
         asked = {"runtime": runtime, "model": self.put(model), "options": dict(options)}
         try:
-            found, blobs = self.channel.ask("build", asked)
+            found, blobs = self.channel.ask("build", asked, {"cache": cache})
         except DeviceError as e:
             if e.kind == _REFUSAL:
                 raise refused(e.what, runtime, self.runtime_version(runtime), model) from e
             raise
         with understood(self.channel):
-            return BuiltEngine(blobs["engine"], str(found["log"]))
+            return BuiltEngine(blobs["engine"], str(found["log"]), blobs["cache"])
 
     def next_name(self) -> str:
         """Return a name that no session has had."""

@@ -6,6 +6,7 @@ make of them, layer by layer: an error in one layer is seen there and nowhere el
 with the lowering passes, so that a mistake in those is seen.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,23 @@ class ExpandPixelsPass(LoweringPass):
         return True
 
 
+class ExpandActivationMarksPass(LoweringPass):
+    """Activation marks that cannot be cut at become ``clip(round(x / scale)) * scale``."""
+
+    def __init__(self, kept: Container[str]) -> None:
+        self.kept = kept
+
+    def visit(self, node: ir.Node) -> bool:
+        """Expand one activation mark, unless it is kept."""
+        if not is_mark(node) or attribute(node, "mark") in self.kept:
+            return False
+        graph, scale = graph_of(node), node.inputs[1]
+        ends = [constant(graph, np.float32(attribute(node, key)), key) for key in ("qmin", "qmax")]
+        codes = insert_before(node, "Round", [insert_before(node, "Div", [node.inputs[0], scale])])
+        replace(node, insert_before(node, "Mul", [insert_before(node, "Clip", [codes, *ends]), scale]))
+        return True
+
+
 class CutAtQuantizersPass(LoweringPass):
     """``y = FakeQuant(x)`` -> an output ``x / scale``, unrounded, and an input that stands for ``y``."""
 
@@ -123,16 +141,26 @@ def activation_marks(marked: ir.Model) -> tuple[ActivationMark, ...]:
     return tuple(found)
 
 
-def float_reference(marked: ir.Model) -> ir.Model:
+def float_reference(marked: ir.Model, *, cut_at: Container[str]) -> ir.Model:
     """Turn a marked graph, in place, into its layer-by-layer float reference, and return it.
 
     Float outputs of the network stay outputs; one that is a quantizer's result is there before rounding.
+
+    Args:
+        marked: The marked graph.
+        cut_at: Quantizers whose codes are known, by mark; the reference computes the others itself.
     """
     outputs = [value for value in marked.graph.outputs if not is_mark(value.producer())]
     marked.graph.outputs.clear()
     marked.graph.outputs.extend(outputs)
-    for expand in (ExpandWeightMarksPass, ExpandPixelsPass, CutAtQuantizersPass):
-        expand()(marked)
+    passes = (
+        ExpandWeightMarksPass(),
+        ExpandPixelsPass(),
+        ExpandActivationMarksPass(cut_at),
+        CutAtQuantizersPass(),
+    )
+    for expand in passes:
+        expand(marked)
     marked.opset_imports.clear()
     marked.opset_imports[""] = OPSET
     return marked

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgekd.board.runtime import MODULES, How, OpenModel, Runtime, RuntimeRefusal
+from edgekd.board.runtime import How, OpenModel, Runtime, RuntimeRefusal
 from edgekd.core.optional import require
 from edgekd.runtimes.external_data import external_data, whole
 from edgekd.runtimes.host import ONNX_RUNTIME, BuiltEngine, Host, cannot_run, refused
@@ -104,10 +104,10 @@ class Here(Host):
                     session.run(feeds)
                 return session.opened.times()
 
-    def build(self, model: Path, options: Mapping[str, Any], *, runtime: str) -> BuiltEngine:
+    def build(self, model: Path, options: Mapping[str, Any], *, runtime: str, cache: bytes) -> BuiltEngine:
         """Have an engine built in this process."""
         try:
-            return BuiltEngine(*runtime_here(runtime).build(str(model), options))
+            return BuiltEngine(*runtime_here(runtime).build(str(model), options, cache))
         except RuntimeRefusal as e:
             raise refused(str(e), runtime, self.runtime_version(runtime), model) from e
 
@@ -120,7 +120,7 @@ def runtime_here(name: str) -> Runtime:
         RuntimeMissing: If it is not installed, with the line that installs it.
     """
     package, extra = PACKAGES[name]
-    found: Runtime = require(MODULES[name], package=package, extra=extra).RUNTIME
+    found: Runtime = require(f"edgekd.board.{name}", package=package, extra=extra).RUNTIME
     return found
 
 

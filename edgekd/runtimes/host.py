@@ -26,10 +26,12 @@ class BuiltEngine(NamedTuple):
     Attributes:
         engine: To be written to a file.
         log: What it said of the engine's operators; empty where it says nothing.
+        cache: What makes the next build on the same kind of machine faster.
     """
 
     engine: bytes
     log: str
+    cache: bytes
 
 
 class Host(ABC):
@@ -96,8 +98,18 @@ class Host(ABC):
         """Run a model several times and return operator and microseconds of everything that ran."""
 
     @abstractmethod
-    def build(self, model: Path, options: Mapping[str, Any], *, runtime: str) -> BuiltEngine:
-        """Have an engine built from a file, or raise BuildError with the builder's own words."""
+    def build(self, model: Path, options: Mapping[str, Any], *, runtime: str, cache: bytes) -> BuiltEngine:
+        """Have an engine built.
+
+        Args:
+            model: An ONNX file.
+            options: Of the runtime's builder.
+            runtime: The kind of its targets.
+            cache: Of an earlier build; empty without one.
+
+        Raises:
+            BuildError: If the runtime does not build it; its own words are kept.
+        """
 
 
 def refused(words: str, runtime: str, version: str, model: Path | bytes) -> BuildError:

@@ -1,6 +1,5 @@
 """The target ``onnxruntime``: ONNX Runtime on the CPU."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,7 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from edgekd.core.profile import ProfileName
-from edgekd.errors import BuildError
+from edgekd.errors import BuildError, LowerError
 from edgekd.lower.float_reference import activation_marks
 from edgekd.lower.onnxruntime_dialect import loads_packed, lower_for_onnxruntime
 from edgekd.lower.quantize_activations import stored_zero_point
@@ -21,7 +20,7 @@ from edgekd.runtimes.host import Host
 from edgekd.runtimes.mistakes import mistakes_behind
 from edgekd.runtimes.onnx_runtime import node_times, optimized_graph, tap, tap_everything
 from edgekd.runtimes.saturation import saturation
-from edgekd.runtimes.session import Session, Tensors, fitting, same_values
+from edgekd.runtimes.session import Tensors, fitting, same_values
 from edgekd.runtimes.target import Inside, TargetSpec
 
 LARGEST_SAFE_CODE = 64
@@ -75,21 +74,18 @@ class OnnxRuntimeTarget(TargetSpec):
 
     def runtime_version(self, *, host: Host = HERE) -> str:
         """Return ONNX Runtime's version; LowerError if it is too old for any engine."""
-        version = host.runtime_version()
+        version = super().runtime_version(host=host)
         loads_packed(version)
         return version
 
-    def build(self, model: Path, engine: Path) -> None:
-        """Prove that the file loads, and keep it as it is."""
-        self.open(model).close()
-        shutil.copyfile(model, engine)
-
-    def open(self, engine: Path, *, host: Host = HERE) -> Session:
-        """Load an ONNX file, an engine or any other."""
-        return host.open(engine, threads=self.threads)
-
     def look_inside(
-        self, engine: Path, feeds: Tensors, *, marked: Path | None = None, host: Host = HERE
+        self,
+        engine: Path,
+        feeds: Tensors,
+        *,
+        marked: Path | None = None,
+        source: Path | None = None,
+        host: Host = HERE,
     ) -> Inside:
         """Save the optimised graph, run that with every tensor as an output, and compare with the engine."""
         optimized = optimized_graph(engine, threads=self.threads, host=host)
@@ -110,14 +106,16 @@ class OnnxRuntimeTarget(TargetSpec):
         marks = activation_marks(ir.load(marked))
         model = onnx.load(engine)
         present = {name for node in model.graph.node for name in node.output}
-        watched = [mark.codes_name for mark in marks if mark.codes_name in present]
+        if missing := [mark.name for mark in marks if mark.codes_name not in present]:
+            what = f"tensors not found in the engine: {', '.join(missing[:5])}"
+            raise LowerError(what, where=str(engine), fix="give the marked graph that it was lowered from")
+        watched = [mark.codes_name for mark in marks]
         with host.open(tap(model, watched), threads=self.threads) as session:
             values = session.run(feeds)
         _must_agree(computed, values, where=engine, what="watching its tensors")
         return {
             mark.name: values[mark.codes_name].astype(np.int32) - stored_zero_point(mark.qmin)
             for mark in marks
-            if mark.codes_name in values
         }
 
 

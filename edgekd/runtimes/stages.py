@@ -1,4 +1,4 @@
-"""The stages ``lower_for`` and ``build_engine``: from the marked graph to what a runtime loads."""
+"""The stage ``lower_for``: from the marked graph to a runtime's dialect, and what engines are."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,7 +13,7 @@ from edgekd.lower.marked import MarkedOnnx
 from edgekd.lower.payload import LayerWeights, layer_weights
 from edgekd.runtimes.target import TargetSpec
 
-MODEL, LAYERS, ENGINE = "model.onnx", "layers.json", "engine"
+MODEL, LAYERS, ENGINE, BUILD_LOG = "model.onnx", "layers.json", "engine", "build.txt"
 
 
 class TargetOnnx(Artifact):
@@ -37,6 +37,12 @@ class Engine(Artifact):
         """The engine's file; how its name ends depends on the runtime."""
         (found,) = self.folder.glob(f"{ENGINE}.*")
         return found
+
+    @property
+    def build_log(self) -> str:
+        """What the builder said of the engine; empty where it says nothing."""
+        path = self.folder / BUILD_LOG
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 @stage(TargetOnnx, version=7)
@@ -62,11 +68,3 @@ def write_lowered(
     ir.save(model, path)
     onnx.checker.check_model(str(path), full_check=True)
     return model
-
-
-@stage(Engine, version=2)
-def build_engine(
-    folder: Path, target: TargetSpec, lowered: TargetOnnx, runtime_version: str, isa: tuple[str, ...]
-) -> None:
-    """Build the engine; it belongs to one runtime version and one instruction set."""
-    target.build(lowered.model_path, folder / f"{ENGINE}{target.engine_suffix}")

@@ -1,5 +1,6 @@
 """What a target is: a runtime, from the marked graph to an engine that runs and can be looked into."""
 
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from edgekd.core.spec_base import Spec
 from edgekd.runtimes.coverage import Coverage
 from edgekd.runtimes.here import HERE
 from edgekd.runtimes.host import Host
+from edgekd.runtimes.readiness import Readiness
 from edgekd.runtimes.saturation import Saturation
 from edgekd.runtimes.session import Session, Tensors
 
@@ -26,9 +28,10 @@ class Inside:
 
     Attributes:
         coverage: Which operators run on integers, and why the others do not.
-        optimized: The graph after the runtime's own optimisations; None where it does not show one.
-        tensors: Value of every tensor of ``optimized`` for the feeds, those among them.
-        codes: Centred codes of every activation quantizer by mark; empty without a marked graph.
+        optimized: The graph after the runtime's own optimisations; None where it shows none of ONNX.
+        tensors: Value of every tensor of ``optimized``, or of every output, for the feeds, those among them.
+        codes: Centred codes of the activation quantizers that can be watched without changing what the
+            engine computes, by mark; empty without a marked graph.
         saturation: Layers that CPUs without VNNI may compute otherwise; empty where no such CPU runs them.
     """
 
@@ -39,17 +42,32 @@ class Inside:
     saturation: tuple[Saturation, ...] = ()
 
 
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a runtime whose arithmetic is its own may be from what was trained.
+
+    Attributes:
+        agreement: Fraction of test samples on which engine and trained student must agree, at least.
+        reason: Why not every code is exact.
+    """
+
+    agreement: float
+    reason: str
+
+
 class TargetSpec(Spec, ABC):
     """A target as a pipeline file names it: everything that edgekd knows of a runtime.
 
     Attributes:
         engine_suffix: End of the name of an engine's file, as people expect it.
-        kind: The runtime.
+        tolerance: What is demanded of its engines; None: every code is exact, which is proved node by node.
+        kind: The runtime, by the name that hosts know.
         threads: Threads of one inference.
         batch: Images per inference, or 0 for a free first dimension.
     """
 
     engine_suffix: ClassVar[str]
+    tolerance: ClassVar[Tolerance | None] = None
 
     kind: str
     threads: int = Field(default=1, ge=1, le=MAX_THREADS)
@@ -84,25 +102,51 @@ class TargetSpec(Spec, ABC):
     def lower(self, marked: ir.Model, *, metadata: Mapping[str, str], runtime_version: str = "") -> ir.Model:
         """Rewrite a marked graph into the dialect of a version of the runtime; empty means a current one."""
 
-    @abstractmethod
     def runtime_version(self, *, host: Host = HERE) -> str:
         """Return the version that builds and runs engines on the host.
 
         Raises:
             LowerError: If no engine can be made for it.
         """
+        return host.runtime_version(self.kind)
 
-    @abstractmethod
-    def build(self, model: Path, engine: Path) -> None:
-        """Turn a lowered file into what the runtime loads on this machine, or raise BuildError."""
+    def readiness(self, *, host: Host = HERE) -> Readiness:
+        """Return what of building and running engines the host can do."""
+        return Readiness(self.runtime_version(host=host))
 
-    @abstractmethod
+    def build(self, model: Path, engine: Path, *, host: Host = HERE) -> str:
+        """Turn a file into what the runtime loads on the host, or raise BuildError.
+
+        By default that is the file itself, once the runtime there has loaded it.
+
+        Returns:
+            What the builder said of the engine; empty where it says nothing.
+        """
+        self.open(model, host=host).close()
+        shutil.copyfile(model, engine)
+        return ""
+
+    def stand_in(self, build_log: str) -> "TargetSpec":
+        """Return what computes a lowered file's function on a CPU, where its engine cannot run.
+
+        Args:
+            build_log: What the builder said of the engine; empty if there is none.
+        """
+        raise NotImplementedError
+
     def open(self, engine: Path, *, host: Host = HERE) -> Session:
-        """Load an engine on the host, or raise BuildError with the runtime's own words."""
+        """Load an engine, or any model that the runtime reads, or raise BuildError with its own words."""
+        return host.open(engine, runtime=self.kind, threads=self.threads)
 
     @abstractmethod
     def look_inside(
-        self, engine: Path, feeds: Tensors, *, marked: Path | None = None, host: Host = HERE
+        self,
+        engine: Path,
+        feeds: Tensors,
+        *,
+        marked: Path | None = None,
+        source: Path | None = None,
+        host: Host = HERE,
     ) -> Inside:
         """Run an engine once, watched, and say what it really executes.
 
@@ -110,6 +154,7 @@ class TargetSpec(Spec, ABC):
             engine: The engine's file.
             feeds: Its inputs.
             marked: The marked graph that it was lowered from, to find the quantizers by name.
+            source: The file that it was built from, where that is another one.
             host: Where it runs.
 
         Raises:
@@ -119,11 +164,12 @@ class TargetSpec(Spec, ABC):
 
 @dataclass(frozen=True)
 class BuiltModel:
-    """A file, the target that opens it, and where."""
+    """A file, the target that opens it, where, and what it was built from if that is another file."""
 
     target: TargetSpec
     path: Path
     host: Host = HERE
+    source: Path | None = None
 
     def open(self) -> Session:
         """Load it."""

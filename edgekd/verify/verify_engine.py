@@ -92,6 +92,7 @@ def verify_engine(
     task: TaskSpec,
     device: Connection,
     seed: int,
+    timed: bool = True,
 ) -> Verdict:
     """Measure accuracy, fidelity, integer coverage, latency and size of an engine.
 
@@ -105,6 +106,7 @@ def verify_engine(
         task: What right means.
         device: Where all of it is measured.
         seed: Of the order of timing.
+        timed: False where ``engine`` stands for one that cannot run.
     """
     faithfulness = verify_graph(engine, probes, marked=marked)
     models = {"engine": engine, **baselines}
@@ -116,7 +118,7 @@ def verify_engine(
         against=_against(logits, baselines, test, task),
         agreement_top1=task.agreement(logits, student_logits),
         faithfulness=faithfulness,
-        latency=_latency(models, test, device, seed) if device.times else None,
+        latency=_latency(models, test, device, seed) if timed and device.times else None,
         native=None if device.times else _native(engine, marked, probes, test, faithfulness.codes, logits),
         size_bytes={name: model.path.stat().st_size for name, model in models.items()},
         download_bytes=download_bytes(engine.path),
@@ -139,7 +141,9 @@ def verify_graph(
 
 def verify_feeds(engine: BuiltModel, feeds: Tensors, *, marked: Path | None = None) -> Faithfulness:
     """Look inside as `verify_graph` does, with a value for every input of the model."""
-    inside = engine.target.look_inside(engine.path, feeds, marked=marked, host=engine.host)
+    inside = engine.target.look_inside(
+        engine.path, feeds, marked=marked, source=engine.source, host=engine.host
+    )
     graph = inside.optimized
     return Faithfulness(
         coverage=inside.coverage,

@@ -1,0 +1,111 @@
+"""The target ``openvino``: OpenVINO on the CPU."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from edgekd.core.profile import ProfileName
+from edgekd.core.progress import progress
+from edgekd.lower.float_reference import activation_marks
+from edgekd.lower.openvino_dialect import lower_for_openvino
+from edgekd.lower.quantize_activations import stored_zero_point
+from edgekd.runtimes.here import HERE
+from edgekd.runtimes.host import Host
+from edgekd.runtimes.onnx_runtime import PROFILED_RUNS, middle_mean, tap
+from edgekd.runtimes.openvino_coverage import openvino_coverage, shown_nodes
+from edgekd.runtimes.session import Tensors, fitting, same_values
+from edgekd.runtimes.target import Inside, TargetSpec, Tolerance
+
+
+class OpenVinoTarget(TargetSpec):
+    """OpenVINO's CPU kernels, x86 and ARM. The engine is the lowered file itself.
+
+    What is left in float runs in float32: OpenVINO would take bfloat16 where a CPU has it.
+    """
+
+    engine_suffix = ".onnx"
+    tolerance: ClassVar[Tolerance] = Tolerance(
+        agreement=0.98,
+        reason="OpenVINO fuses an addition into the convolution before it and does not round in between",
+    )
+
+    kind: Literal["openvino"] = "openvino"
+
+    @property
+    def profiles(self) -> Sequence[ProfileName]:
+        """It reads quantizers wherever a profile puts them, if their codes fit uint8 with zero point 0 or 128."""
+        return ("ort", "portable")
+
+    def bits_note(
+        self,
+        *,
+        weight_bits: int,
+        largest_code: int,
+        largest_end_code: int,
+        activation_bits: int,
+        runtime_version: str = "",
+    ) -> str:
+        """Say what fewer than 8 bits buy: with 4 and fewer a smaller file; not speed."""
+        bought = []
+        if weight_bits < 8:
+            stored = "stored in 4 bits each" if weight_bits <= 4 else "stored in 8 bits each, not smaller"
+            bought.append(f"weights of {weight_bits} bits are {stored}")
+        if activation_bits < 8:
+            bought.append(f"activations of {activation_bits} bits make nothing smaller")
+        if not bought:
+            return ""
+        return f"{'; '.join(bought)}; all is computed as 8-bit codes, not faster than with 8 bits"
+
+    def lower(self, marked: ir.Model, *, metadata: Mapping[str, str], runtime_version: str = "") -> ir.Model:
+        """Rewrite a marked graph into Q/DQ that OpenVINO runs on integers."""
+        return lower_for_openvino(marked, metadata=metadata)
+
+    def look_inside(
+        self,
+        engine: Path,
+        feeds: Tensors,
+        *,
+        marked: Path | None = None,
+        source: Path | None = None,
+        host: Host = HERE,
+    ) -> Inside:
+        """Read the graph that runs, its times, and the codes that can be watched."""
+        with self.open(engine, host=host) as session:
+            computed = session.run(feeds)
+            one = {name: fitting(value, session.fixed_batch or 1) for name, value in feeds.items()}
+        nodes = shown_nodes(host.shown(engine, runtime=self.kind, threads=self.threads))
+        times = self._times(engine, one, host) if host.times else {}
+        codes = {} if marked is None else self._codes(engine, marked, feeds, computed, host)
+        return Inside(openvino_coverage(nodes, times), None, {**computed, **feeds}, codes)
+
+    def _times(self, engine: Path, feeds: Tensors, host: Host) -> dict[str, float]:
+        ran = host.profile(engine, feeds, runs=PROFILED_RUNS, runtime=self.kind, threads=self.threads)
+        times: dict[str, list[float]] = {}
+        for name, microseconds in ran:
+            times.setdefault(name, []).append(microseconds)
+        return {name: middle_mean(values) for name, values in times.items()}
+
+    def _codes(self, engine: Path, marked: Path, feeds: Tensors, computed: Tensors, host: Host) -> Tensors:
+        """Make one tensor of codes after the other an output, and keep those that change no output.
+
+        A tensor that is an output cannot be fused away: where that changes what the engine computes, what
+        is seen is not what the engine has.
+        """
+        marks, model = activation_marks(ir.load(marked)), onnx.load(engine)
+        present = {name for node in model.graph.node for name in node.output}
+        codes: dict[str, Any] = {}
+        with progress("watch codes", len(marks)) as advance:
+            for mark in marks:
+                advance(1)
+                if mark.codes_name not in present:
+                    continue
+                tapped = tap(model, [mark.codes_name])
+                with host.open(tapped, runtime=self.kind, threads=self.threads) as session:
+                    seen = session.run(feeds)
+                if all(same_values(value, seen[name]) for name, value in computed.items()):
+                    codes[mark.name] = seen[mark.codes_name].astype(np.int32) - stored_zero_point(mark.qmin)
+        return codes

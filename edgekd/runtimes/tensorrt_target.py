@@ -1,0 +1,185 @@
+"""The targets ``tensorrt`` and ``tensorrt_rtx``: NVIDIA's GPUs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from edgekd.core.atomic import write_bytes
+from edgekd.core.layout import user_cache
+from edgekd.core.profile import ProfileName
+from edgekd.errors import DeviceError, RuntimeMissing
+from edgekd.lower.float_reference import activation_marks
+from edgekd.lower.tensorrt_dialect import FloatParts, lower_for_tensorrt
+from edgekd.runtimes.here import HERE
+from edgekd.runtimes.host import TITLES, Host
+from edgekd.runtimes.onnx_runtime import PROFILED_RUNS, middle_mean, tap
+from edgekd.runtimes.readiness import Readiness
+from edgekd.runtimes.session import DEFAULT_BATCH, Session, Tensors
+from edgekd.runtimes.target import Inside, TargetSpec, Tolerance
+from edgekd.runtimes.tensorrt_coverage import (
+    engine_coverage,
+    file_coverage,
+    layers_of_inspector,
+    layers_of_log,
+)
+
+class TensorRtTarget(TargetSpec):
+    """TensorRT 10 and 11, on a PC or a Jetson; engines are built on the device.
+
+    Attributes:
+        float_parts: Type of all that is not int8: what stands between quantizers.
+    """
+
+    engine_suffix = ".plan"
+    tolerance: ClassVar[Tolerance] = Tolerance(
+        agreement=0.98, reason="TensorRT fuses what stands between quantizers and adds in orders of its own"
+    )
+
+    kind: Literal["tensorrt"] = "tensorrt"
+    float_parts: FloatParts = "fp32"
+
+    @property
+    def profiles(self) -> Sequence[ProfileName]:
+        """``ort`` is missing: int8 with zero point 0 holds 127 steps above 0, not 255."""
+        return ("tensorrt", "portable")
+
+    def bits_note(
+        self,
+        *,
+        weight_bits: int,
+        largest_code: int,
+        largest_end_code: int,
+        activation_bits: int,
+        runtime_version: str = "",
+    ) -> str:
+        """Say what fewer than 8 bits buy: nothing."""
+        if min(weight_bits, activation_bits) == 8:
+            return ""
+        return "fewer than 8 bits are computed and stored as int8: neither smaller nor faster than with 8 bits"
+
+    def lower(self, marked: ir.Model, *, metadata: Mapping[str, str], runtime_version: str = "") -> ir.Model:
+        """Rewrite a marked graph into int8 Q/DQ with zero point 0."""
+        return lower_for_tensorrt(marked, metadata=metadata, float_parts=self.float_parts)
+
+    def readiness(self, *, host: Host = HERE) -> Readiness:
+        """Return what the host can do: without the package only lower, without a GPU not run."""
+        try:
+            facts = host.facts(self.kind)
+        except (RuntimeMissing, DeviceError) as e:
+            if isinstance(e, DeviceError) and host is not HERE:
+                raise
+            reason = f"{TITLES[self.kind]} is not installed: {e.fix}"
+            return Readiness("", not_built=reason, not_run=reason)
+        gpu, version = str(facts["gpu"]), str(facts["version"])
+        if gpu:
+            return Readiness(version, gpu=gpu)
+        missing = "there is no NVIDIA GPU here: set targets.N.device to a machine that has one"
+        return Readiness(
+            version, not_built="" if facts["builds_without_gpu"] else missing, not_run=missing
+        )
+
+    def build(self, model: Path, engine: Path, *, host: Host = HERE) -> str:
+        """Have the host build an engine, with the timings of its earlier builds."""
+        cache = self._cache(host)
+        known = cache.read_bytes() if cache.is_file() else b""
+        options = {"largest_batch": self.batch or DEFAULT_BATCH}
+        built = host.build(model, options, runtime=self.kind, cache=known)
+        engine.write_bytes(built.engine)
+        if built.cache and built.cache != known:
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(cache, built.cache)
+        return built.log
+
+    def stand_in(self, build_log: str) -> TargetSpec:
+        """Return the file's function in float, on ONNX Runtime without optimisations."""
+        return QdqInFloat(threads=self.threads, build_log=build_log)
+
+    def look_inside(
+        self,
+        engine: Path,
+        feeds: Tensors,
+        *,
+        marked: Path | None = None,
+        source: Path | None = None,
+        host: Host = HERE,
+    ) -> Inside:
+        """Run an engine and ask its inspector; what its quantizers hold is not shown."""
+        with self.open(engine, host=host) as session:
+            computed = session.run(feeds)
+        layers = layers_of_inspector(host.shown(engine, runtime=self.kind))
+        ran = host.profile(engine, feeds, runs=PROFILED_RUNS, runtime=self.kind)
+        times: dict[str, list[float]] = {}
+        for name, microseconds in ran:
+            times.setdefault(name, []).append(microseconds)
+        middle = {name: middle_mean(values) for name, values in times.items()}
+        covered = engine_coverage(layers, None if source is None else ir.load(source), middle)
+        return Inside(covered, None, {**computed, **feeds}, {})
+
+    def _cache(self, host: Host) -> Path:
+        facts = host.facts(self.kind)
+        name = "".join(
+            letter if letter.isalnum() else "_" for letter in f"{self.kind}-{facts['version']}-{facts['gpu']}"
+        )
+        return user_cache() / "edgekd" / "timing" / f"{name}.cache"
+
+
+class TensorRtRtxTarget(TensorRtTarget):
+    """TensorRT-RTX: GPUs from Ampere on. Engines are built anywhere and finished where they are loaded."""
+
+    kind: Literal["tensorrt_rtx"] = "tensorrt_rtx"  # type: ignore[assignment]
+
+
+class QdqInFloat(TargetSpec):
+    """A Q/DQ file as it stands: every operator in float, every quantizer where the file has it.
+
+    Attributes:
+        build_log: What a builder said of the engine of the same file; empty without one.
+    """
+
+    engine_suffix = ".onnx"
+    tolerance: ClassVar[Tolerance] = TensorRtTarget.tolerance
+
+    kind: Literal["onnxruntime"] = "onnxruntime"
+    build_log: str = ""
+
+    @property
+    def profiles(self) -> Sequence[ProfileName]:
+        """All: nothing is fused."""
+        return ("ort", "tensorrt", "portable")
+
+    def bits_note(self, **_: object) -> str:  # type: ignore[override]
+        """It is no runtime that anybody ships."""
+        return ""
+
+    def lower(self, marked: ir.Model, *, metadata: Mapping[str, str], runtime_version: str = "") -> ir.Model:
+        """Lower as TensorRT's files are."""
+        return lower_for_tensorrt(marked, metadata=metadata)
+
+    def open(self, engine: Path, *, host: Host = HERE) -> Session:
+        """Load the file and leave its operators as they are."""
+        return host.open(engine, threads=self.threads, optimize=False)
+
+    def look_inside(
+        self,
+        engine: Path,
+        feeds: Tensors,
+        *,
+        marked: Path | None = None,
+        source: Path | None = None,
+        host: Host = HERE,
+    ) -> Inside:
+        """Run the file with every quantizer's codes as an output; the builder's log says what is integer."""
+        marks = [] if marked is None else activation_marks(ir.load(marked))
+        model, file = onnx.load(engine), ir.load(engine)
+        tapped = tap(model, [mark.codes_name for mark in marks])
+        with host.open(tapped, threads=self.threads, optimize=False) as session:
+            values = session.run(feeds)
+        codes = {mark.name: values[mark.codes_name].astype(np.int32) for mark in marks}
+        layers = layers_of_log(self.build_log)
+        covered = engine_coverage(layers, file, {}) if layers else file_coverage(file)
+        return Inside(covered, None, {**values, **feeds}, codes)
+
