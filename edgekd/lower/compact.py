@@ -1,7 +1,7 @@
 """What makes a file small without changing what it computes: short names, no default attributes."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import onnx_ir as ir
 
@@ -49,11 +49,11 @@ class NameOperatorsPass(LoweringPass):
         if dequantize is not None and _is_layer(dequantize):
             mark = name_of(dequantize.inputs[0])
             layer = mark.removesuffix(".w") if mark.endswith(".w") else mark[: mark.rindex(".weight")]
-            _rename(dequantize, layer, ("w", "ws", "wz"))
+            graph = graph_of(node)
+            _rename(graph, dequantize.inputs, layer, ("w", "ws", "wz"))
             bias = producer(node, 2, "DequantizeLinear")
-            if bias is not None:
-                _rename(bias, layer, ("b", "bs"))
-            taken = {other.name for other in graph_of(node)}
+            _rename(graph, bias.inputs if bias is not None else node.inputs[2:], layer, ("b", "bs"))
+            taken = {other.name for other in graph}
             node.name = next(name for name in _uses(layer) if name not in taken)
         elif len(readers) == 1 and is_op(readers[0], "QuantizeLinear"):
             node.name = name_of(readers[0].outputs[0]).rpartition(".")[0]
@@ -64,10 +64,12 @@ def _is_layer(dequantize: ir.Node) -> bool:
     return array(dequantize.inputs[0]) is not None and ".w" in name_of(dequantize.inputs[0])
 
 
-def _rename(dequantize: ir.Node, layer: str, suffixes: tuple[str, ...]) -> None:
-    taken = graph_of(dequantize).initializers
-    for value, suffix in zip(dequantize.inputs, suffixes, strict=False):
-        if value is not None:
+def _rename(
+    graph: ir.Graph, constants: Sequence[ir.Value | None], layer: str, suffixes: tuple[str, ...]
+) -> None:
+    taken = graph.initializers
+    for value, suffix in zip(constants, suffixes, strict=False):
+        if value is not None and value.is_initializer():
             value.name = next(name for name in _uses(layer, f".{suffix}") if taken.get(name, value) is value)
 
 

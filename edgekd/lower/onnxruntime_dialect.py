@@ -14,8 +14,8 @@ from edgekd.lower.absorb_clamp import AbsorbClampPass
 from edgekd.lower.canonical_pool import CanonicalPoolPass
 from edgekd.lower.compact import DropDefaultAttributesPass, NameOperatorsPass, ShortNamesPass
 from edgekd.lower.fold_batchnorm import FoldBatchNormPass
-from edgekd.lower.graph import MARK_DOMAIN
 from edgekd.lower.integer_bias import IntegerBiasPass
+from edgekd.lower.lowered_model import lowered_model
 from edgekd.lower.pack_weights import PackWeightsPass
 from edgekd.lower.quantize_activations import QuantizeActivationsPass, QuantizePixelsPass
 from edgekd.lower.quantize_scalars import QuantizeScalarsPass
@@ -66,20 +66,8 @@ def lower_for_onnxruntime(
         LowerError: If a mark cannot be expressed; names the mark. If that ONNX Runtime is too old.
     """
     packs = loads_packed(runtime_version)
-    for lowering in PASSES:
-        if packs or lowering is not PackWeightsPass:
-            lowering()(marked)
-    left = [f"{node.op_type} {node.name}".strip() for node in marked.graph if node.domain == MARK_DOMAIN]
-    if left:
-        what = f"marks left after lowering: {', '.join(left[:5])}"
-        raise LowerError(what)
-    model = ir.Model(marked.graph, ir_version=IR_VERSION, producer_name="edgekd")
-    model.graph.opset_imports.clear()
-    model.graph.opset_imports[""] = OPSET
-    model.graph.metadata_props.clear()
-    model.graph.name = "edgekd"
-    model.metadata_props.update(metadata)
-    return model
+    passes = [lowering for lowering in PASSES if packs or lowering is not PackWeightsPass]
+    return lowered_model(marked, passes, opset=OPSET, ir_version=IR_VERSION, metadata=metadata)
 
 
 def loads_packed(runtime_version: str) -> bool:

@@ -17,9 +17,9 @@ from edgekd.lower.graph import (
 from edgekd.lower.lowering_pass import LoweringPass
 
 
-def stored_zero_point(qmin: int) -> int:
-    """Return the uint8 code that stands for the number 0 on a grid that starts at ``qmin``."""
-    return 0 if qmin == 0 else 128
+def stored_zero_point(qmin: int, dtype: type[np.uint8] | type[np.int8] = np.uint8) -> int:
+    """Return the code that stands for the number 0 on a grid that starts at ``qmin``; of int8 it is 0."""
+    return 0 if qmin == 0 or dtype is np.int8 else 128
 
 
 class QuantizeActivationsPass(LoweringPass):

@@ -15,7 +15,13 @@ class QuantizeWeightsPass(LoweringPass):
     """``FakeQuant(w, scale)`` -> ``DequantizeLinear(codes int8, scale)``, one for every reader.
 
     A layer that is used twice has one weight, but each use folds its own BatchNorm and bias.
+
+    Args:
+        operands: How constants that are added or multiplied are stored: as the dialect stores activations.
     """
+
+    def __init__(self, operands: type[np.uint8] | type[np.int8] = np.uint8) -> None:
+        self.operands = operands
 
     def visit(self, node: ir.Node) -> bool:
         """Rewrite one mark that reads a constant."""
@@ -30,7 +36,7 @@ class QuantizeWeightsPass(LoweringPass):
         scaled = np.round(weight / (scale.reshape(shape) if axis >= 0 else scale))
         codes = np.clip(scaled, qmin, qmax)
         if axis < 0:
-            self._operand(node, codes, scale, zero_point=stored_zero_point(qmin))
+            self._operand(node, codes, scale, zero_point=stored_zero_point(qmin, self.operands))
             return True
         graph = graph_of(node)
         inputs = [constant(graph, codes.astype(np.int8), mark), constant(graph, scale, f"{mark}.scale")]
@@ -41,11 +47,11 @@ class QuantizeWeightsPass(LoweringPass):
         return True
 
     def _operand(self, node: ir.Node, codes: NDArray[Any], scale: NDArray[Any], *, zero_point: int) -> None:
-        """A constant that is added or multiplied is stored as activations are."""
+        """A constant that is added or multiplied."""
         graph, mark = graph_of(node), str(attribute(node, "mark"))
         inputs = [
-            constant(graph, (codes + zero_point).astype(np.uint8), mark),
+            constant(graph, (codes + zero_point).astype(self.operands), mark),
             constant(graph, scale.astype(np.float32), f"{mark}.s"),
-            constant(graph, np.uint8(zero_point), f"zp{zero_point}"),
+            constant(graph, self.operands(zero_point), f"zp{zero_point}"),
         ]
         replace(node, insert_before(node, "DequantizeLinear", inputs))
