@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import yaml
 
@@ -11,6 +12,7 @@ from edgekd.core.plan import Planner
 from edgekd.core.progress import note
 from edgekd.core.store import Runner, Store
 from edgekd.data.dataset import SPLITS
+from edgekd.device.build_engine import build_engine
 from edgekd.device.local import LocalDevice
 from edgekd.device.place import Place, place_of
 from edgekd.distill.distill_student import DistilledStudent, distill_student
@@ -23,8 +25,9 @@ from edgekd.report.publish import check_run_folder, publish
 from edgekd.report.schema import Report
 from edgekd.results import Results, TargetResults, build_report, engine_name
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-from edgekd.runtimes.stages import Engine, TargetOnnx, build_engine, lower_for
-from edgekd.runtimes.target import BuiltModel
+from edgekd.runtimes.host import Host
+from edgekd.runtimes.stages import Engine, TargetOnnx, lower_for
+from edgekd.runtimes.target import BuiltModel, float_engine
 from edgekd.search.search_student import search_student
 from edgekd.search.train_student import train_student
 from edgekd.spec import Pipeline, Target
@@ -45,13 +48,13 @@ class BuiltTarget:
 
     Attributes:
         lowered: The distilled student in the target's dialect.
-        engine: What the runtime loads.
-        ptq: The same for the student before training: the baseline. None where nothing is trained.
+        engine: What the runtime loads; None where it cannot be built.
+        ptq: The student before training, the baseline; None where nothing is trained.
     """
 
     lowered: TargetOnnx
-    engine: Engine
-    ptq: Engine | None
+    engine: Engine | None
+    ptq: "BuiltTarget | None" = None
 
 
 @dataclass(frozen=True)
@@ -128,14 +131,10 @@ def _build_target(
     ptq_marked: MarkedOnnx | None,
     run: Runner,
 ) -> BuiltTarget:
-    anywhere, metadata = target.anywhere(), engine_metadata(spec)
-    version, isa = place.runtime_version, place.machine.isa
-    lowered = run.run(lower_for, anywhere, marked, metadata, version)
-    engine = run.run(build_engine, anywhere, lowered, version, isa)
-    ptq = None
-    if ptq_marked is not None:
-        ptq_lowered = run.run(lower_for, anywhere, ptq_marked, metadata, version)
-        ptq = run.run(build_engine, anywhere, ptq_lowered, version, isa)
+    anywhere, version = target.anywhere(), place.runtime_version
+    lowered = run.run(lower_for, anywhere, marked, engine_metadata(spec), version)
+    engine = None if place.not_built else run.run(build_engine, anywhere, lowered, place)
+    ptq = None if ptq_marked is None else _build_target(spec, target, place, ptq_marked, None, run)
     return BuiltTarget(lowered, engine, ptq)
 
 
@@ -169,7 +168,7 @@ def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Repor
     report = build_report(results)
     publish(
         report,
-        engines={done.file_name: done.engine.engine_path for done in targets},
+        engines={name: path for done in targets for name, path in done.files.items()},
         spec_yaml=yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False),
         folder=runs / spec.name,
     )
@@ -193,16 +192,22 @@ def _fail_early(spec: Pipeline, store: Store, folder: Path) -> tuple[Place, ...]
 
 def _verify(spec: Pipeline, built: Built, index: int, place: Place) -> TargetResults:
     target, made = spec.targets[index], built.targets[index]
-    float_runtime = OnnxRuntimeTarget(threads=target.threads)
-    with target.device.connect() as device:
+    with target.device.connect() as device, TemporaryDirectory(prefix="edgekd-") as scratch:
         place.check(target, device)
-        baselines = {"student_float": BuiltModel(float_runtime, built.float_student.onnx_path, device.host)}
+        floats = {"student_float": built.float_student.onnx_path}
         if built.teacher is not None:
-            baselines["teacher_float"] = BuiltModel(float_runtime, built.teacher.onnx_path, device.host)
+            floats["teacher_float"] = built.teacher.onnx_path
+        if place.not_run:
+            baselines = {name: BuiltModel(OnnxRuntimeTarget(), path) for name, path in floats.items()}
+        else:
+            baselines = {
+                name: float_engine(target, path, Path(scratch) / name, host=device.host)
+                for name, path in floats.items()
+            }
         if made.ptq is not None:
-            baselines["ptq"] = BuiltModel(target, made.ptq.engine_path, device.host)
+            baselines["ptq"] = _opened(target, made.ptq, place, device.host)
         verdict = verify_engine(
-            BuiltModel(target, made.engine.engine_path, device.host),
+            _opened(target, made, place, device.host),
             marked=built.marked.marked_path,
             probes=built.marked.probes(),
             student_logits=built.marked.test_logits(),
@@ -211,9 +216,19 @@ def _verify(spec: Pipeline, built: Built, index: int, place: Place) -> TargetRes
             task=spec.task,
             device=device,
             seed=spec.seed,
+            timed=not place.not_run,
         )
     name = engine_name(spec.targets, index)
     return TargetResults(name, target, made.engine, made.lowered, verdict, place)
+
+
+def _opened(target: Target, made: BuiltTarget, place: Place, host: Host) -> BuiltModel:
+    """Return the engine, or what computes the lowered file's function where the engine cannot run."""
+    if place.not_run:
+        log = made.engine.build_log if made.engine is not None else ""
+        return BuiltModel(target.stand_in(log), made.lowered.model_path)
+    assert made.engine is not None
+    return BuiltModel(target, made.engine.engine_path, host, source=made.lowered.model_path)
 
 
 def engine_metadata(spec: Pipeline) -> dict[str, str]:

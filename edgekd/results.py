@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import edgekd
 from edgekd.core.atomic import file_sha256
@@ -20,7 +21,7 @@ from edgekd.runtimes.stages import Engine, TargetOnnx
 from edgekd.spec import Pipeline, Target
 from edgekd.teacher.export_teacher import Teacher
 from edgekd.train.checkpoint import EpochRecord
-from edgekd.verify.verify_engine import Verdict
+from edgekd.verify.verify_engine import Verdict, download_bytes
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,26 @@ class TargetResults:
     """One target: what was asked, what was built, what was measured.
 
     Attributes:
-        file_name: Name of the engine in the run's folder.
+        name: Of its files in the run's folder, without the end.
+        engine: What was built; None where the runtime is missing.
         place: What it was built for and measured on.
     """
 
-    file_name: str
+    name: str
     target: Target
-    engine: Engine
+    engine: Engine | None
     lowered: TargetOnnx
     verdict: Verdict
     place: Place
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """By name, the engine first, what the run's folder gets: with an engine of another kind the ONNX."""
+        onnx = {f"{self.name}.onnx": self.lowered.model_path}
+        if self.engine is None:
+            return onnx
+        engine = {f"{self.name}{self.target.engine_suffix}": self.engine.engine_path}
+        return engine if self.target.engine_suffix == ".onnx" else engine | onnx
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,11 @@ def _teacher(teacher: Teacher) -> schema.TeacherReport:
 def _student(results: Results, history: list[EpochRecord]) -> schema.StudentReport:
     spec, facts = results.spec, results.float_student.facts()
     quantize, test = spec.quantize, spec.data.split("test")
-    fallbacks = results.targets[0].verdict.faithfulness.coverage.fallbacks
+    fallbacks = {
+        item.node: item.reason
+        for target in results.targets
+        for item in target.verdict.faithfulness.coverage.fallbacks
+    }
     return schema.StudentReport(
         name=facts.name,
         params=facts.params,
@@ -120,7 +135,7 @@ def _student(results: Results, history: list[EpochRecord]) -> schema.StudentRepo
             first_layer=quantize.scheme.weights_at(quantize.first_layer_bits).kind,
             last_layer=quantize.scheme.weights_at(quantize.last_layer_bits).kind,
         ),
-        float_layers=tuple(schema.FloatLayer(name=item.node, reason=item.reason) for item in fallbacks),
+        float_layers=tuple(schema.FloatLayer(name=name, reason=reason) for name, reason in fallbacks.items()),
         ptq=schema.Ptq(
             selected=results.ptq.selected,
             methods=tuple(_ptq_method(trial) for trial in results.ptq.trials()),
@@ -137,23 +152,30 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
     verdict, target = results.verdict, results.target
     timed = verdict.latency.samples if verdict.latency else {}
     profile = PROFILES[spec.quantize.profile]
-    layers = results.lowered.layers()
+    layers, place, tolerance = results.lowered.layers(), results.place, target.tolerance
+    file_name, file = next(iter(results.files.items()))
     payload_bytes = sum(layer.size_bytes for layer in layers)
     return target_schema.TargetReport(
         kind=target.kind,
         profile=profile.name,
         profile_version=profile.version,
-        bits_note=spec.bits_note(target, runtime_version=results.place.runtime_version),
+        bits_note=spec.bits_note(target, runtime_version=place.runtime_version),
         device=target.device.name,
-        machine=None if target.device == LocalDevice() else results.place.machine,
+        machine=None if target.device == LocalDevice() else place.machine,
+        runtime_version=place.runtime_version,
+        gpu=place.gpu,
+        not_built=place.not_built,
+        not_run=place.not_run,
+        least_agreement=tolerance.agreement if tolerance else None,
+        tolerance_reason=tolerance.reason if tolerance else "",
         native=measured.native(verdict.native) if verdict.native else None,
-        model_path=results.file_name,
-        model_sha256=file_sha256(results.engine.engine_path),
-        size_bytes=verdict.size_bytes["engine"],
+        model_path=file_name,
+        model_sha256=file_sha256(file),
+        size_bytes=file.stat().st_size,
         payload_bytes=payload_bytes,
-        graph_bytes=verdict.size_bytes["engine"] - payload_bytes,
+        graph_bytes=max(0, file.stat().st_size - payload_bytes),
         float_weight_bytes=verdict.float_weight_bytes,
-        download_bytes=verdict.download_bytes,
+        download_bytes=download_bytes(file),
         layers=tuple(map(_layer, layers)),
         metric=verdict.metric,
         against_teacher=verdict.against.get("teacher_float"),
@@ -179,8 +201,7 @@ def _layer(layer: LayerWeights) -> target_schema.LayerWeights:
 
 
 def engine_name(targets: Sequence[Target], index: int) -> str:
-    """Return the name of an engine's file in a run's folder; the second of a kind is ``model.KIND_2``."""
-    target = targets[index]
-    earlier = sum(other.kind == target.kind for other in targets[:index])
-    number = f"_{earlier + 1}" if earlier else ""
-    return f"model.{target.kind}{number}{target.engine_suffix}"
+    """Return how files of a target are called in a run's folder; the second of a kind is ``model.KIND_2``."""
+    kind = targets[index].kind
+    earlier = sum(other.kind == kind for other in targets[:index])
+    return f"model.{kind}_{earlier + 1}" if earlier else f"model.{kind}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -39,6 +39,9 @@ from edgekd.quant.ttq import TtqSpec
 from edgekd.quant.twn import TwnSpec
 from edgekd.quant.wrpn import WrpnSpec
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+from edgekd.runtimes.openvino_target import OpenVinoTarget
+from edgekd.runtimes.tensorrt_target import TensorRtRtxTarget, TensorRtTarget
+from edgekd.runtimes.target import TargetSpec
 from edgekd.search.search_student import FixedStudentSpec
 from edgekd.tasks.classification import ClassificationSpec
 from edgekd.tasks.python import PythonTaskSpec
@@ -133,17 +136,33 @@ class Quantize(QuantizeSpec):
         return spec
 
 
-class OnnxRuntime(OnnxRuntimeTarget):
-    """A target: ONNX Runtime on a device."""
+class OnDevice(TargetSpec):
+    """A target with the device that it is for."""
 
     device: Device = LocalDevice()
 
-    def anywhere(self) -> "OnnxRuntime":
+    def anywhere(self) -> Self:
         """Return the target as stages see it: where it runs is no part of what is made."""
         return self.model_copy(update={"device": LocalDevice()})
 
 
-Target = OnnxRuntime
+class OnnxRuntime(OnnxRuntimeTarget, OnDevice):
+    """A target: ONNX Runtime's CPU kernels on a device."""
+
+
+class OpenVino(OpenVinoTarget, OnDevice):
+    """A target: OpenVINO's CPU kernels on a device."""
+
+
+class TensorRt(TensorRtTarget, OnDevice):
+    """A target: TensorRT 10 or 11 on a device with an NVIDIA GPU."""
+
+
+class TensorRtRtx(TensorRtRtxTarget, OnDevice):
+    """A target: TensorRT-RTX on a device with an NVIDIA GPU; engines are built without one as well."""
+
+
+Target = Annotated[OnnxRuntime | OpenVino | TensorRt | TensorRtRtx, BY_KIND]
 
 KINDS: dict[str, Any] = {
     "data": Data,

@@ -1,14 +1,25 @@
-"""From the marked graph to OpenVINO's dialect: that of ONNX Runtime, with weights of 8 or 4 bits.
+"""From the marked graph to OpenVINO's dialect: uint8 activations, int8 weights, int32 biases.
 
-OpenVINO unpacks INT4 codes when it loads the file and computes with them as int8; what unpacks fewer bits it
-would leave in place, and compute in float.
+It is ONNX Runtime's, but for two things. OpenVINO unpacks INT4 codes when it loads a file; what unpacks fewer
+bits it would leave in place and compute in float, so weights are stored in 8 or 4 bits. And a convolution of
+pixels whose zero point is not 0 runs in float, so pixels are shifted.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 
 import onnx_ir as ir
 
-from edgekd.lower.onnxruntime_dialect import lower_for_onnxruntime
+from edgekd.lower.lowered_model import lowered_model
+from edgekd.lower.onnxruntime_dialect import IR_VERSION, OPSET, PASSES
+from edgekd.lower.pack_weights import PackWeightsPass
+from edgekd.lower.quantize_activations import QuantizePixelsPass
+from edgekd.lower.storage import CAST_BITS
+
+_OWN: dict[Callable[[], ir.passes.InPlacePass], Callable[[], ir.passes.InPlacePass]] = {
+    PackWeightsPass: functools.partial(PackWeightsPass, CAST_BITS, tables=False),
+    QuantizePixelsPass: QuantizePixelsPass,
+}
 
 
 def lower_for_openvino(marked: ir.Model, *, metadata: Mapping[str, str]) -> ir.Model:
@@ -21,4 +32,5 @@ def lower_for_openvino(marked: ir.Model, *, metadata: Mapping[str, str]) -> ir.M
     Raises:
         LowerError: If a mark cannot be expressed; names the mark.
     """
-    return lower_for_onnxruntime(marked, metadata=metadata, runtime_version="1.22")
+    passes = [_OWN.get(lowering, lowering) for lowering in PASSES]
+    return lowered_model(marked, passes, opset=OPSET, ir_version=IR_VERSION, metadata=metadata)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from edgekd.lower.graph import array, constant, graph_of, insert_before, is_op, name_of, producer
 from edgekd.lower.lowering_pass import LoweringPass
-from edgekd.lower.storage import Storage, smallest_storage
+from edgekd.lower.storage import FILE_BITS, Storage, smallest_storage
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,15 @@ _LAYOUTS = {
 
 
 class PackWeightsPass(LoweringPass):
-    """``DQ(codes int8)`` -> ``DQ(unpack(fewer bytes))``, once for every reader of the codes."""
+    """``DQ(codes int8)`` -> ``DQ(unpack(fewer bytes))``, once for every reader of the codes.
+
+    Args:
+        widths: Bits that a code may have in the file; as in `smallest_storage`, as is
+        tables: whether codes may be indices into a table.
+    """
+
+    def __init__(self, widths: Sequence[int] = FILE_BITS, *, tables: bool = True) -> None:
+        self.widths, self.tables = widths, tables
 
     def visit(self, node: ir.Node) -> bool:
         """Pack the codes of one layer."""
@@ -72,7 +80,7 @@ class PackWeightsPass(LoweringPass):
             return False
         codes = array(value)
         assert codes is not None
-        storage = smallest_storage(codes)
+        storage = smallest_storage(codes, self.widths, tables=self.tables)
         if storage.bits == 8:
             return False
         graph, name = graph_of(node), name_of(value)

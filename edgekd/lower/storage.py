@@ -1,6 +1,7 @@
 """How a file holds the weight codes of a layer: in the fewest bytes, chosen from the codes alone."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,9 @@ from numpy.typing import NDArray
 
 FILE_BITS = (8, 4, 3, 2)
 """Widths that codes have in a file, from the one with least to unpack on."""
+
+CAST_BITS = (8, 4)
+"""Those that one Cast unpacks."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,15 @@ class Storage:
         return math.ceil(count * self.bits / 8) + beside
 
 
-def smallest_storage(codes: NDArray[np.int8]) -> Storage:
+def smallest_storage(
+    codes: NDArray[np.int8], widths: Sequence[int] = FILE_BITS, *, tables: bool = True
+) -> Storage:
     """Return the form that holds ``codes`` in the fewest bytes; of equal ones, the one with least to unpack.
 
     Args:
         codes: Output channels first.
+        widths: Of ``FILE_BITS``, 8 first.
+        tables: Whether codes may be indices into a table.
 
     Example:
         >>> [smallest_storage(np.arange(-end, end + 1, dtype=np.int8)).bits for end in (1, 3, 7, 99)]
@@ -48,13 +56,14 @@ def smallest_storage(codes: NDArray[np.int8]) -> Storage:
         >>> smallest_storage(np.int8([-99, 3, 50, 127] * 8))
         Storage(bits=2, table=array([-99,   3,  50, 127], dtype=int8), mask=None)
     """
-    rows = codes.reshape(len(codes), -1)
-    live = rows.any(axis=1)
-    mask = np.where(live, -1, 0).astype(np.int8).reshape([-1] + [1] * (codes.ndim - 1))
     needed = code_bits(codes)
-    forms = [Storage(bits) for bits in FILE_BITS if bits >= needed]
-    for values, zeros in ((np.unique(codes), None), (np.unique(rows[live]), mask)):
-        forms += [Storage(bits, values, zeros) for bits in FILE_BITS[1:] if values.size <= 2**bits]
+    forms = [Storage(bits) for bits in widths if bits >= needed]
+    if tables:
+        rows = codes.reshape(len(codes), -1)
+        live = rows.any(axis=1)
+        mask = np.where(live, -1, 0).astype(np.int8).reshape([-1] + [1] * (codes.ndim - 1))
+        for values, zeros in ((np.unique(codes), None), (np.unique(rows[live]), mask)):
+            forms += [Storage(bits, values, zeros) for bits in widths[1:] if values.size <= 2**bits]
     return min(forms, key=lambda form: form.size_bytes(codes.size))
 
 

@@ -16,6 +16,7 @@ def fidelity(found: Faithfulness) -> target_schema.Fidelity:
         oracle_unchecked=found.oracle.unchecked,
         first_mismatch=found.oracle.first_mismatch,
         layer_tensors=len(found.layers),
+        layer_unwatched=found.unwatched,
         layer_off_by_one=sum(layer.off_by_one for layer in found.layers) / max(1, values),
         layer_off_by_more=sum(layer.off_by_more for layer in found.layers),
         layers=tuple(

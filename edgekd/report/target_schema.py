@@ -41,6 +41,7 @@ class Fidelity(Spec):
         oracle_unchecked: Types of integer nodes that have no exact model and were not compared.
         first_mismatch: First node that differs; null if none does.
         layer_tensors: Fake-quantized tensors compared, layer by layer on the same inputs.
+        layer_unwatched: Those that cannot be watched without changing what the engine computes.
         layer_off_by_one: Fraction of their values that differ by one step.
         layer_off_by_more: Number of their values that differ by more; 0 is demanded.
         layers: The same by tensor.
@@ -52,6 +53,7 @@ class Fidelity(Spec):
     oracle_unchecked: tuple[str, ...] = ()
     first_mismatch: str | None = None
     layer_tensors: int
+    layer_unwatched: int = 0
     layer_off_by_one: float
     layer_off_by_more: int
     layers: tuple[LayerFidelity, ...]
@@ -203,6 +205,15 @@ class TargetReport(Spec):
         bits_note: What fewer than 8 bits buy here; empty where all are 8.
         device: Where the engine was measured.
         machine: What that is; null for the machine that made the report.
+        runtime_version: Version of the runtime there; empty if it is missing, or in earlier reports.
+        gpu: GPU that the engine is built for; empty for CPUs.
+        not_built: Why there is no engine, and how there could be one; then the file is what it would be built
+            from. Empty if there is one.
+        not_run: Why the engine was not run; then accuracy and fidelity are those of its file, computed in
+            float with every quantizer, and there is no latency. Empty if it was run.
+        least_agreement: Fraction of test samples on which engine and student must agree; null where every
+            code must be exact.
+        tolerance_reason: Why not every code is exact.
         conditions: Its state when latency was measured; null if it was not.
         native: The comparison with a native run of the same file; null unless the device is emulated.
         model_path: The engine's file, relative to the report.
@@ -235,6 +246,12 @@ class TargetReport(Spec):
     bits_note: str = ""
     device: str
     machine: Machine | None = None
+    runtime_version: str = ""
+    gpu: str = ""
+    not_built: str = ""
+    not_run: str = ""
+    least_agreement: float | None = None
+    tolerance_reason: str = ""
     conditions: Conditions | None = None
     native: Native | None = None
     model_path: str

@@ -58,11 +58,18 @@ def outcome(report: Report) -> Outcome:
     demanded += [gates] if gates else []
     if failed := [finding.text for finding in demanded if finding.tone == "bad"]:
         return Outcome("failed", "; ".join(failed))
-    if any(target.fidelity.oracle_nodes == 0 for target in report.targets):
+    if idle := [target for target in report.targets if target.not_run]:
+        names = "; ".join(f"{target.kind} was not run: {target.not_run}" for target in idle)
+        return Outcome("inconclusive", names)
+    if any(target.least_agreement is None and not target.fidelity.oracle_nodes for target in report.targets):
         return Outcome("inconclusive", "not all engines were compared with exact arithmetic")
     if gates and gates.tone == "warn":
         return Outcome("inconclusive", gates.text)
     kept = gates.text if gates else "no gates were set"
+    if near := [target.kind for target in report.targets if target.least_agreement is not None]:
+        exact = "; the others exactly" if len(near) < len(report.targets) else ""
+        text = f"{', '.join(near)} as near to what was trained as its arithmetic allows{exact}; {kept}"
+        return Outcome("passed", text)
     return Outcome("passed", f"the engine computes exactly what was trained; {kept}")
 
 
@@ -120,6 +127,27 @@ def _integer(target: TargetReport) -> Finding:
 
 
 def _faithful(target: TargetReport) -> Finding:
+    return _exact(target) if target.least_agreement is None else _near(target, target.least_agreement)
+
+
+def _near(target: TargetReport, least: float) -> Finding:
+    """Return how near an engine is whose runtime has an arithmetic of its own."""
+    fidelity, agreement = target.fidelity, target.agreement_top1
+    watched = f"{fidelity.layer_tensors} tensors watched, {fidelity.layer_unwatched} cannot be"
+    off = f"{percent(fidelity.layer_off_by_one, digits=2)} of their values off by one"
+    layers = f"{watched}; {off}, {fidelity.layer_off_by_more} by more ({target.tolerance_reason})"
+    if agreement is None:
+        return Finding("Faithful", "warn", "not scored", f"no answers to compare; {layers}")
+    figure = f"{percent(agreement)} agree"
+    text = f"{percent(agreement)} of answers as in training, {percent(least)} demanded; {layers}"
+    if agreement < least:
+        return Finding("Faithful", "bad", figure, text)
+    if target.not_run:
+        return Finding("Faithful", "warn", figure, f"not run; its file in float gives {text}")
+    return Finding("Faithful", "good", figure, text)
+
+
+def _exact(target: TargetReport) -> Finding:
     fidelity = target.fidelity
     mismatches, off_by_more = fidelity.oracle_mismatches, fidelity.layer_off_by_more
     checked = f"{fidelity.oracle_nodes} nodes ({count(fidelity.oracle_values)} values)"

@@ -174,3 +174,18 @@ class BuiltModel:
     def open(self) -> Session:
         """Load it."""
         return self.target.open(self.path, host=self.host)
+
+
+def float_engine(target: TargetSpec, model: Path, engine: Path, *, host: Host) -> BuiltModel:
+    """Return a float model as a baseline on a target's own runtime.
+
+    Args:
+        target: The runtime.
+        model: An ONNX file.
+        engine: Where to build an engine, if the runtime reads no ONNX.
+        host: Where it runs.
+    """
+    if target.engine_suffix == model.suffix:
+        return BuiltModel(target, model, host)
+    target.build(model, engine, host=host)
+    return BuiltModel(target, engine, host, source=model)

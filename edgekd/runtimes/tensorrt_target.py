@@ -27,8 +27,8 @@ from edgekd.runtimes.tensorrt_coverage import (
     layers_of_log,
 )
 
-class TensorRtTarget(TargetSpec):
-    """TensorRT 10 and 11, on a PC or a Jetson; engines are built on the device.
+class NvidiaTarget(TargetSpec):
+    """What TensorRT and TensorRT-RTX have in common.
 
     Attributes:
         float_parts: Type of all that is not int8: what stands between quantizers.
@@ -39,7 +39,6 @@ class TensorRtTarget(TargetSpec):
         agreement=0.98, reason="TensorRT fuses what stands between quantizers and adds in orders of its own"
     )
 
-    kind: Literal["tensorrt"] = "tensorrt"
     float_parts: FloatParts = "fp32"
 
     @property
@@ -127,10 +126,16 @@ class TensorRtTarget(TargetSpec):
         return user_cache() / "edgekd" / "timing" / f"{name}.cache"
 
 
-class TensorRtRtxTarget(TensorRtTarget):
+class TensorRtTarget(NvidiaTarget):
+    """TensorRT 10 and 11, on a PC or a Jetson; engines are built on the device."""
+
+    kind: Literal["tensorrt"] = "tensorrt"
+
+
+class TensorRtRtxTarget(NvidiaTarget):
     """TensorRT-RTX: GPUs from Ampere on. Engines are built anywhere and finished where they are loaded."""
 
-    kind: Literal["tensorrt_rtx"] = "tensorrt_rtx"  # type: ignore[assignment]
+    kind: Literal["tensorrt_rtx"] = "tensorrt_rtx"
 
 
 class QdqInFloat(TargetSpec):
@@ -141,7 +146,7 @@ class QdqInFloat(TargetSpec):
     """
 
     engine_suffix = ".onnx"
-    tolerance: ClassVar[Tolerance] = TensorRtTarget.tolerance
+    tolerance: ClassVar[Tolerance] = NvidiaTarget.tolerance
 
     kind: Literal["onnxruntime"] = "onnxruntime"
     build_log: str = ""

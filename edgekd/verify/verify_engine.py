@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgekd.core.progress import progress
 from edgekd.data.dataset import Split
 from edgekd.device.device import Connection
 from edgekd.device.latency import Measurement
+from edgekd.lower.float_reference import activation_marks
 from edgekd.runtimes.coverage import Coverage
 from edgekd.runtimes.here import HERE
 from edgekd.runtimes.layer_reference import LayerResult, compare_layers
@@ -38,6 +40,7 @@ class Faithfulness:
         coverage: Integer and float operators.
         oracle: Integer operators against exact arithmetic.
         layers: Layers against the trained network; empty without a marked graph.
+        unwatched: Activation quantizers whose codes the runtime does not show.
         saturation: Layers that CPUs without VNNI may compute otherwise.
         codes: Centred codes of every activation quantizer by mark; empty without a marked graph.
     """
@@ -45,6 +48,7 @@ class Faithfulness:
     coverage: Coverage = field(default_factory=lambda: Coverage(0, ()))
     oracle: OracleResult = field(default_factory=OracleResult)
     layers: tuple[LayerResult, ...] = ()
+    unwatched: int = 0
     saturation: tuple[Saturation, ...] = ()
     codes: Tensors = field(default_factory=dict, compare=False, repr=False)
 
@@ -65,7 +69,6 @@ class Verdict:
             means nothing.
         native: Against this machine's own CPU; None unless the device is emulated.
         size_bytes: By the same names as the latency.
-        download_bytes: Size of the engine when compressed.
         float_weight_bytes: Weights of the float student's file.
     """
 
@@ -77,7 +80,6 @@ class Verdict:
     latency: Measurement | None
     native: NativeResult | None
     size_bytes: dict[str, int]
-    download_bytes: int
     float_weight_bytes: int
 
 
@@ -121,8 +123,7 @@ def verify_engine(
         latency=_latency(models, test, device, seed) if timed and device.times else None,
         native=None if device.times else _native(engine, marked, probes, test, faithfulness.codes, logits),
         size_bytes={name: model.path.stat().st_size for name, model in models.items()},
-        download_bytes=download_bytes(engine.path),
-        float_weight_bytes=float_weight_bytes(baselines["student_float"].path),
+        float_weight_bytes=float_weight_bytes(baselines["student_float"]),
     )
 
 
@@ -149,6 +150,7 @@ def verify_feeds(engine: BuiltModel, feeds: Tensors, *, marked: Path | None = No
         coverage=inside.coverage,
         oracle=OracleResult() if graph is None else check_against_oracle(graph, inside.tensors),
         layers=() if marked is None else compare_layers(marked, inside.codes, feeds, outputs=inside.tensors),
+        unwatched=0 if marked is None else len(activation_marks(ir.load(marked))) - len(inside.codes),
         saturation=inside.saturation,
         codes=inside.codes,
     )
@@ -159,9 +161,9 @@ def download_bytes(path: Path) -> int:
     return len(zlib.compress(path.read_bytes(), level=9))
 
 
-def float_weight_bytes(model: Path) -> int:
-    """Return the bytes of all float32 constants in a file."""
-    initializers = onnx.load(model).graph.initializer
+def float_weight_bytes(model: BuiltModel) -> int:
+    """Return the bytes of all float32 constants in the file that a model was built from."""
+    initializers = onnx.load(model.source or model.path).graph.initializer
     return sum(
         4 * int(np.prod(init.dims)) for init in initializers if init.data_type == onnx.TensorProto.FLOAT
     )
