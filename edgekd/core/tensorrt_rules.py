@@ -1,8 +1,9 @@
-"""What TensorRT demands of a Q/DQ graph, what else it does, and what to tell the user.
+"""What TensorRT demands of a Q/DQ graph, what it does otherwise, and what to tell the user.
 
 TensorRT has no table of integer forms as ONNX Runtime has: it fuses what stands between quantizers as it
-likes. These rows say what it refuses, misreads or runs in float. ``seen`` names the version and what it did;
-``tests/lower/test_tensorrt_lint.py`` repeats it on the real TensorRT-RTX, whose parser and builder need no GPU.
+likes. These rows say what it refuses, misreads, or by NVIDIA's guide to quantized types runs slower.
+``seen`` is what one version did where the condition is broken; ``tests/lower/test_tensorrt_lint.py``
+repeats it on the real TensorRT-RTX, whose parser and builder need no GPU.
 """
 
 from dataclasses import dataclass
@@ -30,73 +31,75 @@ TENSORRT_RULES: tuple[TensorrtRule, ...] = (
         "int8_codes",
         "activations are int8, the zero point is written down and 0, and codes lie in -128..127",
         "train with profile tensorrt or portable: their codes are int8 with zero point 0",
-        "TensorRT-RTX 1.7: uint8, and a QuantizeLinear without zero point, which is uint8, are read as int8, the "
-        "first with a warning; other zero points than 0 are refused",
+        "TensorRT-RTX 1.7.1 reads uint8 as int8 with a warning, and so without a word a QuantizeLinear that "
+        "has no zero point, which is uint8 in ONNX; it refuses zero points other than 0",
     ),
     TensorrtRule(
         "relu_range",
         "the codes of a tensor without negative numbers lie in 0..127",
         "train with profile tensorrt or portable: their grids behind a ReLU end at code 127, not 255",
-        "TensorRT-RTX 1.7: uint8 with zero point 0 is read as int8 with a warning, so that codes above 127 are "
-        "clipped: half of the range",
+        "TensorRT-RTX 1.7.1 reads uint8 with zero point 0 as int8 with a warning, whose codes end at half",
     ),
     TensorrtRule(
         "positive_scale",
-        "scales are positive constants, one for a tensor of activations, one for each output channel of weights",
-        "turn the signs of the codes instead of the scale, give a dead channel codes 0 and scale 1, and use one "
-        "scale for a tensor of activations",
-        "TensorRT-RTX 1.7: a scale below or equal to 0 is refused; a vector of scales for activations, or one "
-        "computed at run time, is built, and may run in float",
+        "scales are positive constants: one of a tensor of activations, one of each output channel of "
+        "weights",
+        "turn the signs of the codes instead of the scale, give a dead channel codes 0 and scale 1, and a "
+        "tensor of activations one scale",
+        "TensorRT-RTX 1.7.1 refuses scales of 0 and below; it builds a vector of scales for activations, "
+        "and one that is computed at run time",
     ),
     TensorrtRule(
         "float_bias",
         "biases are float",
         "store the bias as float: TensorRT adds it to the rescaled sum",
-        "TensorRT-RTX 1.7: a DequantizeLinear of int32 is refused",
+        "TensorRT-RTX 1.7.1 refuses a DequantizeLinear of int32",
     ),
     TensorrtRule(
         "int8_weights",
         "weights are INT8 initializers that a DequantizeLinear reads",
-        "store the codes as INT8, also those of few bits: TensorRT has no faster kernel for them",
-        "TensorRT-RTX 1.7: INT4 behind a Cast, a convolution with INT4 weights, INT2 and BitShift are refused",
+        "store the codes as INT8, also those of few bits: no convolution runs faster with fewer",
+        "TensorRT-RTX 1.7.1 refuses UINT8, INT2, INT4 behind a Cast, INT4 in a convolution with quantized "
+        "input, and BitShift; it builds INT4 in a convolution with float input",
     ),
     TensorrtRule(
         "both_quantized",
-        "input and weights of a convolution or matrix product are both quantized",
+        "input and weights of a convolution or matrix product are both quantized, or neither",
         "quantize both, or neither",
-        "TensorRT-RTX 1.7: built without a word; the weights are dequantized and all of it runs in float",
+        "TensorRT-RTX 1.7.1 builds it without a word; what is quantized alone is dequantized for a float "
+        "kernel",
     ),
     TensorrtRule(
         "one_quantizer",
         "a tensor passes one quantizer",
         "merge the two quantizers: both are executed, and the second rounds what the first has rounded",
-        "TensorRT-RTX 1.7: built without a word, nothing is merged",
+        "TensorRT-RTX 1.7.1 builds it without a word",
     ),
     TensorrtRule(
         "residual_add",
-        "of a sum with a convolution's result only the other summand is quantized",
-        "quantize the skip connection only, as profile tensorrt does: then convolution and sum are one kernel",
-        "TensorRT-RTX 1.7: built without a word; the convolution's result is rounded and stored before the sum",
+        "where a convolution's result is added to another tensor, only that other one is quantized",
+        "quantize the skip connection only, as profile tensorrt does: convolution and sum can then be one "
+        "kernel",
+        "TensorRT-RTX 1.7.1 builds it without a word; the convolution's result is rounded before it is added",
     ),
     TensorrtRule(
         "pixels",
-        "uint8 images are cast to float first",
-        "cast the image to float, then transpose: uint8 is a type of inputs and outputs only",
-        "TensorRT-RTX 1.7: a Transpose of uint8 is refused",
+        "a uint8 image goes into a Cast to float first",
+        "cast the image to float, then transpose or quantize it: uint8 is a type of inputs and outputs only",
+        "TensorRT-RTX 1.7.1 refuses a Transpose and a DequantizeLinear of uint8",
     ),
     TensorrtRule(
         "pixel_shift",
-        "pixels become int8 by subtracting 128; what that shifts goes into the bias of the first layer",
-        "let the image enter a convolution or a linear layer first, or train with pixel zero point 128, that is "
-        "mean 0.5",
-        "TensorRT-RTX 1.7: centred codes such as -114..141 have no form: zero points are 0",
+        "pixels become codes by subtracting 128; what that shifts goes into the bias of the first layer",
+        "let the image enter a convolution or linear layer first, or use the pixel zero point 128 (mean 0.5)",
+        "no version has zero points, so centred codes such as -114..141 have no form",
     ),
     TensorrtRule(
-        "opset",
-        "operators are those of ONNX up to opset 20, in ONNX's own domain",
-        "export with opset 20 or lower and without operators of other domains",
-        "TensorRT 10 reads opset 9 to 20, TensorRT 11 to 25; TensorRT-RTX 1.7 refuses operators of domains that "
-        "it does not know",
+        "operators",
+        "operators are the float ones of ONNX's own domain, of opset 9 to 20",
+        "export float operators between QuantizeLinear and DequantizeLinear, with opset 20 or lower",
+        "TensorRT 10 documents opset 9 to 20, TensorRT 11 9 to 25; TensorRT-RTX 1.7.1 refuses QLinearConv, "
+        "ConvInteger, DynamicQuantizeLinear and domains that it does not know",
     ),
 )
 

@@ -44,7 +44,7 @@ _BIAS_TOLERANCE, _CONV_TOLERANCE = 1e-3, 0.023  # relative error of a bias scale
 _ROUNDING = 1e-6  # relative: scales are float32
 _TINY = 1e-30  # a dead channel's scale may be 0
 
-Severity = Literal["float", "wrong", "risk"]
+Severity = Literal["float", "wrong", "risk", "refused"]
 Mistakes = Iterator[tuple[str, str, Severity]]
 
 
@@ -57,8 +57,9 @@ class LintFinding:
         node: Name of the operator, or of its result.
         what: What is wrong with it.
         fix: The row's advice.
-        severity: ``float``: it costs an integer kernel. ``wrong``: ONNX Runtime computes other numbers than
-            the graph says. ``risk``: some CPUs do.
+        severity: ``float``: it costs an integer kernel. ``wrong``: the runtime computes other numbers than
+            the graph says. ``risk``: on some machines it does, or it costs time. ``refused``: the runtime
+            does not read the file.
     """
 
     rule: str
@@ -71,11 +72,16 @@ class LintFinding:
 def lint(model: ir.Model) -> tuple[LintFinding, ...]:
     """Return every mistake in the order of the graph's operators; nothing is run or changed."""
     return tuple(
-        LintFinding(row, _name(node), what, rule(row).advice, severity)
+        LintFinding(row, node_name(node), what, rule(row).advice, severity)
         for node in model.graph
         for check in CHECKS
         for row, what, severity in check(node)
     )
+
+
+def node_name(node: ir.Node) -> str:
+    """Return how a finding calls an operator: by its name, or by that of its result."""
+    return node.name or name_of(node.outputs[0])
 
 
 def _two_quantizers(node: ir.Node) -> Mistakes:
@@ -87,9 +93,13 @@ def _two_quantizers(node: ir.Node) -> Mistakes:
     alone = first is not None and readers_of(first.outputs[0]) == ([], ["DequantizeLinear"])
     alone = alone and readers_of(source.outputs[0]) == ([node], []) and not node.outputs[0].is_graph_output()
     if alone and grid_of(source)[0] == grid_of(node)[0]:
-        yield "one_quantizer", f"reads {_name(source)} of another grid: one of the two is deleted", "wrong"
+        yield (
+            "one_quantizer",
+            f"reads {node_name(source)} of another grid: one of the two is deleted",
+            "wrong",
+        )
     else:
-        yield "one_quantizer", f"reads {_name(source)} of another grid", "float"
+        yield "one_quantizer", f"reads {node_name(source)} of another grid", "float"
 
 
 def _raw_result(node: ir.Node) -> Mistakes:
@@ -114,7 +124,7 @@ def _clamp_in_grid(node: ir.Node) -> Mistakes:
     for quantizer in readers_of(node.outputs[0], *MOVES)[0]:
         lowest, highest = ends_of(grid_of(quantizer))
         if lowest < low or highest > high * (1 + _ROUNDING):
-            what = f"clamps to {low:g}..{high:g}, but {_name(quantizer)} reaches {lowest:g}..{highest:g}"
+            what = f"clamps to {low:g}..{high:g}, but {node_name(quantizer)} reaches {lowest:g}..{highest:g}"
             yield "relu" if high == np.inf else "relu6", what, "float"
 
 
@@ -172,7 +182,7 @@ def _default_zero_point(node: ir.Node) -> Mistakes:
     layer, _ = layer_of(node)
     if layer is not None and has_kernel(layer) and not is_op(layer, "Conv"):
         sources = [source for source in map(dequantizer_of, layer.inputs[:2]) if source is not None]
-        names = [_name(source) for source in sources if (*source.inputs, None)[2] is None]
+        names = [node_name(source) for source in sources if (*source.inputs, None)[2] is None]
         if names:
             yield "gemm", f"{' and '.join(names)} without zero point", "float"
 
@@ -260,10 +270,6 @@ def _bounds(clamp: ir.Node) -> tuple[float, float]:
 def _scale(value: ir.Value | None) -> NDArray[np.float32] | None:
     source = dequantizer_of(value)
     return array(source.inputs[1]) if source is not None else None
-
-
-def _name(node: ir.Node) -> str:
-    return node.name or name_of(node.outputs[0])
 
 
 def _row(node: ir.Node) -> str:

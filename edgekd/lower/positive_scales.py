@@ -1,7 +1,7 @@
 """Weight scales become positive numbers: TensorRT reads no others.
 
-A negative scale, BatchNorm's sign with a code-book, turns the signs of its codes. A scale of 0, a dead channel,
-gets codes 0 and scale 1.
+A negative scale, BatchNorm's sign with a code-book, turns the signs of its codes. A scale of 0, that of a
+dead channel, becomes 1 with codes 0.
 """
 
 import numpy as np

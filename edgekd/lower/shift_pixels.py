@@ -1,9 +1,10 @@
 """Raw uint8 pixels become int8 codes with zero point 0, in front of every first layer.
 
-The pixel mark means ``scale * (u - zero_point)``. Centred codes such as -114..141 do not fit int8, ``u - 128``
-does, exactly. A layer is linear, so the difference is a constant of each output channel and goes into its bias:
+The pixel mark means ``scale * (u - zero_point)``. Centred codes such as -114..141 do not fit int8, those
+of ``u - 128`` do, exactly. A layer is linear, so the difference is a constant of each output channel and
+goes into its bias:
 
-    w . scale * (u - zero_point) = w . scale * (u - 128)  +  scale * (128 - zero_point) * sum(w)
+    w . scale * (u - zero_point) = w . scale * (u - 128) + scale * (128 - zero_point) * sum(w)
 
 That holds where every weight meets a pixel. So a convolution's zero padding, which means the pixel
 ``zero_point``, is written as a Pad of the pixels, in front of the subtraction.
@@ -163,9 +164,10 @@ def _sums(layer: ir.Node) -> NDArray[np.float64] | None:
     weights = _weights(layer) if is_op(layer, *LAYERS) else None
     if weights is None or attribute(layer, "transA", 0):
         return None
-    if is_op(layer, "Conv"):
-        return weights.reshape(len(weights), -1).sum(axis=1)
-    return weights.sum(axis=-1 if attribute(layer, "transB", 0) else -2)
+    per_output = weights.reshape(len(weights), -1) if is_op(layer, "Conv") else weights
+    inputs = -1 if is_op(layer, "Conv") or attribute(layer, "transB", 0) else -2
+    sums: NDArray[np.float64] = per_output.sum(axis=inputs)
+    return sums
 
 
 def _weights(layer: ir.Node) -> NDArray[np.float64] | None:
