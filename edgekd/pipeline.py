@@ -24,8 +24,8 @@ from edgekd.quant.student import QuantStudent
 from edgekd.report.publish import check_run_folder, publish
 from edgekd.report.schema import Report
 from edgekd.results import Results, TargetResults, build_report, engine_name
-from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.host import Host
+from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.stages import Engine, TargetOnnx, lower_for
 from edgekd.runtimes.target import BuiltModel, float_engine
 from edgekd.search.search_student import search_student

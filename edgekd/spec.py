@@ -1,14 +1,15 @@
 """What a pipeline file can say. The unions are the registry: a new plug-in is one file and one line here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from edgekd.core.profile import PROFILES, ProfileName
 from edgekd.core.spec_base import Spec, Version1
 from edgekd.core.spec_file import load_spec, plugin_from_option
-from edgekd.core.union import BY_KIND, described
+from edgekd.core.union import BY_KIND, described, members_by_kind
 from edgekd.core.user_code import UserFunction
 from edgekd.data.arrays import ArraysSpec
 from edgekd.data.dataset import DataSpec
@@ -40,8 +41,8 @@ from edgekd.quant.twn import TwnSpec
 from edgekd.quant.wrpn import WrpnSpec
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.openvino_target import OpenVinoTarget
-from edgekd.runtimes.tensorrt_target import TensorRtRtxTarget, TensorRtTarget
 from edgekd.runtimes.target import TargetSpec
+from edgekd.runtimes.tensorrt_target import TensorRtRtxTarget, TensorRtTarget
 from edgekd.search.search_student import FixedStudentSpec
 from edgekd.tasks.classification import ClassificationSpec
 from edgekd.tasks.python import PythonTaskSpec
@@ -206,6 +207,15 @@ class Pipeline(Spec):
     distill: Distill
     targets: tuple[Target, ...] = Field(default=(OnnxRuntime(),), min_length=1, validate_default=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _profile_of_its_targets(cls, fields: Any) -> Any:
+        """Take the profile that all targets run, where the file names none."""
+        quantize = fields.get("quantize", {}) if isinstance(fields, dict) else None
+        if not isinstance(quantize, dict) or "profile" in quantize:
+            return fields
+        return {**fields, "quantize": {**quantize, "profile": _common_profile(fields.get("targets"))}}
+
     @field_validator("task", mode="before")
     @classmethod
     def _classification_by_default(cls, task: Any) -> Any:
@@ -255,9 +265,10 @@ class Pipeline(Spec):
         quantize = info.data.get("quantize")  # None if it is a mistake itself
         for index, target in enumerate(targets):
             if quantize is not None and quantize.profile not in target.profiles:
+                serves = _first_common([target.profiles for target in targets])
                 msg = (
                     f"targets.{index} ({target.kind}) cannot run quantize.profile {quantize.profile!r} "
-                    f"in integers: set quantize.profile to one of {', '.join(target.profiles)}"
+                    f"in integers: set quantize.profile to {serves}, or leave it out"
                 )
                 raise ValueError(msg)
         return targets
@@ -273,6 +284,20 @@ class Pipeline(Spec):
             activation_bits=min(quantize.activations.bits, quantize.residual_bits),
             runtime_version=runtime_version,
         )
+
+
+def _common_profile(targets: Any) -> ProfileName:
+    """Return the first profile that every target runs; what is no target is left to validation."""
+    known = members_by_kind(Target)
+    named = targets if isinstance(targets, list | tuple) else []
+    kinds = [item.get("kind") if isinstance(item, dict) else str(item).partition(":")[0] for item in named]
+    served = [known[kind]().profiles for kind in kinds if isinstance(kind, str) and kind in known]  # type: ignore[attr-defined]
+    return _first_common(served)
+
+
+def _first_common(served: Iterable[Sequence[ProfileName]]) -> ProfileName:
+    """Return the first profile that is among all of these: the portable one always is."""
+    return next(profile for profile in PROFILES if all(profile in names for names in served))
 
 
 def load_pipeline(path: Path, overrides: tuple[str, ...] = ()) -> Pipeline:
@@ -321,10 +346,14 @@ def advice(spec: Pipeline) -> list[str]:
             f"{spec.distill.kind} trains a new teacher from random weights; reports compare with the one of "
             "the teacher section"
         )
+    kinds = ", ".join(dict.fromkeys(target.kind for target in spec.targets))
     if quantize.profile == "portable":
         notes.append(
-            "profile portable gives ReLU tensors 128 levels instead of 256, so that TensorRT fits too"
+            f"profile portable serves {kinds}: ReLU tensors have 128 levels instead of 256, and where two "
+            "tensors are added both are quantized, which TensorRT does not fuse into the convolution"
         )
+    elif len(spec.targets) > 1:
+        notes.append(f"profile {quantize.profile} serves {kinds} at no cost")
     return notes
 
 

@@ -96,7 +96,8 @@ class TensorRtModel(OpenModel):
                 raise RuntimeRefusal(self._heard.last_error or f"input {name} does not take {shape}")
             self._place(name, feeds[name].nbytes)
         results = {
-            name: np.empty(tuple(self._context.get_tensor_shape(name)), dtype) for name, dtype, _ in self.outputs
+            name: np.empty(tuple(self._context.get_tensor_shape(name)), dtype)
+            for name, dtype, _ in self.outputs
         }
         for name, array in results.items():
             self._place(name, array.nbytes)
@@ -173,7 +174,7 @@ class TensorRt(Runtime):
         config = builder.create_builder_config()
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         timing = config.create_timing_cache(cache)
-        config.set_timing_cache(timing, True)  # noqa: FBT003  ignore one of another GPU
+        config.set_timing_cache(timing, True)
         _allow_batches(builder, config, network, int(options["largest_batch"]))
         engine = builder.build_serialized_network(network, config)
         if engine is None:

@@ -28,9 +28,14 @@ def require(module: str, *, package: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as e:
-        what = f"{package} cannot be imported: {e}"
-        raise RuntimeMissing(what, where=module, fix=f"pip install 'edgekd[{extra}]'") from e
+        raise missing(module, e, package=package, extra=extra) from e
     except RuntimeError as e:
         what = f"{package} fails when it is imported: {e}"
         fix = "install builds that belong together: all for the CPU, or all for one version of CUDA"
         raise RuntimeMissing(what, where=module, fix=fix) from e
+
+
+def missing(module: str, error: Exception, *, package: str, extra: str) -> RuntimeMissing:
+    """Return what to raise when a package is not there; arguments as in :func:`require`."""
+    what = f"{package} cannot be imported: {error}"
+    return RuntimeMissing(what, where=module, fix=f"pip install 'edgekd[{extra}]'")

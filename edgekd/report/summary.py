@@ -56,7 +56,7 @@ def print_summary(report: Report, console: Console) -> None:
             _fidelity_line(target),
             _coverage_line(target),
         )
-        for line in (*lines, *_reasons(report, target)):
+        for line in (*lines, *_reasons(target)):
             _print(console, line)
     console.print(_stages_table(report))
     for machine in report.machines:
@@ -152,12 +152,11 @@ def _coverage_line(target: TargetReport) -> str:
     return f"Coverage: {counted}" + (f"; time: {shares}" if shares else "")
 
 
-def _reasons(report: Report, target: TargetReport) -> list[str]:
+def _reasons(target: TargetReport) -> list[str]:
     fallbacks = [f"  float: {node.node} ({node.op}): {node.reason}" for node in target.coverage.fallbacks]
-    layers = [f"  left in float: {layer.name}: {layer.reason}" for layer in report.student.float_layers]
     lost = [f"  time lost: {line}" for line in lost_lines(target.coverage.nodes)]
     risk = saturation_line(target.saturation)
-    return [*fallbacks, *layers, *lost, *([f"  {risk}"] if risk else [])]
+    return [*fallbacks, *lost, *([f"  {risk}"] if risk else [])]
 
 
 def _stages_table(report: Report) -> Table:

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgekd.board.runtime import How, OpenModel, Runtime, RuntimeRefusal
-from edgekd.core.optional import require
+from edgekd.core.optional import missing, require
 from edgekd.runtimes.external_data import external_data, whole
 from edgekd.runtimes.host import ONNX_RUNTIME, BuiltEngine, Host, cannot_run, refused
 from edgekd.runtimes.session import Session, Tensors, tensor_info
@@ -66,7 +66,11 @@ class Here(Host):
 
     def facts(self, runtime: str = ONNX_RUNTIME) -> Mapping[str, Any]:
         """Return what the package that is installed says."""
-        return runtime_here(runtime).facts()
+        package, extra = PACKAGES[runtime]
+        try:
+            return runtime_here(runtime).facts()
+        except (ImportError, OSError) as e:  # its own library is missing, or one under that
+            raise missing(runtime, e, package=package, extra=extra) from e
 
     def open(
         self,

@@ -37,7 +37,7 @@ class OpenVinoTarget(TargetSpec):
 
     @property
     def profiles(self) -> Sequence[ProfileName]:
-        """It reads quantizers wherever a profile puts them, if their codes fit uint8 with zero point 0 or 128."""
+        """Those whose codes uint8 holds; it reads quantizers wherever they stand."""
         return ("ort", "portable")
 
     def bits_note(

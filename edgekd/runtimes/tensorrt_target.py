@@ -27,6 +27,7 @@ from edgekd.runtimes.tensorrt_coverage import (
     layers_of_log,
 )
 
+
 class NvidiaTarget(TargetSpec):
     """What TensorRT and TensorRT-RTX have in common.
 
@@ -58,7 +59,9 @@ class NvidiaTarget(TargetSpec):
         """Say what fewer than 8 bits buy: nothing."""
         if min(weight_bits, activation_bits) == 8:
             return ""
-        return "fewer than 8 bits are computed and stored as int8: neither smaller nor faster than with 8 bits"
+        return (
+            "fewer than 8 bits are computed and stored as int8: neither smaller nor faster than with 8 bits"
+        )
 
     def lower(self, marked: ir.Model, *, metadata: Mapping[str, str], runtime_version: str = "") -> ir.Model:
         """Rewrite a marked graph into int8 Q/DQ with zero point 0."""
@@ -77,9 +80,7 @@ class NvidiaTarget(TargetSpec):
         if gpu:
             return Readiness(version, gpu=gpu)
         missing = "there is no NVIDIA GPU here: set targets.N.device to a machine that has one"
-        return Readiness(
-            version, not_built="" if facts["builds_without_gpu"] else missing, not_run=missing
-        )
+        return Readiness(version, not_built="" if facts["builds_without_gpu"] else missing, not_run=missing)
 
     def build(self, model: Path, engine: Path, *, host: Host = HERE) -> str:
         """Have the host build an engine, with the timings of its earlier builds."""
@@ -156,7 +157,7 @@ class QdqInFloat(TargetSpec):
         """All: nothing is fused."""
         return ("ort", "tensorrt", "portable")
 
-    def bits_note(self, **_: object) -> str:  # type: ignore[override]
+    def bits_note(self, **_: object) -> str:
         """It is no runtime that anybody ships."""
         return ""
 
@@ -187,4 +188,3 @@ class QdqInFloat(TargetSpec):
         layers = layers_of_log(self.build_log)
         covered = engine_coverage(layers, file, {}) if layers else file_coverage(file)
         return Inside(covered, None, {**values, **feeds}, codes)
-
