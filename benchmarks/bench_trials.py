@@ -102,7 +102,7 @@ def _chain(blocks: int) -> onnx.ModelProto:
 
 def _trial(models: dict[str, Path], design: Design, seed: int) -> dict[str, Any]:
     target, begun = OnnxRuntimeTarget(), time.monotonic()
-    feeds = made_up_feeds(models, threads=1, batch=1, seed=seed).feeds
+    feeds = made_up_feeds(models, target=OnnxRuntimeTarget(), batch=1, seed=seed).feeds
     with LocalDevice().connect() as device:
         built = {name: BuiltModel(target, path, device.host) for name, path in models.items()}
         found: Measurement = device.measure(built, feeds, seed=seed, design=design)

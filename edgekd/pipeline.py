@@ -27,7 +27,8 @@ from edgekd.results import Results, TargetResults, build_report, engine_name
 from edgekd.runtimes.host import Host
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.stages import Engine, TargetOnnx, lower_for
-from edgekd.runtimes.target import BuiltModel, float_engine
+from edgekd.runtimes.target import BuiltModel
+from edgekd.runtimes.targets import runnable
 from edgekd.search.search_student import search_student
 from edgekd.search.train_student import train_student
 from edgekd.spec import Pipeline, Target
@@ -201,7 +202,7 @@ def _verify(spec: Pipeline, built: Built, index: int, place: Place) -> TargetRes
             baselines = {name: BuiltModel(OnnxRuntimeTarget(), path) for name, path in floats.items()}
         else:
             baselines = {
-                name: float_engine(target, path, Path(scratch) / name, host=device.host)
+                name: runnable(target, path, Path(scratch) / name, host=device.host)
                 for name, path in floats.items()
             }
         if made.ptq is not None:

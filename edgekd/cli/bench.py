@@ -4,12 +4,13 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgekd.cli.exit_codes import INCONCLUSIVE
-from edgekd.cli.options import AsJson, ModelFile, Threads
+from edgekd.cli.options import AsJson, ModelFile, TargetText, Threads
 from edgekd.cli.printing import print_json, print_table
 from edgekd.errors import DeviceError
 
@@ -49,6 +50,7 @@ def bench(
     model: ModelFile,
     against: Against = [],  # noqa: B006  typer copies it
     device: Device = "local",
+    target: TargetText = "onnxruntime",
     threads: Threads = 1,
     batch: Batch = 1,
     precision: Precision = None,
@@ -70,6 +72,7 @@ def bench(
     report = _measured(
         [model, *against],
         device,
+        target=target,
         threads=threads,
         batch=batch,
         design=design,
@@ -91,6 +94,7 @@ def _measured(
     given: list[Path],
     device: str,
     *,
+    target: str,
     threads: int,
     batch: int,
     design: "Design",
@@ -101,17 +105,21 @@ def _measured(
     from edgekd.device.devices import device_from_text
     from edgekd.report.bench import bench_report
     from edgekd.runtimes.external_data import file_bytes
-    from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-    from edgekd.runtimes.target import BuiltModel
+    from edgekd.runtimes.targets import runnable, target_from_text
     from edgekd.verify.verify import model_file
 
     place, files = device_from_text(device), _by_label({path: model_file(path) for path in given}, given)
-    with place.connect() as connection:
+    runtime = target_from_text(target, threads=threads)
+    with place.connect() as connection, TemporaryDirectory(prefix="edgekd-") as scratch:
         if not connection.times:
             raise DeviceError(NO_TIME, where=place.name, fix="bench on the board itself")
-        made_up = made_up_feeds(files, threads=threads, batch=batch, seed=seed)
-        target = OnnxRuntimeTarget(threads=threads)
-        built = {name: BuiltModel(target, file, connection.host) for name, file in files.items()}
+        if reason := runtime.readiness(host=connection.host).not_run:
+            raise DeviceError(reason, where=place.name, fix="name another --device, or another --target")
+        made_up = made_up_feeds(files, target=runtime.reader, batch=batch, seed=seed)
+        built = {
+            name: runnable(runtime, file, Path(scratch) / f"engine{index}", host=connection.host)
+            for index, (name, file) in enumerate(files.items())
+        }
         found = connection.measure(built, made_up.feeds, seed=seed, design=design)
         machine = connection.machine
     return bench_report(

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from edgekd.cli.options import AsJson, ModelFile, Threads
+from edgekd.cli.options import AsJson, ModelFile, TargetText, Threads
 from edgekd.cli.printing import exit_unless_faithful, print_table, show_faithfulness
 from edgekd.core.text import printable
 
 
 def inspect(
     model: ModelFile,
+    target: TargetText = "onnxruntime",
     threads: Threads = 1,
     top: Annotated[int, typer.Option(min=0, help="How many of the slowest operators to list.")] = 10,
     as_json: AsJson = False,
@@ -20,17 +21,16 @@ def inspect(
     """Show which operators run in integers, what each costs, where time is lost and why, and the risks."""
     import onnx_ir as ir
 
-    from edgekd.lower.lint import lint
     from edgekd.runtimes.lost_time import lost_time
-    from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+    from edgekd.runtimes.targets import target_from_text
     from edgekd.runtimes.trial import try_model
     from edgekd.verify.verify import model_file
     from edgekd.verify.verify import verify as prove
 
-    file = model_file(model)
-    free_sizes = try_model(file, threads=threads)
-    found = prove(model, target=OnnxRuntimeTarget(threads=threads), free_sizes=free_sizes).faithfulness
-    mistakes = lint(ir.load(file))
+    file, runtime = model_file(model), target_from_text(target, threads=threads)
+    mistakes = runtime.lint(ir.load(file))
+    free_sizes = try_model(file, target=runtime.reader)
+    found = prove(model, target=runtime, free_sizes=free_sizes).faithfulness
     extra = {
         "lost_time": [asdict(item) for item in lost_time(found.coverage.nodes)],
         "saturation": [layer.model_dump(mode="json") for layer in found.saturation],
@@ -40,7 +40,7 @@ def inspect(
     if not as_json:
         _print_costs(found.coverage.nodes, top)
         _print_risks(mistakes, found.saturation)
-    exit_unless_faithful(found)
+    exit_unless_faithful(found, exact=runtime.tolerance is None)
 
 
 def _print_costs(nodes: Sequence[Any], top: int) -> None:

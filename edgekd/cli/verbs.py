@@ -24,6 +24,7 @@ from edgekd.cli.options import (
     Overrides,
     SpecFile,
     Std,
+    TargetText,
     Threads,
     fractions,
 )
@@ -215,16 +216,18 @@ def verify(
     ] = "",
     mean: Mean = "",
     std: Std = "",
+    target: TargetText = "onnxruntime",
     threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
     """Prove what a model file is: integer coverage, exact arithmetic, accuracy on the test split."""
-    from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+    from edgekd.runtimes.targets import target_from_text
     from edgekd.runtimes.trial import try_model
     from edgekd.verify.verify import model_file
     from edgekd.verify.verify import verify as prove
 
-    free_sizes = try_model(model_file(model), threads=threads)
+    runtime = target_from_text(target, threads=threads)
+    free_sizes = try_model(model_file(model), target=runtime.reader)
     given: dict[str, Any] = {}
     if data:
         from edgekd.spec import data_from_text
@@ -238,12 +241,12 @@ def verify(
         **given,
         mean=fractions(mean),
         std=fractions(std),
-        target=OnnxRuntimeTarget(threads=threads),
+        target=runtime,
         free_sizes=free_sizes,
     )
     scored = {"top1": found.top1, "n": found.n, "not_scored": found.not_scored}
     show_faithfulness(model, found.faithfulness, as_json=as_json, extra=scored)
-    exit_unless_faithful(found.faithfulness)
+    exit_unless_faithful(found.faithfulness, exact=runtime.tolerance is None)
     _check_compared(model, found)
 
 

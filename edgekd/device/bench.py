@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgekd.errors import DataError
-from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.random_inputs import TRIED, FreeSizes, random_feeds
 from edgekd.runtimes.session import Tensors
+from edgekd.runtimes.target import TargetSpec
 from edgekd.runtimes.trial import try_model
 
 
@@ -23,12 +23,12 @@ class MadeUp(NamedTuple):
     differences: tuple[str, ...]
 
 
-def made_up_feeds(models: Mapping[str, Path], *, threads: int, batch: int, seed: int) -> MadeUp:
+def made_up_feeds(models: Mapping[str, Path], *, target: TargetSpec, batch: int, seed: int) -> MadeUp:
     """Try every model once in a process of its own and return random inputs for all.
 
     Args:
         models: ONNX files, by name.
-        threads: Threads of one inference.
+        target: A runtime that reads them.
         batch: For first dimensions that are free. Height and width that are free are the same in all models,
             if they run with it.
         seed: Of the values.
@@ -37,11 +37,10 @@ def made_up_feeds(models: Mapping[str, Path], *, threads: int, batch: int, seed:
         BuildError: If a model does not run.
         DataError: If the models take batches of different sizes, or what cannot be made up.
     """
-    target = OnnxRuntimeTarget(threads=threads)
     tried = tuple(dict.fromkeys(FreeSizes(batch, sizes.side) for sizes in TRIED))
     feeds: dict[str, Tensors] = {}
     for name, path in models.items():
-        sizes = try_model(path, threads=threads, tried=tried, inside=False)
+        sizes = try_model(path, target=target, tried=tried, inside=False)
         tried = (sizes, *(other for other in tried if other != sizes))
         with target.open(path) as session:
             feeds[name] = random_feeds(session.inputs, sizes, seed=seed, where=str(path))

@@ -7,8 +7,8 @@ from edgekd.device.latency import Measurement
 from edgekd.device.local import LocalDevice
 from edgekd.errors import SpecError
 from edgekd.gate.subject import Subject
-from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.target import BuiltModel
+from edgekd.runtimes.targets import target_of_kind
 
 ENGINE, BASELINE = "engine", "baseline"
 
@@ -51,13 +51,12 @@ class Case:
         paths = {ENGINE: self.subject.engine_path()}
         if baseline is not None:
             paths[BASELINE] = baseline.engine_path()
-        threads = self.subject.threads
-        made_up = made_up_feeds(paths, threads=threads, batch=1, seed=0)
+        target = target_of_kind(self.subject.kind, threads=self.subject.threads)
+        made_up = made_up_feeds(paths, target=target, batch=1, seed=0)
         if made_up.differences:
             what = f"the engine and its baseline take different inputs: {made_up.differences[0]}"
             fix = "compare engines for the same images, or leave the limit out"
             raise SpecError(what, where=str(self.subject.where), fix=fix)
-        target = OnnxRuntimeTarget(threads=threads)
         models = {name: BuiltModel(target, path) for name, path in paths.items()}
         with LocalDevice().connect() as device:
             return device.measure(models, made_up.feeds, seed=0)

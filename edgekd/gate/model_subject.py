@@ -105,7 +105,7 @@ class ModelSubject(Subject):
     @cached_property
     def _verified(self) -> Verified:
         scoring, given = self.scoring, dict[str, Any]()
-        free_sizes = try_model(model_file(self.where), threads=self.threads)
+        free_sizes = try_model(model_file(self.where), target=OnnxRuntimeTarget(threads=self.threads))
         if scoring.data is not None:
             source = sized_for(self.where, scoring.data)
             test = source.split("test")

@@ -11,10 +11,11 @@ from edgekd.gate.subject import Subject
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import Coverage, Fidelity, TargetReport
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+from edgekd.runtimes.openvino_target import OpenVinoTarget
 from edgekd.tasks.metric import Metric
 
 REPORT = "report.json"
-TIMED_RUNTIMES = (OnnxRuntimeTarget().kind,)
+TIMED_RUNTIMES = (OnnxRuntimeTarget().kind, OpenVinoTarget().kind)
 """Whose engines are a file that this process can open."""
 
 

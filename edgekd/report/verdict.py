@@ -176,7 +176,9 @@ def _exact(target: TargetReport) -> Finding:
 
 def _fast(target: TargetReport) -> Finding | None:
     if target.not_run:
-        built = target.not_built or f"built by {target.kind} {target.runtime_version}, not run: {target.not_run}"
+        built = (
+            target.not_built or f"built by {target.kind} {target.runtime_version}, not run: {target.not_run}"
+        )
         return Finding("Fast", "warn", "not run", built)
     words = {"student_float": "its float form", "teacher_float": "the float teacher", "ptq": "its PTQ form"}
     speedups = {baseline.name: baseline.speedup for baseline in target.baselines}

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from edgekd.core.profile import ProfileName
 from edgekd.errors import BuildError, LowerError
 from edgekd.lower.float_reference import activation_marks
+from edgekd.lower.lint import LintFinding, lint
 from edgekd.lower.onnxruntime_dialect import loads_packed, lower_for_onnxruntime
 from edgekd.lower.quantize_activations import stored_zero_point
 from edgekd.lower.storage import FILE_BITS
@@ -71,6 +72,10 @@ class OnnxRuntimeTarget(TargetSpec):
     def lower(self, marked: ir.Model, *, metadata: Mapping[str, str], runtime_version: str = "") -> ir.Model:
         """Rewrite a marked graph into uint8 / int8 / int32 Q/DQ."""
         return lower_for_onnxruntime(marked, metadata=metadata, runtime_version=runtime_version)
+
+    def lint(self, model: ir.Model) -> tuple[LintFinding, ...]:
+        """Return what costs an integer kernel, or computes other numbers than the graph says."""
+        return lint(model)
 
     def runtime_version(self, *, host: Host = HERE) -> str:
         """Return ONNX Runtime's version; LowerError if it is too old for any engine."""

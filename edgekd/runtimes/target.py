@@ -14,6 +14,7 @@ from pydantic import Field
 from edgekd.core.machine import MAX_THREADS
 from edgekd.core.profile import ProfileName
 from edgekd.core.spec_base import Spec
+from edgekd.lower.lint import LintFinding
 from edgekd.runtimes.coverage import Coverage
 from edgekd.runtimes.here import HERE
 from edgekd.runtimes.host import Host
@@ -126,6 +127,15 @@ class TargetSpec(Spec, ABC):
         shutil.copyfile(model, engine)
         return ""
 
+    @property
+    def reader(self) -> "TargetSpec":
+        """What opens an ONNX file on any machine to see what it takes: by default the runtime itself."""
+        return self
+
+    def lint(self, model: ir.Model) -> tuple[LintFinding, ...]:
+        """Return the mistakes in a file that the runtime punishes, as far as reading it shows them."""
+        return ()
+
     def stand_in(self, build_log: str) -> "TargetSpec":
         """Return what computes a lowered file's function on a CPU, where its engine cannot run.
 
@@ -174,18 +184,3 @@ class BuiltModel:
     def open(self) -> Session:
         """Load it."""
         return self.target.open(self.path, host=self.host)
-
-
-def float_engine(target: TargetSpec, model: Path, engine: Path, *, host: Host) -> BuiltModel:
-    """Return a float model as a baseline on a target's own runtime.
-
-    Args:
-        target: The runtime.
-        model: An ONNX file.
-        engine: Where to build an engine, if the runtime reads no ONNX.
-        host: Where it runs.
-    """
-    if target.engine_suffix == model.suffix:
-        return BuiltModel(target, model, host)
-    target.build(model, engine, host=host)
-    return BuiltModel(target, engine, host, source=model)

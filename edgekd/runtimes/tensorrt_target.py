@@ -13,7 +13,9 @@ from edgekd.core.layout import user_cache
 from edgekd.core.profile import ProfileName
 from edgekd.errors import DeviceError, RuntimeMissing
 from edgekd.lower.float_reference import activation_marks
+from edgekd.lower.lint import LintFinding
 from edgekd.lower.tensorrt_dialect import FloatParts, lower_for_tensorrt
+from edgekd.lower.tensorrt_lint import lint_tensorrt
 from edgekd.runtimes.here import HERE
 from edgekd.runtimes.host import TITLES, Host
 from edgekd.runtimes.onnx_runtime import PROFILED_RUNS, middle_mean, tap
@@ -66,6 +68,15 @@ class NvidiaTarget(TargetSpec):
     def lower(self, marked: ir.Model, *, metadata: Mapping[str, str], runtime_version: str = "") -> ir.Model:
         """Rewrite a marked graph into int8 Q/DQ with zero point 0."""
         return lower_for_tensorrt(marked, metadata=metadata, float_parts=self.float_parts)
+
+    @property
+    def reader(self) -> TargetSpec:
+        """ONNX Runtime: TensorRT opens engines."""
+        return self.stand_in("")
+
+    def lint(self, model: ir.Model) -> tuple[LintFinding, ...]:
+        """Return what TensorRT refuses, reads as something else, or computes in float."""
+        return lint_tensorrt(model)
 
     def readiness(self, *, host: Host = HERE) -> Readiness:
         """Return what the host can do: without the package only lower, without a GPU not run."""

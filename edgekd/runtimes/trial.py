@@ -21,6 +21,7 @@ from edgekd.errors import BuildError, EdgeKdError
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.random_inputs import TRIED, FreeSizes, different_feeds
 from edgekd.runtimes.session import Tensors
+from edgekd.runtimes.target import TargetSpec
 
 TIME_LIMIT_S = 300
 
@@ -28,7 +29,7 @@ TIME_LIMIT_S = 300
 def try_model(
     path: Path,
     *,
-    threads: int = 1,
+    target: TargetSpec | None = None,
     tried: Sequence[FreeSizes] = TRIED,
     inside: bool = True,
     time_limit_s: float = TIME_LIMIT_S,
@@ -37,7 +38,7 @@ def try_model(
 
     Args:
         path: An ONNX file.
-        threads: Threads of one inference.
+        target: A runtime that reads it; by default ONNX Runtime with one thread.
         tried: Sizes of free dimensions, in this order, until it runs.
         inside: False to load and run it only.
         time_limit_s: When to give up.
@@ -52,7 +53,7 @@ def try_model(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     ours, theirs = context.Pipe(duplex=False)
-    asked = (path, threads, tried, inside, time_limit_s)
+    asked = (path, target or OnnxRuntimeTarget(), tried, inside, time_limit_s)
     process = context.Process(target=_try, args=(theirs, *asked), daemon=True)
     process.start()
     theirs.close()
@@ -91,7 +92,7 @@ def _death(exit_code: int | None) -> str:
 def _try(
     answer_to: Connection,
     path: Path,
-    threads: int,
+    target: TargetSpec,
     tried: Sequence[FreeSizes],
     inside: bool,
     time_limit_s: float,
@@ -99,7 +100,7 @@ def _try(
     """Run in the new process; answer with the sizes, or with an error's fields."""
     _limit(time_limit_s)
     try:
-        answer: dict[str, Any] = {"sizes": _first_that_runs(path, threads, tried, inside=inside)}
+        answer: dict[str, Any] = {"sizes": _first_that_runs(path, target, tried, inside=inside)}
     except EdgeKdError as e:
         answer = {"error": type(e).__name__, "what": e.what, "where": e.where, "fix": e.fix}
     except MemoryError:
@@ -121,8 +122,9 @@ def _limit(time_limit_s: float) -> None:
     signal.alarm(int(time_limit_s) + 10)  # if whoever waits was killed
 
 
-def _first_that_runs(path: Path, threads: int, tried: Sequence[FreeSizes], *, inside: bool) -> FreeSizes:
-    target = OnnxRuntimeTarget(threads=threads)
+def _first_that_runs(
+    path: Path, target: TargetSpec, tried: Sequence[FreeSizes], *, inside: bool
+) -> FreeSizes:
     with target.open(path) as session:
         inputs = session.inputs
     first_refusal = None
@@ -140,6 +142,6 @@ def _first_that_runs(path: Path, threads: int, tried: Sequence[FreeSizes], *, in
     raise first_refusal
 
 
-def _run(target: OnnxRuntimeTarget, path: Path, feeds: Tensors) -> None:
+def _run(target: TargetSpec, path: Path, feeds: Tensors) -> None:
     with target.open(path) as session:
         session.run(feeds)

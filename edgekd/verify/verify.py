@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from edgekd.runtimes.random_inputs import MOST_PROBE_VALUES, FreeSizes, random_f
 from edgekd.runtimes.session import Session, fitting
 from edgekd.runtimes.stages import MODEL
 from edgekd.runtimes.target import BuiltModel, TargetSpec
+from edgekd.runtimes.targets import runnable
 from edgekd.verify.preprocess import Preprocess
 from edgekd.verify.verify_engine import SCORED_AT_ONCE, Faithfulness, verify_feeds
 
@@ -77,8 +79,23 @@ def verify(
         BuildError: If the runtime refuses the model.
         DataError: If images and labels do not belong together, or do not fit the model.
     """
-    engine, path = model_file(Path(model)), Path(model)
-    built = BuiltModel(target or OnnxRuntimeTarget(), engine)
+    with TemporaryDirectory(prefix="edgekd-") as scratch:
+        engine = model_file(Path(model))
+        built = runnable(target or OnnxRuntimeTarget(), engine, Path(scratch) / "engine")
+        return _verified(Path(model), built, images, labels, classes, mean, std, free_sizes)
+
+
+def _verified(
+    path: Path,
+    built: BuiltModel,
+    images: NDArray[Any] | StreamedImages | None,
+    labels: Labels | None,
+    classes: int | None,
+    mean: Sequence[float],
+    std: Sequence[float],
+    free_sizes: FreeSizes,
+) -> Verified:
+    engine = built.source or built.path
     marked = path / MARKED if path.is_dir() and (path / MARKED).exists() else None
     known = Verified(Faithfulness())
     with built.open() as session:

@@ -43,7 +43,7 @@ def _measure(files, feeds, design=HASTY):
 def test_local_device_measures_models_that_take_different_inputs(files, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # a lock of its own
     models = files(pixels="uint8[1,8,8,3] image", floats="float[1,3,8,8] x")
-    made_up = made_up_feeds(models, threads=1, batch=1, seed=0)
+    made_up = made_up_feeds(models, target=OnnxRuntimeTarget(), batch=1, seed=0)
     (note,) = made_up.differences
     assert "floats takes float32 1x3x8x8, not uint8 1x8x8x3" in note
     found = _measure(models, made_up.feeds)
@@ -77,7 +77,7 @@ def test_local_device_passes_on_the_runtimes_own_words(files, monkeypatch, tmp_p
 
 def test_made_up_feeds_are_the_same_for_models_that_take_the_same(files):
     models = files(a="float[n,4] x", b="float[1,4] other")
-    made_up = made_up_feeds(models, threads=1, batch=1, seed=3)
+    made_up = made_up_feeds(models, target=OnnxRuntimeTarget(), batch=1, seed=3)
     assert made_up.differences == ()
     np.testing.assert_array_equal(made_up.feeds["a"]["x"], made_up.feeds["b"]["other"])
     assert made_up.feeds["a"]["x"].shape == (1, 4)
@@ -86,14 +86,14 @@ def test_made_up_feeds_are_the_same_for_models_that_take_the_same(files):
 def test_made_up_feeds_refuses_batches_of_different_sizes(files):
     models = files(a="float[n,4] x", b="float[8,4] x")
     with pytest.raises(DataError, match="a takes 1 samples at once, b takes 8"):
-        made_up_feeds(models, threads=1, batch=1, seed=0)
-    assert made_up_feeds(models, threads=1, batch=8, seed=0).differences == ()
+        made_up_feeds(models, target=OnnxRuntimeTarget(), batch=1, seed=0)
+    assert made_up_feeds(models, target=OnnxRuntimeTarget(), batch=8, seed=0).differences == ()
 
 
 def test_made_up_feeds_refuses_what_is_no_model(tmp_path):
     (tmp_path / "no.onnx").write_bytes(b"no model")
     with pytest.raises(BuildError, match="refuses the model"):
-        made_up_feeds({"no": tmp_path / "no.onnx"}, threads=1, batch=1, seed=0)
+        made_up_feeds({"no": tmp_path / "no.onnx"}, target=OnnxRuntimeTarget(), batch=1, seed=0)
 
 
 def test_device_from_text_knows_the_kinds():
