@@ -7,6 +7,8 @@ both ways, must not find a mismatch on either CPU. One row per engine and CPU.
 """
 
 import argparse
+import shlex
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -41,6 +43,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="A.B=VALUE", dest="overrides")
     parser.add_argument("--images", type=int, default=512, help="of the test split; default 512")
     arguments = parser.parse_args()
+    command = shlex.join(["python", "-m", "benchmarks.emulated", *sys.argv[1:]])
     for path in arguments.pipelines:
         spec = load_pipeline(path, tuple(arguments.overrides))
         made = _made(spec)
@@ -48,7 +51,8 @@ def main() -> None:
             print(f"{path}: its student is not in the store: skipped")
             continue
         for figures in _compare(spec, made, arguments.images):
-            append_row("emulated", {"pipeline": spec.name, "overrides": arguments.overrides, **figures})
+            run = {"command": command, "pipeline": spec.name, "overrides": arguments.overrides}
+            append_row("emulated", {**run, **figures})
 
 
 def _made(spec: Pipeline) -> Built | None:
