@@ -1,7 +1,6 @@
 """The verb ``gate``: whether an engine keeps the limits that were set beforehand."""
 
 import os
-import secrets
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 from edgekd.cli.exit_codes import FAILED, INCONCLUSIVE, OK
 from edgekd.cli.options import AsJson, Mean, Std, Threads, fractions
 from edgekd.cli.printing import print_json, print_table
+from edgekd.cli.workflow_log import in_workflow, print_command
 from edgekd.errors import StoreError
 
 EXIT_CODES = {"passed": OK, "failed": FAILED, "inconclusive": INCONCLUSIVE}
@@ -97,16 +97,13 @@ def _write(path: Path, text: str, *, mode: str = "w") -> None:
 
 def _show(run: Path, state: str, results: Sequence[Any], *, as_json: bool) -> None:
     """Print the results; where a GitHub workflow runs, its annotations too."""
-    from edgekd.gate.github import annotations, commands_stopped
+    from edgekd.gate.github import annotations
     from edgekd.report.words import gate_limit, gate_value, one_line
 
-    in_workflow = os.environ.get("GITHUB_ACTIONS") == "true"
     if as_json:
         gates = [result.model_dump(mode="json") for result in results]
         print_json({"run": str(run), "state": state, "gates": gates})
     else:
-        before, behind = commands_stopped(secrets.token_hex(16)) if in_workflow else ("", "")
-        typer.echo(before, nl=in_workflow)
         several = len({result.engine for result in results}) > 1
         rows = [
             (
@@ -119,7 +116,6 @@ def _show(run: Path, state: str, results: Sequence[Any], *, as_json: bool) -> No
             for result in results
         ]
         print_table(f"{run}: {state}", ("", "gate", "limit", "measured", "on"), rows, whole=4)
-        typer.echo(behind, nl=in_workflow)
-    if in_workflow:
+    if in_workflow():
         for line in annotations(results):
-            typer.echo(line, err=as_json)
+            print_command(line, err=as_json)
