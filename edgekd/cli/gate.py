@@ -12,7 +12,7 @@ from edgekd.cli.exit_codes import FAILED, INCONCLUSIVE, OK
 from edgekd.cli.options import AsJson, Mean, Std, Threads, fractions
 from edgekd.cli.printing import print_json, print_table
 from edgekd.cli.workflow_log import in_workflow, print_command
-from edgekd.errors import StoreError
+from edgekd.errors import SpecError, StoreError
 
 EXIT_CODES = {"passed": OK, "failed": FAILED, "inconclusive": INCONCLUSIVE}
 
@@ -31,9 +31,11 @@ Workflow = Annotated[
 
 def gate(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN|MODEL", help="Folder of edgekd compress, or an ONNX file.")
-    ],
-    gates: Annotated[Path, typer.Option(help="The limits; edgekd schema gates shows what they can be.")],
+        Path | None, typer.Argument(metavar="RUN|MODEL", help="Folder of edgekd compress, or an ONNX file.")
+    ] = None,
+    gates: Annotated[
+        Path | None, typer.Option(help="The limits, always needed; edgekd schema gates shows them.")
+    ] = None,
     baseline: Annotated[
         Path | None, typer.Option(metavar="RUN|MODEL", help="An earlier run with its engine, or a model.")
     ] = None,
@@ -55,6 +57,10 @@ def gate(
     from edgekd.gate.model_subject import Scoring
     from edgekd.report.publish import record_gates
 
+    if run is None or gates is None:
+        what = f"{'RUN|MODEL' if run is None else '--gates'} is missing"
+        fix = "edgekd gate RUN --gates FILE; with --workflow alone it prints a workflow to start from"
+        raise SpecError(what, where="edgekd gate", fix=fix)
     limits = load_gates(gates)
     for folder in [path.absolute().parent for path in (junit, markdown) if path] + [run] * record:
         check_writable(folder)

@@ -91,3 +91,13 @@ def test_workflow_is_printed_without_a_run(cli) -> None:
     done = cli("gate", "--workflow")
     assert done.code == 0
     assert "edgekd gate" in done.out
+    assert "required" not in cli("gate", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"), [(("--gates", "g.yaml"), "RUN|MODEL"), (("runs/a",), "--gates")]
+)
+def test_what_is_missing_is_said(cli, words: tuple[str, ...], missing: str) -> None:
+    done = cli("gate", *words)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"SpecError: {missing} is missing\n")
