@@ -78,6 +78,13 @@ def test_results_are_written_shown_and_annotated(
     assert done.err.startswith("::error ")
 
 
+def test_no_sign_in_a_file_name_is_obeyed_by_a_terminal(cli, gates, pixel_model: Path) -> None:
+    hostile = pixel_model.rename(pixel_model.with_name("a\x1b]0;owned\x07\u202e.onnx"))
+    done = cli("gate", hostile, "--gates", gates("kind: size, max_bytes: 10"))
+    assert "a?]0;owned??.onnx: failed" in done.out.replace("\n", "")
+    assert all(line.isprintable() for line in done.out.splitlines())
+
+
 def test_places_that_cannot_be_written_are_said_first(cli, gates, pixel_model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     limits = gates("kind: size, max_bytes: 10")
