@@ -74,6 +74,7 @@ def _compare(spec: Pipeline, made: Built, n: int) -> Iterator[dict[str, Any]]:
     for device in DEVICES:
         start = time.perf_counter()
         with device.connect() as connection:
+            version = here.target.runtime_version(host=connection.host)
             there, logits = _run(replace(here, host=connection.host), probes, marked, images)
         found = compare_with_native(there.codes, native.codes, logits, native_logits)
         pairs = [(native_logits, logits), *((native.codes[name], there.codes[name]) for name in native.codes)]
@@ -89,7 +90,7 @@ def _compare(spec: Pipeline, made: Built, n: int) -> Iterator[dict[str, Any]]:
             "oracle": {"mismatches": there.oracle.mismatches, "values": there.oracle.values},
             "oracle_unchecked": there.oracle.unchecked,
             "oracle_here": {"mismatches": native.oracle.mismatches, "values": native.oracle.values},
-            "runtime_there": connection.host.runtime_version(),
+            "runtime_there": version,
             "seconds": seconds_since(start),
         }
 
