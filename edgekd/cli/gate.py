@@ -57,25 +57,32 @@ def gate(
     from edgekd.gate.model_subject import Scoring
     from edgekd.report.publish import record_gates
 
-    if run is None or gates is None:
-        what = f"{'RUN|MODEL' if run is None else '--gates'} is missing"
-        fix = "edgekd gate RUN --gates FILE; with --workflow alone it prints a workflow to start from"
-        raise SpecError(what, where="edgekd gate", fix=fix)
-    limits = load_gates(gates)
+    run = _needed("RUN|MODEL", run)
+    limits = load_gates(_needed("--gates", gates))
     for folder in [path.absolute().parent for path in (junit, markdown) if path] + [run] * record:
         check_writable(folder)
-    source: Any = None
-    if data:
-        from edgekd.spec import data_from_text
-
-        source = data_from_text(data)
-    scoring = Scoring(source, tuple(fractions(mean)), tuple(fractions(std)), threads)
+    scoring = Scoring(_source(data), tuple(fractions(mean)), tuple(fractions(std)), threads)
     results = judge(limits, run, baseline=baseline, scoring=scoring)
     _write_results(run, results, junit=junit, table=markdown)
     if record:
         record_gates(run, results)
     _show(run, overall(results), results, as_json=as_json)
     raise typer.Exit(EXIT_CODES[overall(results)])
+
+
+def _needed(name: str, given: Path | None) -> Path:
+    if given is None:
+        what = f"{name} is missing"
+        fix = "edgekd gate RUN --gates FILE; with --workflow alone it prints a workflow to start from"
+        raise SpecError(what, where="edgekd gate", fix=fix)
+    return given
+
+
+def _source(data: str) -> Any:
+    """Return the data that an option names; None for an empty text."""
+    from edgekd.spec import data_from_text
+
+    return data_from_text(data) if data else None
 
 
 def _write_results(run: Path, results: Sequence[Any], *, junit: Path | None, table: Path | None) -> None:
