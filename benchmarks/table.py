@@ -61,6 +61,7 @@ def tables() -> str:
         _table("float_distillation", ("pipeline", "seed"), _float_cells),
         _table("engine_latency", ("network", "image", "threads"), _engine_cells),
         _table("packed_size", ("network", "image"), _size_cells),
+        _table("emulated", ("pipeline", "device"), _emulated_cells),
         _table("train_step", ("network", "batch_size", "threads", "bits", "teacher"), _train_cells),
     )
     return "\n\n".join(part for part in parts if part)
@@ -170,6 +171,19 @@ def _size_cells(row: Row) -> dict[str, str]:
         for name, found in row["weights"].items()
     }
     return {"random weights": f"{row['network']}, {'x'.join(map(str, row['image']))}", **files}
+
+
+def _emulated_cells(row: Row) -> dict[str, str]:
+    changed = f" with {', '.join(row['overrides'])}" if row["overrides"] else ""
+    where = f", first in {row['first_difference']}" if row["differences"] else ""
+    oracle = row["oracle"]
+    return {
+        "against this machine's bits": f"{row['pipeline']}{changed}",
+        "CPU": row["device"],
+        "codes and logits that differ": f"{row['differences']} of {count(row['values'])}{where}",
+        "other answers": f"{row['other_answers']} of {row['images']}",
+        "oracle mismatches there": f"{oracle['mismatches']} of {count(oracle['values'])}",
+    }
 
 
 def _train_cells(row: Row) -> dict[str, str]:

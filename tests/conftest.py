@@ -22,18 +22,21 @@ import onnx
 import onnx.parser
 import pytest
 
+from edgekd.board.lock import FOLDER_VARIABLE
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are taken by the other test processes
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_surroundings() -> Iterator[None]:
-    """Let no measurement wait for others' lock, among temporary files, and no setting of a shell count."""
+    """Let no measurement wait for others' lock, and no setting of a shell count."""
     with (
         tempfile.TemporaryDirectory(prefix="edgekd-tests-", ignore_cleanup_errors=True) as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("TMPDIR", folder)
+        patch.setenv(FOLDER_VARIABLE, folder)
         patch.delenv("EDGEKD_PROGRESS", raising=False)
         yield
 
@@ -332,7 +335,8 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     (folder / "sshd_config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nUsePAM no\n"
         f"StrictModes no\nAuthorizedKeysFile {folder}/authorized_keys\nPasswordAuthentication no\n"
-        f"KbdInteractiveAuthentication no\nSetEnv TMPDIR={folder}/tmp OMP_NUM_THREADS=1\n"
+        f"KbdInteractiveAuthentication no\nSetEnv TMPDIR={folder}/tmp OMP_NUM_THREADS=1 "
+        f"{FOLDER_VARIABLE}={folder}/tmp\n"
     )
     config = folder / "config"
     config.write_text(

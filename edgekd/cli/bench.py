@@ -11,7 +11,7 @@ import typer
 
 from edgekd.cli.exit_codes import INCONCLUSIVE
 from edgekd.cli.options import AsJson, ModelFile, TargetText, Threads
-from edgekd.cli.printing import print_json, print_table
+from edgekd.cli.printing import print_json, print_table, say
 from edgekd.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def bench(
         print_json(report.model_dump(mode="json", exclude={"models": {"__all__": {"times_ms"}}}))
     else:
         print_table("", MODEL_COLUMNS, model_rows(report))
-        typer.echo("\n".join([*sentences(report), f"every time: {path}"]))
+        say("\n".join([*sentences(report), f"every time: {path}"]))
     if require_verdict and report.inconclusive:
         raise typer.Exit(INCONCLUSIVE)
 

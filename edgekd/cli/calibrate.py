@@ -8,7 +8,7 @@ import typer
 
 from edgekd.cli.exit_codes import FAILED
 from edgekd.cli.options import AllowCode, AsJson, Overrides, SpecFile
-from edgekd.cli.printing import print_json
+from edgekd.cli.printing import print_json, say
 from edgekd.errors import SpecError
 
 
@@ -48,7 +48,7 @@ def calibrate(
     _say(path, found, data, as_json=as_json)
     if calibration.manifest_path is None and not as_json:
         name = os.path.relpath(path, spec.parent)
-        typer.echo(f"Next, in {spec}: quantize: {{calibration: {{manifest: {name}}}}}")
+        say(f"Next, in {spec}: quantize: {{calibration: {{manifest: {name}}}}}")
 
 
 def _named(path: Path | None, spec: Path) -> Path:
@@ -68,10 +68,10 @@ def _say(path: Path, manifest: Any, data: Any, *, as_json: bool, difference: str
         seen = {"path": str(path), "samples": len(manifest.samples), "classes": balance}
         print_json({**seen, "sha256": manifest.sha256, "difference": difference})
     else:
-        typer.echo(f"{path}: {len(manifest.samples)} of {len(data.split('train'))} train images")
+        say(f"{path}: {len(manifest.samples)} of {len(data.split('train'))} train images")
         if balance:
-            typer.echo("by class: " + ", ".join(f"{name} {count}" for name, count in balance.items()))
+            say("by class: " + ", ".join(f"{name} {count}" for name, count in balance.items()))
         if difference is not None:
-            typer.echo(f"differs: {difference}" if difference else "every image is as it was")
+            say(f"differs: {difference}" if difference else "every image is as it was")
     if difference:
         raise typer.Exit(FAILED)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgekd.cli.printing import print_json
+from edgekd.cli.printing import print_json, say
 
 
 def emulate(
@@ -27,4 +27,4 @@ def emulate(
     if as_json:
         print_json({"arch": arch, "folder": str(folder)})
     else:
-        typer.echo(f"{folder}: use it with device: emulated:{arch}")
+        say(f"{folder}: use it with device: emulated:{arch}")

@@ -1,7 +1,6 @@
 """The verb ``gate``: whether an engine keeps the limits that were set beforehand."""
 
 import os
-import secrets
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +11,8 @@ import typer
 from edgekd.cli.exit_codes import FAILED, INCONCLUSIVE, OK
 from edgekd.cli.options import AsJson, Mean, Std, Threads, fractions
 from edgekd.cli.printing import print_json, print_table
-from edgekd.errors import StoreError
+from edgekd.cli.workflow_log import in_workflow, print_command
+from edgekd.errors import SpecError, StoreError
 
 EXIT_CODES = {"passed": OK, "failed": FAILED, "inconclusive": INCONCLUSIVE}
 
@@ -31,9 +31,11 @@ Workflow = Annotated[
 
 def gate(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN|MODEL", help="Folder of edgekd compress, or an ONNX file.")
-    ],
-    gates: Annotated[Path, typer.Option(help="The limits; edgekd schema gates shows what they can be.")],
+        Path | None, typer.Argument(metavar="RUN|MODEL", help="Folder of edgekd compress, or an ONNX file.")
+    ] = None,
+    gates: Annotated[
+        Path | None, typer.Option(help="The limits, always needed; edgekd schema gates shows them.")
+    ] = None,
     baseline: Annotated[
         Path | None, typer.Option(metavar="RUN|MODEL", help="An earlier run with its engine, or a model.")
     ] = None,
@@ -55,21 +57,32 @@ def gate(
     from edgekd.gate.model_subject import Scoring
     from edgekd.report.publish import record_gates
 
-    limits = load_gates(gates)
+    run = _needed("RUN|MODEL", run)
+    limits = load_gates(_needed("--gates", gates))
     for folder in [path.absolute().parent for path in (junit, markdown) if path] + [run] * record:
         check_writable(folder)
-    source: Any = None
-    if data:
-        from edgekd.spec import data_from_text
-
-        source = data_from_text(data)
-    scoring = Scoring(source, tuple(fractions(mean)), tuple(fractions(std)), threads)
+    scoring = Scoring(_source(data), tuple(fractions(mean)), tuple(fractions(std)), threads)
     results = judge(limits, run, baseline=baseline, scoring=scoring)
     _write_results(run, results, junit=junit, table=markdown)
     if record:
         record_gates(run, results)
     _show(run, overall(results), results, as_json=as_json)
     raise typer.Exit(EXIT_CODES[overall(results)])
+
+
+def _needed(name: str, given: Path | None) -> Path:
+    if given is None:
+        what = f"{name} is missing"
+        fix = "edgekd gate RUN --gates FILE; with --workflow alone it prints a workflow to start from"
+        raise SpecError(what, where="edgekd gate", fix=fix)
+    return given
+
+
+def _source(data: str) -> Any:
+    """Return the data that an option names; None for an empty text."""
+    from edgekd.spec import data_from_text
+
+    return data_from_text(data) if data else None
 
 
 def _write_results(run: Path, results: Sequence[Any], *, junit: Path | None, table: Path | None) -> None:
@@ -97,16 +110,13 @@ def _write(path: Path, text: str, *, mode: str = "w") -> None:
 
 def _show(run: Path, state: str, results: Sequence[Any], *, as_json: bool) -> None:
     """Print the results; where a GitHub workflow runs, its annotations too."""
-    from edgekd.gate.github import annotations, commands_stopped
+    from edgekd.gate.github import annotations
     from edgekd.report.words import gate_limit, gate_value, one_line
 
-    in_workflow = os.environ.get("GITHUB_ACTIONS") == "true"
     if as_json:
         gates = [result.model_dump(mode="json") for result in results]
         print_json({"run": str(run), "state": state, "gates": gates})
     else:
-        before, behind = commands_stopped(secrets.token_hex(16)) if in_workflow else ("", "")
-        typer.echo(before, nl=in_workflow)
         several = len({result.engine for result in results}) > 1
         rows = [
             (
@@ -119,7 +129,6 @@ def _show(run: Path, state: str, results: Sequence[Any], *, as_json: bool) -> No
             for result in results
         ]
         print_table(f"{run}: {state}", ("", "gate", "limit", "measured", "on"), rows, whole=4)
-        typer.echo(behind, nl=in_workflow)
-    if in_workflow:
+    if in_workflow():
         for line in annotations(results):
-            typer.echo(line, err=as_json)
+            print_command(line, err=as_json)

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from edgekd.cli.options import AsJson, ModelFile, TargetText, Threads
-from edgekd.cli.printing import exit_unless_faithful, print_table, show_faithfulness
-from edgekd.core.text import printable
+from edgekd.cli.printing import exit_unless_faithful, print_table, say, show_faithfulness
 
 
 def inspect(
@@ -49,7 +48,7 @@ def _print_costs(nodes: Sequence[Any], top: int) -> None:
 
     shares = time_shares(nodes)
     if shares:
-        typer.echo(f"time: {shares}")
+        say(f"time: {shares}")
         rows = [
             (
                 percent(cost.time_share),
@@ -63,7 +62,7 @@ def _print_costs(nodes: Sequence[Any], top: int) -> None:
         if rows:
             print_table("Slowest", ("time", "operator", "type", "kind", "float island"), rows)
         for line in lost_lines(nodes):
-            typer.echo(printable(f"time lost: {line}"))
+            say(f"time lost: {line}")
 
 
 def _print_risks(mistakes: Sequence[Any], saturation: Sequence[Any]) -> None:
@@ -75,4 +74,4 @@ def _print_risks(mistakes: Sequence[Any], saturation: Sequence[Any]) -> None:
         print_table("Lint", ("severity", "operator", "what, and what to change"), rows)
     risk = saturation_line(saturation)
     if risk:
-        typer.echo(printable(f"risk: {risk}"))
+        say(f"risk: {risk}")

@@ -11,6 +11,7 @@ from rich.console import Console
 from edgekd.cli.exit_codes import BUG, CLOSED_PIPE, OK, STOPPED, USER_ERROR
 from edgekd.cli.interrupts import Interrupted, Interrupts
 from edgekd.cli.verbs import app
+from edgekd.cli.workflow_log import commands_taken_apart
 from edgekd.core.text import printable
 from edgekd.errors import DataError, EdgeKdError, RuntimeMissing, StoreError
 
@@ -20,14 +21,20 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a sign that a terminal cannot show is no reason to fail
+    with commands_taken_apart():
+        code = _flushed()
+    sys.exit(code)
+
+
+def _flushed() -> int:
     try:
         code = _run()
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as e:  # whoever reads the output is gone, or its disk is full
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is still to be flushed
-        code = CLOSED_PIPE if isinstance(e, BrokenPipeError) else _complain(_of_the_system(e))
-    sys.exit(code)
+        return CLOSED_PIPE if isinstance(e, BrokenPipeError) else _complain(_of_the_system(e))
+    return code
 
 
 def _run() -> int:

@@ -46,31 +46,36 @@ def exit_unless_faithful(found: Any, *, exact: bool) -> None:
 def _print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, Any]) -> None:
     share = cover.integer_time_share
     spent = f" ({100 * (1 - share):.1f} % of the time)" if cover.float_ops and share is not None else ""
-    typer.echo(f"{model}: {cover.integer_ops} operators in integers, {cover.float_ops} in float{spent}")
+    say(f"{model}: {cover.integer_ops} operators in integers, {cover.float_ops} in float{spent}")
     compared = f"{faith.oracle_values} values in {faith.oracle_nodes} operators"
-    typer.echo(f"oracle: {faith.oracle_mismatches} of {compared} differ from exact arithmetic")
+    say(f"oracle: {faith.oracle_mismatches} of {compared} differ from exact arithmetic")
     if faith.first_mismatch:
-        typer.echo(printable(f"first: {faith.first_mismatch}"))
+        say(f"first: {faith.first_mismatch}")
     if faith.oracle_unchecked:
-        typer.echo(printable(f"not modelled, not compared: {', '.join(faith.oracle_unchecked)}"))
+        say(f"not modelled, not compared: {', '.join(faith.oracle_unchecked)}")
     if faith.layer_tensors:
         share = f"{100 * faith.layer_off_by_one:.3f} % of codes off by one"
-        typer.echo(f"layers: {share}, {faith.layer_off_by_more} by more, in {faith.layer_tensors} tensors")
+        say(f"layers: {share}, {faith.layer_off_by_more} by more, in {faith.layer_tensors} tensors")
     if extra.get("top1") is not None:
-        typer.echo(f"top1: {100 * extra['top1']:.2f} % of {extra['n']}")
+        say(f"top1: {100 * extra['top1']:.2f} % of {extra['n']}")
     if extra.get("not_scored"):
-        typer.echo(f"top1: not compared: {extra['not_scored']}")
+        say(f"top1: not compared: {extra['not_scored']}")
     rows = [(item.node, item.op, item.reason) for item in cover.fallbacks if item.op not in BORDERS]
     if rows:
         print_table("In float", ("operator", "type", "why, and what to change"), rows)
     borders = len(cover.fallbacks) - len(rows)
     if borders:
-        typer.echo(f"and {borders} QuantizeLinear and DequantizeLinear between them and integers")
+        say(f"and {borders} QuantizeLinear and DequantizeLinear between them and integers")
 
 
 def report_console(*, log_width: int = LOG_WIDTH) -> Console:
     """Return where reports are printed: as wide as the terminal, or as ``log_width`` where there is none."""
     return Console(width=None if sys.stdout.isatty() else log_width, markup=False, highlight=False)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print lines for a person; names in them, of files for example, may hold signs that a terminal obeys."""
+    typer.echo("\n".join(printable(line) for line in text.split("\n")), err=err)
 
 
 def print_json(value: Any) -> None:
@@ -82,7 +87,7 @@ def print_table(
     title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, whole: int = 0
 ) -> None:
     """Print rows of text under a title; the first ``whole`` columns are not wrapped."""
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=printable(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for index, column in enumerate(columns):
         table.add_column(column, no_wrap=index < whole)
     for row in rows:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from edgekd.cli.options import AsJson
-from edgekd.cli.printing import print_json, report_console
+from edgekd.cli.printing import print_json, report_console, say
 
 RunFolders = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, as edgekd compress writes them.")
@@ -34,7 +34,7 @@ def _show(path: Path, page: Path | None, *, as_json: bool) -> None:
         typer.echo(found.text(), nl=False)
     else:
         print_summary(found, report_console())
-        typer.echo(f"\nReport: {written}")
+        say(f"\nReport: {written}")
 
 
 def _compare(paths: list[Path], page: Path | None, *, as_json: bool) -> None:
@@ -51,4 +51,4 @@ def _compare(paths: list[Path], page: Path | None, *, as_json: bool) -> None:
         return
     print_comparison(runs, report_console(log_width=140))
     if page is not None:
-        typer.echo(f"\nReport: {page}")
+        say(f"\nReport: {page}")

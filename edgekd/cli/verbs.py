@@ -33,9 +33,11 @@ from edgekd.cli.printing import (
     print_json,
     print_table,
     report_console,
+    say,
     show_faithfulness,
 )
 from edgekd.cli.report import report
+from edgekd.core.text import printable
 from edgekd.errors import DataError, SpecError
 
 app = typer.Typer(
@@ -97,7 +99,7 @@ def compress(
     place = Store(
         store or default_store_root(),
         pipeline=pipeline.name,
-        announce=lambda text: log.print(text, markup=False),
+        announce=lambda text: log.print(printable(text), markup=False),
         devices=devices,
     )
     command = shlex.join(["edgekd", *sys.argv[1:]])
@@ -106,7 +108,7 @@ def compress(
         typer.echo(report.model_dump_json(indent=2))
     else:
         print_summary(report, report_console())
-        typer.echo(f"\nReport: {runs / pipeline.name / 'report.html'}")
+        say(f"\nReport: {runs / pipeline.name / 'report.html'}")
     if outcome(report).state == "failed":
         raise typer.Exit(FAILED)
 
@@ -147,12 +149,12 @@ def init(
     write_text(path, text)
     load_pipeline(path)
     if run:
-        typer.echo(f"{path}: {said}", err=True)
+        say(f"{path}: {said}", err=True)
         compress(path, store=store, runs=runs, allow_code=allow_code, as_json=as_json)
     elif as_json:
         print_json({"path": str(path), "name": name, "summary": said})
     else:
-        typer.echo(f"{path}: {said}\nNext: edgekd compress {shlex.quote(str(path))}")
+        say(f"{path}: {said}\nNext: edgekd compress {shlex.quote(str(path))}")
 
 
 def _check_new(path: Path, *, force: bool) -> None:
@@ -205,7 +207,7 @@ def check(
         [*rows, ("verify_engine", "runs", "measured every time")],
     )
     for note in notes:
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")
 
 
 @app.command(epilog="Example: edgekd verify runs/mobilenet_int8/model.onnxruntime.onnx --data digits")
@@ -316,7 +318,7 @@ def store_where(store: StoreRoot = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"root": root})
         return
-    typer.echo(root)
+    typer.echo(root)  # a script goes there: as it is
 
 
 @store_app.command("show", epilog="Example: edgekd store show --json")
@@ -359,4 +361,4 @@ def store_gc(
         print_json({"count": removed.count, "size_bytes": removed.size_bytes, "dry_run": dry_run})
         return
     verb = "would remove" if dry_run else "removed"
-    typer.echo(f"{verb} {removed.count} entries, {removed.size_bytes / 1e6:.1f} MB")
+    say(f"{verb} {removed.count} entries, {removed.size_bytes / 1e6:.1f} MB")

@@ -18,6 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from edgekd.core.text import printable
+
 LOG_INTERVAL_S = 10.0
 """Seconds between two lines where stderr is no terminal."""
 
@@ -119,5 +121,5 @@ def _clock(seconds: float) -> str:
 
 
 def _write_line(text: str, last: str) -> None:
-    sys.stderr.write(f"{text}  {last}".rstrip() + "\n")
+    sys.stderr.write(printable(f"{text}  {last}".rstrip()) + "\n")
     sys.stderr.flush()

@@ -16,6 +16,8 @@ S = TypeVar("S", bound=BaseModel)
 Location = tuple[str | int, ...]
 
 LARGEST_BYTES = 1 << 16
+MOST_NAMED = 20
+"""Keys beside the first wrong one; what is behind them is named when these are mended."""
 
 _TAKES = {
     "int_type": "a whole number, such as 5: not in quotes, and not 5.0",
@@ -60,7 +62,7 @@ def load_spec(
         error = _first(e)
         keys = _written_keys(tree, tuple(error["loc"]))
         where = _where(path, text, keys, overrides)
-        explained = _explain(error, kind, keys, where=where, schema=schema, more=e.error_count() - 1)
+        explained = _explain(error, kind, keys, where=where, schema=schema, others=_others(e, error, tree))
         raise _of_another_kind(explained, keys[:-1], overrides) from e
 
 
@@ -159,6 +161,16 @@ def _first(error: ValidationError) -> Any:
     return min(errors, key=lambda found: found["type"] != "extra_forbidden")
 
 
+def _others(error: ValidationError, shown_first: Any, tree: Any) -> str:
+    """Return where else something is wrong, to stand behind the first mistake."""
+    found = [other["loc"] for other in error.errors(include_url=False) if other != shown_first]
+    keys = list(dict.fromkeys(_spoken(_written_keys(tree, tuple(location))) for location in found))
+    if not keys:
+        return ""
+    later = ", ..." if len(keys) > MOST_NAMED else ""
+    return f" (also wrong or missing: {', '.join(keys[:MOST_NAMED])}{later})"
+
+
 def _where(path: Path, text: str, keys: Location, overrides: Sequence[str]) -> str:
     spoken, line = _spoken(keys), line_of(text, keys)
     for override in overrides:
@@ -169,7 +181,7 @@ def _where(path: Path, text: str, keys: Location, overrides: Sequence[str]) -> s
 
 
 def _explain(
-    error: Any, kind: type[BaseModel], keys: Location, *, where: str, schema: str, more: int
+    error: Any, kind: type[BaseModel], keys: Location, *, where: str, schema: str, others: str
 ) -> SpecError:
     spoken, message = _spoken(keys), error["msg"].removeprefix("Value error, ")
     what = f"{spoken} = {shown(error['input'])}: {message}"
@@ -195,7 +207,7 @@ def _explain(
             fix = written or fix
         case mistake if mistake in _TAKES:
             fix = f"write {_TAKES[mistake]}"
-    return SpecError(what + (f" (and {more} more)" if more else ""), where=where, fix=fix)
+    return SpecError(what + others, where=where, fix=fix)
 
 
 def _of_another_kind(error: SpecError, section: Location, overrides: Sequence[str]) -> SpecError:

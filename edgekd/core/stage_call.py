@@ -82,8 +82,7 @@ def explain_change(call: StageCall, last: StageCall) -> str:
     ]
     if not changes:
         return "its entry is gone from the store"
-    more = len(changes) - 1
-    return changes[0] + (f" (and {more} more)" if more else "")
+    return "; ".join(changes)
 
 
 def _identity(value: object, name: str) -> JsonValue:

@@ -4,6 +4,7 @@ import contextlib
 import queue
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, Self
@@ -13,7 +14,11 @@ from edgekd.core.text import printable
 from edgekd.errors import DeviceError
 
 LONGEST_SILENCE_S = 600.0
-"""A job that says nothing for so long is given up."""
+"""A job that says nothing for so long, or comes no further, is given up."""
+
+LONGEST_JOB_S = 2 * 86400.0
+"""A job that takes longer in all is given up, however often it says that it comes further: twice the longest
+budget that a measurement can have."""
 
 LAST_WORDS_S = 10.0
 """So long a runner that was told to end may take, before it is killed."""
@@ -110,14 +115,15 @@ class Channel:
             on_progress: Called with what is done and what is planned.
 
         Raises:
-            DeviceError: If it fails, the connection ends, or nothing is heard for too long.
+            DeviceError: If it fails, the connection ends, or it comes no further for too long.
         """
         self._send({"do": do, **(header or {})}, dict(blobs or {}))
+        patience = _Patience(self.silence_s)
         while True:
-            answer, blobs_back = self._next()
+            answer, blobs_back = self._next(patience)
             match answer:
                 case {"progress": [int(done), int(total)]}:
-                    if on_progress is not None:
+                    if patience.is_further(done) and on_progress is not None:
                         on_progress(done, total)
                 case {"failed": str(kind), "what": str(what)}:
                     raise DeviceError(what, where=self.device, kind=kind)
@@ -150,13 +156,12 @@ class Channel:
                 msg = silent if gave_up.is_set() else "it takes no more input"
                 raise self._give_up(msg, ended=not gave_up.is_set()) from e
 
-    def _next(self) -> _Frame:
+    def _next(self, patience: "_Patience") -> _Frame:
         try:
-            frame = self._frames.get(timeout=self.silence_s)
-        except queue.Empty:
+            frame = self._frames.get(timeout=patience.left_s)
+        except (queue.Empty, ValueError):  # less than no time is left, though frames may wait
             self._process.kill()
-            msg = f"nothing was heard for {self.silence_s:g} s"
-            raise self._give_up(msg, ended=False) from None
+            raise self._give_up(patience.why, ended=False) from None
         if frame is None:
             msg = "the connection ended"
             raise self._give_up(msg)
@@ -212,6 +217,35 @@ class Channel:
     def _stream(stream: IO[bytes] | None) -> IO[bytes]:
         assert stream is not None
         return stream
+
+
+class _Patience:
+    """How long a job is still waited for: what it says counts only if it has come further."""
+
+    def __init__(self, silence_s: float) -> None:
+        self._silence_s, self._said, self._furthest = silence_s, False, -1
+        self._last = time.monotonic()
+        self._end = self._last + LONGEST_JOB_S
+
+    def is_further(self, done: int) -> bool:
+        """Whether the job has done more than it ever said."""
+        self._said = True
+        if done <= self._furthest:
+            return False
+        self._furthest, self._last = done, time.monotonic()
+        return True
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until it is given up."""
+        return min(self._last + self._silence_s, self._end) - time.monotonic()
+
+    @property
+    def why(self) -> str:
+        """Say why it is given up."""
+        if time.monotonic() >= self._end:
+            return f"it was not done after {LONGEST_JOB_S:g} s"
+        return f"{'it came no further' if self._said else 'nothing was heard'} for {self._silence_s:g} s"
 
 
 def _plain(said: Any) -> Any:

@@ -29,6 +29,8 @@ class AccuracySpec(GateSpec):
         max_drop_from_float: How much worse than its own float student.
     """
 
+    over_baseline = ("max_drop",)
+
     kind: Literal["accuracy"] = "accuracy"
     min: float | None = None
     max: float | None = None

@@ -12,6 +12,8 @@ from edgekd.report.schema import GateResult
 
 
 class _BytesSpec(GateSpec):
+    over_baseline = ("max_growth",)
+
     max_bytes: int | None = Field(default=None, ge=0)
     max_growth: float | None = Field(default=None, ge=-1)
 

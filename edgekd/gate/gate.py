@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import model_validator
 
@@ -20,7 +20,10 @@ class GateSpec(Spec, ABC):
     Attributes:
         kind: What it looks at.
         target: Runtime, or name of the file, of the engines it is for; without one, all of them.
+        over_baseline: Its limits that compare with the baseline.
     """
+
+    over_baseline: ClassVar[tuple[str, ...]] = ()
 
     kind: str
     target: str | None = None
@@ -36,6 +39,16 @@ class GateSpec(Spec, ABC):
             msg = f"{self.kind} sets no limit: add one of {', '.join(self.limits())}"
             raise ValueError(msg)
         return self
+
+    def check(self, case: Case) -> None:
+        """Say before any engine is looked into that it asks for what is not there.
+
+        Raises:
+            EdgeKdError: If so.
+        """
+        for limit in self.over_baseline:
+            if getattr(self, limit) is not None:
+                case.against(self.name(limit))
 
     @abstractmethod
     def judge(self, case: Case) -> Iterator[GateResult]:

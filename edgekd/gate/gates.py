@@ -68,9 +68,10 @@ def judge(
         what = f"--data is for a model file; the accuracy of a run stands in its {REPORT}"
         raise SpecError(what, where=str(path), fix="leave --data out, or give the run's model file")
     cases = [Case(subject, _counterpart(subject, others)) for subject in judged]
-    chosen = [
-        _cases_of(gate, cases, where=f"gates.{index}.target") for index, gate in enumerate(gates.gates)
-    ]  # all of them before the first one measures
+    chosen = [_cases_of(gate, cases, where=f"gates.{index}.target") for index, gate in enumerate(gates.gates)]
+    for gate, own in zip(gates.gates, chosen, strict=True):
+        for case in own:
+            gate.check(case)  # all of them before the first one measures
     return tuple(
         result
         for gate, own in zip(gates.gates, chosen, strict=True)

@@ -26,15 +26,6 @@ def annotations(results: Sequence[GateResult]) -> list[str]:
     ]
 
 
-def commands_stopped(token: str) -> tuple[str, str]:
-    """Return the lines before and behind output that may hold words from anywhere: no command in it counts.
-
-    Args:
-        token: What ends it; nobody can have guessed it.
-    """
-    return f"::stop-commands::{token}", f"::{token}::"
-
-
 def _command(command: str, title: str, message: str) -> str:
     return f"::{command} title={_property(title)}::{_data(message)}"
 

@@ -13,6 +13,7 @@ from edgekd.gate.case import Case
 from edgekd.gate.gate import GateSpec
 from edgekd.report.schema import GateResult
 from edgekd.report.target_schema import Fallback
+from edgekd.report.words import native_words
 
 
 class IntegerCoverageSpec(GateSpec):
@@ -54,11 +55,14 @@ class FidelitySpec(GateSpec):
         max_oracle_mismatches: Most values of integer operators that are not exact: set it to 0.
         max_layer_off_by_more: Most values of layers that differ from the trained student's by more than a tie
             explains: set it to 0. A model file alone has no trained student.
+        max_native_differences: 0 demands that an emulated CPU computes each bit that this machine's own does.
+            Sums of residual branches differ on ARM: leave it out there.
     """
 
     kind: Literal["fidelity"] = "fidelity"
     max_oracle_mismatches: int | None = Field(default=None, ge=0)
     max_layer_off_by_more: int | None = Field(default=None, ge=0)
+    max_native_differences: Literal[0] | None = None
 
     def judge(self, case: Case) -> Iterator[GateResult]:
         """Decide on the counts."""
@@ -78,6 +82,10 @@ class FidelitySpec(GateSpec):
                 raise _nothing(case, "no layer was compared: the trained student is not there", fix)
             text = f"values in {found.layer_tensors} tensors, not as in the trained student"
             yield self.decided(case, "max_layer_off_by_more", found.layer_off_by_more, text, unit="count")
+        if self.max_native_differences is not None:
+            native = case.subject.native()
+            text = f"{native_words(native)}; 1 stands for any number"
+            yield self.decided(case, "max_native_differences", int(not native.identical), text, unit="count")
 
 
 def _first(fallbacks: tuple[Fallback, ...]) -> str:

@@ -34,12 +34,22 @@ class LatencySpec(GateSpec):
         max_p50_ms: Its median on this machine, measured now.
     """
 
+    over_baseline = ("max_ratio",)
+
     kind: Literal["latency"] = "latency"
     min_speedup_over_student_float: float | None = Field(default=None, gt=0)
     min_speedup_over_teacher_float: float | None = Field(default=None, gt=0)
     min_speedup_over_ptq: float | None = Field(default=None, gt=0)
     max_ratio: float | None = Field(default=None, gt=0)
     max_p50_ms: float | None = Field(default=None, gt=0)
+
+    def check(self, case: Case) -> None:
+        """Say at once, too, that an engine is not here to be timed."""
+        super().check(case)
+        if self.max_ratio is not None or self.max_p50_ms is not None:
+            case.subject.engine_path()
+        if self.max_ratio is not None:
+            case.against(self.name("max_ratio")).engine_path()
 
     def judge(self, case: Case) -> Iterator[GateResult]:
         """Decide on the intervals."""

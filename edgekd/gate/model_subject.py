@@ -10,7 +10,7 @@ from edgekd.data.dataset import DataSpec
 from edgekd.device.latency import Speedup
 from edgekd.gate.subject import Subject
 from edgekd.report import measured
-from edgekd.report.target_schema import Coverage, Fidelity
+from edgekd.report.target_schema import Coverage, Fidelity, Native
 from edgekd.runtimes.external_data import external_data, file_bytes
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.trial import try_model
@@ -81,6 +81,10 @@ class ModelSubject(Subject):
     def fidelity(self) -> Fidelity:
         """Return its operators against exact arithmetic; layers are compared in a folder of `export` only."""
         return measured.fidelity(self._verified.faithfulness)
+
+    def native(self) -> Native:
+        """Refuse: a file alone runs on this machine."""
+        self._has_no_run("what an emulated CPU makes of it")
 
     def engine_path(self) -> Path:
         """Return the file."""

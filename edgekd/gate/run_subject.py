@@ -9,7 +9,7 @@ from edgekd.device.local import LocalDevice
 from edgekd.errors import StoreError
 from edgekd.gate.subject import Subject
 from edgekd.report.schema import Report
-from edgekd.report.target_schema import Coverage, Fidelity, TargetReport
+from edgekd.report.target_schema import Coverage, Fidelity, Native, TargetReport
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.openvino_target import OpenVinoTarget
 from edgekd.tasks.metric import Metric
@@ -50,6 +50,18 @@ class RunSubject(Subject):
     def fidelity(self) -> Fidelity:
         """Return what the report says."""
         return self.target.fidelity
+
+    def native(self) -> Native:
+        """Return what the report says.
+
+        Raises:
+            SpecError: If its device is not emulated.
+        """
+        if self.target.native is None:
+            what = f"whether it computes the same bits as this machine: its device is {self.target.device}"
+            fix = "name an engine for an emulated device in the gate's target, or leave the limit out"
+            self.refuse(what, fix=fix)
+        return self.target.native
 
     def engine_path(self) -> Path:
         """Return the engine beside the report.

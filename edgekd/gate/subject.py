@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from edgekd.device.latency import Speedup
 from edgekd.errors import SpecError
-from edgekd.report.target_schema import Coverage, Fidelity
+from edgekd.report.target_schema import Coverage, Fidelity, Native
 from edgekd.tasks.metric import Metric
 
 
@@ -46,6 +46,10 @@ class Subject(ABC):
     @abstractmethod
     def fidelity(self) -> Fidelity:
         """Return how far it computes what was trained."""
+
+    @abstractmethod
+    def native(self) -> Native:
+        """Return how an emulated CPU's results compare with this machine's own."""
 
     @abstractmethod
     def engine_path(self) -> Path:

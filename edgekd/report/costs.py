@@ -31,7 +31,7 @@ def lost_lines(nodes: Sequence[NodeCost]) -> list[str]:
 
 
 def _lost_line(item: LostTime) -> str:
-    more = f" and {item.count - 1} more" if item.count > 1 else ""
+    more = f" and {item.count - 1} more, see coverage.nodes" if item.count > 1 else ""
     borders = item.border_time_share
     around = f", of it {percent(borders)} at the borders around it" if borders else ""
     why = "; ".join(filter(None, (item.reason, item.change)))

@@ -9,14 +9,14 @@ import numpy as np
 import onnx
 import pytest
 
-from edgekd.board.lock import LOCK_NAME
+from edgekd.board.lock import FOLDER_VARIABLE, LOCK_NAME
 from edgekd.device.latency import Speedup
 from edgekd.report.bench import BenchReport
 
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # a lock of its own
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))  # a lock of its own
     monkeypatch.setenv("EDGEKD_PROGRESS", "off")
     monkeypatch.chdir(tmp_path)
 

@@ -67,17 +67,22 @@ def test_results_are_written_shown_and_annotated(
     done = cli("gate", pixel_model, "--gates", limits, *options)
     assert done.code == 3
     lines = done.out.splitlines()
-    token = lines[0].removeprefix("::stop-commands::")
-    assert len(token) == 32
-    end = lines.index(f"::{token}::")
-    assert any(line.startswith("failed  size.max_bytes  10 B") for line in lines[1:end])
-    assert [line for line in lines[end:] if line.startswith("::error title=size.max_bytes failed%3A")]
+    assert any(line.startswith("failed  size.max_bytes  10 B") for line in lines)
+    assert [line for line in lines if line.startswith("::")] == lines[-1:]
+    assert lines[-1].startswith("::error title=size.max_bytes failed%3A")
     assert "<failure" in files[0].read_text()
     assert summary.read_text() == "# before\n" + files[1].read_text()
 
     done = cli("gate", pixel_model, "--gates", limits, "--json")
     assert json.loads(done.out)["state"] == "failed"
     assert done.err.startswith("::error ")
+
+
+def test_no_sign_in_a_file_name_is_obeyed_by_a_terminal(cli, gates, pixel_model: Path) -> None:
+    hostile = pixel_model.rename(pixel_model.with_name("a\x1b]0;owned\x07\u202e.onnx"))
+    done = cli("gate", hostile, "--gates", gates("kind: size, max_bytes: 10"))
+    assert "a?]0;owned??.onnx: failed" in done.out.replace("\n", "")
+    assert all(line.isprintable() for line in done.out.splitlines())
 
 
 def test_places_that_cannot_be_written_are_said_first(cli, gates, pixel_model: Path, tmp_path: Path) -> None:
@@ -93,3 +98,13 @@ def test_workflow_is_printed_without_a_run(cli) -> None:
     done = cli("gate", "--workflow")
     assert done.code == 0
     assert "edgekd gate" in done.out
+    assert "required" not in cli("gate", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"), [(("--gates", "g.yaml"), "RUN|MODEL"), (("runs/a",), "--gates")]
+)
+def test_what_is_missing_is_said(cli, words: tuple[str, ...], missing: str) -> None:
+    done = cli("gate", *words)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"SpecError: {missing} is missing\n")

@@ -91,7 +91,7 @@ class Mistake:
 MISTAKES = {
     "unknown key in a list": Mistake(
         text="shapes:\n- kind: circle\n  radios: 2\n",
-        what="unknown key 'shapes.0.radios' (and 1 more)",
+        what="unknown key 'shapes.0.radios' (also wrong or missing: shapes.0.radius)",
         where="line 3: shapes.0.radios",
         fix="did you mean 'radius'? Known: center, kind, radius",
     ),

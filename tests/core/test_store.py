@@ -239,7 +239,10 @@ def test_why_names_what_changed(tmp_path: Path) -> None:
     assert why(Distill()) == [first, first]
     assert why(Distill()) == ["cached", "cached"]
     assert why(Distill(epochs=8)) == ["cached", "distill.epochs changed from 5 to 8"]
-    assert why(Distill(epochs=9, loss="mse")) == ["cached", "distill.epochs changed from 8 to 9 (and 1 more)"]
+    assert why(Distill(epochs=9, loss="mse")) == [
+        "cached",
+        'distill.epochs changed from 8 to 9; distill.loss changed from "kl" to "mse"',
+    ]
     changed = why(Distill(epochs=9, loss="mse"), version=2, top1=0.8)
     assert changed == ["stage version 1 -> 2", "input teacher changed"]
 

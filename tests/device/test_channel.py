@@ -62,6 +62,42 @@ def test_silence_is_given_up_and_the_process_is_gone() -> None:
     assert time.monotonic() - begun < 10
 
 
+GOES_ON = """
+import itertools, sys, time
+sys.stdin.buffer.readline()
+for done in itertools.count():
+    frame = b'edgekd {"blobs": [], "progress": [%d, %d]}\\n' % (done * int(sys.argv[1]), done + 9)
+    sys.stdout.buffer.write(frame)
+    sys.stdout.flush()
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("pause_s", ["0", "0.1"])
+def test_one_that_says_for_ever_that_it_goes_on_is_given_up(pause_s: str) -> None:
+    told: list[int] = []
+    command = [sys.executable, "-S", "-c", GOES_ON, "0", pause_s]
+    with Channel(command, device="board", silence_s=0.5) as channel:
+        with pytest.raises(DeviceError, match=r"it came no further for 0\.5 s") as caught:
+            channel.ask("measure", on_progress=lambda done, total: told.append(done))
+        assert caught.value.fix
+    assert told == [0]
+    assert channel.exit_code is not None
+
+
+def test_one_that_comes_further_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgekd.device.channel.LONGEST_JOB_S", 2.0)
+    told: list[int] = []
+    command = [sys.executable, "-S", "-c", GOES_ON, "1", "0.1"]
+    with (
+        Channel(command, device="board", silence_s=1) as channel,
+        pytest.raises(DeviceError, match="it was not done after 2 s"),
+    ):
+        channel.ask("measure", on_progress=lambda done, total: told.append(done))
+    assert told == list(range(len(told)))
+    assert len(told) > 5  # longer than one silence
+
+
 def test_its_last_words_are_told() -> None:
     code = "import sys; sys.exit('the board is on fire')"
     with _channel(code) as channel, pytest.raises(DeviceError, match="the board is on fire"):

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgekd.board.lock import machine_lock
+from edgekd.board.lock import FOLDER_VARIABLE, machine_lock
 from edgekd.board.rounds import Design
 from edgekd.device import runner
 from edgekd.device.bench import made_up_feeds
@@ -41,7 +41,8 @@ def _measure(files, feeds, design=HASTY):
 
 
 def test_local_device_measures_models_that_take_different_inputs(files, monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # a lock of its own
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))  # a lock of its own
     models = files(pixels="uint8[1,8,8,3] image", floats="float[1,3,8,8] x")
     made_up = made_up_feeds(models, target=OnnxRuntimeTarget(), batch=1, seed=0)
     (note,) = made_up.differences
@@ -58,11 +59,11 @@ def test_local_device_measures_models_that_take_different_inputs(files, monkeypa
 
 
 def test_local_device_says_that_it_waits_and_for_what(files, monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(runner, "WAIT_S", 0.5)
     models = files(a="float[1,4] x")
     with (
-        machine_lock(wait_s=0, folder=str(tmp_path)),
+        machine_lock(wait_s=0),
         pytest.raises(DeviceError, match="another measurement of this machine goes on"),
     ):
         _measure(models, {"a": {"x": np.zeros((1, 4), np.float32)}})
@@ -70,7 +71,7 @@ def test_local_device_says_that_it_waits_and_for_what(files, monkeypatch, tmp_pa
 
 
 def test_local_device_passes_on_the_runtimes_own_words(files, monkeypatch, tmp_path):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     with pytest.raises(DeviceError, match=r"^a: .*INVALID_ARGUMENT"):
         _measure(files(a="float[1,4] x"), {"a": {"x": np.zeros((2, 7), np.float32)}})
 

@@ -10,7 +10,8 @@ from edgekd.core.union import members_by_kind
 from edgekd.errors import DataError, SpecError
 from edgekd.gate.gates import Gate, Gates, judge, load_gates, overall
 from edgekd.gate.model_subject import Scoring
-from edgekd.report.target_schema import Coverage, Fallback
+from edgekd.gate.run_subject import RunSubject
+from edgekd.report.target_schema import Coverage, Fallback, Native
 from edgekd.tasks.metric import Metric
 
 KINDS = members_by_kind(Gate)
@@ -35,6 +36,8 @@ def _top1(value: float, n: int = 1000) -> Metric:
 MEAN_ERROR = Metric(name="mean_distance", value=2.5, ci95=(2.4, 2.6), n=1000, higher_is_better=False)
 FALLBACKS = tuple(Fallback(node=f"n{i}", op="Mul", reason="no rule", listed=i == 0) for i in range(2))
 COVERAGE = Coverage(integer_ops=8, float_ops=2, float_op_names=("Mul", "Mul"), fallbacks=FALLBACKS)
+SAME = Native(identical=True, values=1000, first_difference=None)
+OTHER = Native(identical=False, values=1000, first_difference="layer1.0.add")
 CASES = [
     Case("bytes_at_the_limit", {"kind": "download", "max_bytes": 71_338}, "passed", 71_338),
     Case("a_byte_more", {"kind": "download", "max_bytes": 71_337}, "failed", 71_338),
@@ -89,6 +92,8 @@ CASES = [
     Case("unlisted", {"kind": "integer_coverage", "max_unlisted": 1}, "passed", 1, {"coverage": COVERAGE}),
     Case("oracle", {"kind": "fidelity", "max_oracle_mismatches": 0}, "passed", 0),
     Case("layers", {"kind": "fidelity", "max_layer_off_by_more": 0}, "passed", 0),
+    Case("same_bits", {"kind": "fidelity", "max_native_differences": 0}, "passed", 0, {"native": SAME}),
+    Case("other_bits", {"kind": "fidelity", "max_native_differences": 0}, "failed", 1, {"native": OTHER}),
 ]
 
 
@@ -121,6 +126,7 @@ REFUSED = [
     Refused(
         "not_timed", {"kind": "latency", "min_speedup_over_ptq": 1.0}, "against nothing", {"baselines": ()}
     ),
+    Refused("not_emulated", {"kind": "fidelity", "max_native_differences": 0}, "device is local"),
     Refused("board", {"kind": "latency", "max_p50_ms": 1.0}, "on the device qemu", {"device": "qemu"}),
     Refused("target", {"kind": "size", "max_bytes": 1, "target": "openvino"}, "no engine for the target"),
     Refused(
@@ -138,6 +144,25 @@ def test_gate_refuses_what_a_run_does_not_know(run, decide, case: Refused) -> No
         decide(case.gate, run(**case.now))
     assert caught.value.where
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        {"kind": "latency", "max_ratio": 1.05},
+        {"kind": "size", "max_growth": 0.1},
+        {"kind": "accuracy", "max_drop": 0.1},
+    ],
+    ids=lambda gate: gate["kind"],
+)
+def test_a_baseline_that_is_missing_is_said_before_any_engine_is_looked_into(
+    run, gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RunSubject, "fidelity", lambda self: pytest.fail("it was looked into"))
+    first = {"kind": "fidelity", "max_oracle_mismatches": 0}
+    gates = Gates.model_validate({"version": 1, "gates": [first, gate]})
+    with pytest.raises(SpecError, match="compares with a baseline, and there is none"):
+        judge(gates, run(), scoring=Scoring())
 
 
 @pytest.mark.parametrize("limit", ["max_oracle_mismatches", "max_layer_off_by_more"])
@@ -166,6 +191,7 @@ def test_every_gate_says_what_it_is_and_demands_a_limit(kind: str) -> None:
         ("{kind: latency, max_ratio: 0}", 3, "greater than 0"),
         ("{kind: agreement, min: 95}", 3, "less than or equal to 1"),
         ("{kind: accuracy, min: .nan}", 3, "finite"),
+        ("{kind: fidelity, max_native_differences: 7}", 3, "max_native_differences = 7"),
     ],
 )
 def test_load_gates_names_line_and_fix(tmp_path: Path, text: str, line: int, says: str) -> None:

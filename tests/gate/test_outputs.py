@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 from markdown_it import MarkdownIt
 
-from edgekd.gate.github import annotations, commands_stopped
+from edgekd.gate.github import annotations
 from edgekd.gate.junit import junit_xml
 from edgekd.gate.markdown import markdown
 
@@ -55,7 +55,3 @@ def test_annotations_are_one_escaped_line_each(results) -> None:
         assert "," not in properties
         assert "c%250A<script>" in message
         assert "%0A" not in message.replace("%250A", "")
-
-
-def test_commands_are_stopped_by_a_token() -> None:
-    assert commands_stopped("secret") == ("::stop-commands::secret", "::secret::")

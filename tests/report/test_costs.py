@@ -19,7 +19,7 @@ def test_lost_lines_say_what_it_costs_why_and_what_to_change(report: Report):
         NodeCost(node="q", op="QuantizeLinear", kind="border", time_share=0.025, island="b"),
     ]
     assert lost_lines(island) == [
-        "17.5 % Erf (a and 1 more), of it 2.5 % at the borders around it: why; what"
+        "17.5 % Erf (a and 1 more, see coverage.nodes), of it 2.5 % at the borders around it: why; what"
     ]
 
 
