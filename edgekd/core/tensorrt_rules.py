@@ -91,7 +91,8 @@ TENSORRT_RULES: tuple[TensorrtRule, ...] = (
     TensorrtRule(
         "pixel_shift",
         "pixels become codes by subtracting 128; what that shifts goes into the bias of the first layer",
-        "let the image enter a convolution or linear layer first, or use the pixel zero point 128 (mean 0.5)",
+        "let the image enter a convolution or linear layer with weights of its own and explicit padding, or "
+        "use the pixel zero point 128 (mean 0.5)",
         "no version has zero points, so centred codes such as -114..141 have no form",
     ),
     TensorrtRule(
@@ -99,7 +100,7 @@ TENSORRT_RULES: tuple[TensorrtRule, ...] = (
         "operators are the float ones of ONNX's own domain, of opset 9 to 20",
         "export float operators between QuantizeLinear and DequantizeLinear, with opset 20 or lower",
         "TensorRT 10 documents opset 9 to 20, TensorRT 11 9 to 25; TensorRT-RTX 1.7.1 refuses QLinearConv, "
-        "ConvInteger, DynamicQuantizeLinear and domains that it does not know",
+        "ConvInteger, DynamicQuantizeLinear and names that it does not know, and does not look at domains",
     ),
 )
 

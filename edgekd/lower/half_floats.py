@@ -7,7 +7,12 @@ import numpy as np
 import onnx_ir as ir
 
 from edgekd.errors import LowerError
-from edgekd.lower.graph import array, attribute, is_op, name_of
+from edgekd.lower.graph import array, attribute, constant, graph_of, is_op, name_of
+from edgekd.lower.integer_bias import rescale_codes
+from edgekd.lower.lowering_pass import LoweringPass
+
+SMALLEST_FINE = 2.0**-17
+"""Weight scales from here on: rounding them to float16 moves no weight by more than half a code."""
 
 _HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
@@ -34,6 +39,27 @@ class HalfFloatsPass(ir.passes.InPlacePass):
             if value.dtype is _FLOAT:
                 graph.outputs[index] = _cast_output(graph, value)
         return ir.passes.PassResult(model, modified=True)
+
+
+class TinyScalesPass(LoweringPass):
+    """Weights whose scale float16 holds badly or not at all get one that it holds, and codes rounded to it.
+
+    Such channels are almost dead. The next float16 is at most 2**-24 larger.
+    """
+
+    def visit(self, node: ir.Node) -> bool:
+        """Rewrite one DequantizeLinear of weights."""
+        codes = array(node.inputs[0]) if is_op(node, "DequantizeLinear") else None
+        scale = array(node.inputs[1]) if codes is not None else None
+        if codes is None or scale is None or scale.ndim == 0 or (scale >= SMALLEST_FINE).all():
+            return False
+        half = scale.astype(np.float16)
+        above = np.where(half < scale, np.nextafter(half, np.float16(np.inf)), half)
+        held = np.where(scale < SMALLEST_FINE, above, scale).astype(np.float32)
+        graph, mark = graph_of(node), name_of(node.inputs[0])
+        node.replace_input_with(0, constant(graph, rescale_codes(codes, scale, held), f"{mark}.half"))
+        node.replace_input_with(1, constant(graph, held, f"{mark}.half.scale"))
+        return True
 
 
 def _stays_float(value: ir.Value) -> bool:

@@ -68,10 +68,13 @@ class _Border:
         self.made: dict[tuple[ir.Value | None, tuple[int, ...]], ir.Value] = {}
 
     def put_before(self, reader: ir.Node, index: int) -> None:
-        """Quantize what one input of an operator reads."""
-        if is_op(reader, "Pad"):
+        """Quantize what a layer reads; other operators, a quantizer among them, get the numbers in float."""
+        if _pads_with_zeros(reader):
             reader.resize_inputs(max(3, len(reader.inputs)))
             reader.replace_input_with(2, self._pixel(reader))
+            return
+        if not is_op(reader, *LAYERS):
+            reader.replace_input_with(index, self._numbers(reader, index))
             return
         pads: tuple[int, ...] = ()
         if self.zero_point != MIDDLE:
@@ -96,6 +99,11 @@ class _Border:
         scale = constant(graph, np.float32(self.scale), "pixels.s")
         return insert_before(reader, "DequantizeLinear", [codes, scale, zero])
 
+    def _numbers(self, reader: ir.Node, index: int) -> ir.Value:
+        scale = constant(graph_of(reader), np.float32(self.scale), "pixels.s")
+        shifted = insert_before(reader, "Sub", [reader.inputs[index], self._pixel(reader)])
+        return insert_before(reader, "Mul", [shifted, scale])
+
     def _pixel(self, node: ir.Node) -> ir.Value:
         return constant(graph_of(node), np.float32(self.zero_point), "pixels.zero")
 
@@ -104,8 +112,8 @@ class _Border:
         sums = _sums(layer) if index == 0 else None
         if sums is None:
             row = tensorrt_rule("pixel_shift")
-            what = f"{layer.op_type} reads pixels whose zero point is {self.zero_point} [{row.name}]"
-            raise LowerError(what, where=layer.name or "the operator behind the image", fix=row.advice)
+            what = f"{layer.op_type} has pixels of zero point {self.zero_point}, but no weights [{row.name}]"
+            raise LowerError(what, where=layer.name or "behind the image", fix=row.advice)
         shift = self.scale * (MIDDLE - self.zero_point) * sums
         graph = graph_of(layer)
         if is_op(layer, "MatMul"):

@@ -19,7 +19,7 @@ from onnx_ir.passes import common
 
 from edgekd.lower.compact import NameOperatorsPass, ShortNamesPass
 from edgekd.lower.fold_batchnorm import FoldBatchNormPass
-from edgekd.lower.half_floats import HalfFloatsPass
+from edgekd.lower.half_floats import HalfFloatsPass, TinyScalesPass
 from edgekd.lower.layer_names import LayerNamesPass
 from edgekd.lower.lowered_model import lowered_model
 from edgekd.lower.positive_scales import PositiveScalesPass
@@ -41,10 +41,12 @@ PASSES: tuple[Callable[[], ir.passes.InPlacePass], ...] = (
     ShiftPixelsPass,
     QuantizeSignedPass,
     common.RemoveUnusedNodesPass,
-    NameOperatorsPass,
 )
 
+NAMES: tuple[Callable[[], ir.passes.InPlacePass], ...] = (NameOperatorsPass, LayerNamesPass, ShortNamesPass)
+
 HALF: tuple[Callable[[], ir.passes.InPlacePass], ...] = (
+    TinyScalesPass,
     functools.partial(common.LiftConstantsToInitializersPass, lift_all_constants=True, size_limit=0),
     HalfFloatsPass,
 )
@@ -63,5 +65,5 @@ def lower_for_tensorrt(
     Raises:
         LowerError: If a mark cannot be expressed; names the mark and the row of the rule table.
     """
-    passes = (*PASSES, *(HALF if float_parts == "fp16" else ()), LayerNamesPass, ShortNamesPass)
+    passes = (*PASSES, *(HALF if float_parts == "fp16" else ()), *NAMES)
     return lowered_model(marked, passes, opset=OPSET, ir_version=IR_VERSION, metadata=metadata)

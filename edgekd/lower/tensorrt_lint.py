@@ -8,12 +8,13 @@ through operators that only move numbers.
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from edgekd.core.tensorrt_rules import tensorrt_rule
 from edgekd.lower.graph import array, attribute, is_op, name_of, producer
 from edgekd.lower.lint import LintFinding, Mistakes, node_name
-from edgekd.lower.qdq import LAYERS, MOVES, dequantizer_of, readers_of, source_of
+from edgekd.lower.qdq import LAYERS, MOVES, readers_of, source_of
 from edgekd.lower.quantize_signed import HIGHEST, clamp_bounds
 from edgekd.lower.sign import is_non_negative
 
@@ -26,7 +27,8 @@ _INTEGER_OPERATORS = (
     "MatMulInteger",
     "DynamicQuantizeLinear",
 )
-_OF_CODES = (*MOVES, "Clip", "Pad", "Split", "Concat", "Expand", "Gather", "Resize")
+_MOVED = (*MOVES, "Flatten", "Split", "Pad", "Expand", "Gather")
+_OF_CODES = (*_MOVED, "Clip", "Concat", "Resize")
 _HALF = 2.0  # a Clip that lets twice the grid pass was made for codes up to 255
 
 
@@ -52,7 +54,10 @@ def _opset(model: ir.Model) -> Iterator[LintFinding]:
 def _operators(node: ir.Node) -> Mistakes:
     """An operator is none of ONNX, or one that computes with codes."""
     if node.domain not in _DOMAINS:
-        yield "operators", f"is an operator of the domain {node.domain}", "refused"
+        if onnx.defs.has(node.op_type):
+            yield "operators", f"is of the domain {node.domain}, but read as ONNX's {node.op_type}", "risk"
+        else:
+            yield "operators", f"is {node.op_type} of the domain {node.domain}", "refused"
     elif is_op(node, *_INTEGER_OPERATORS):
         yield "operators", f"TensorRT has no {node.op_type}", "refused"
 
@@ -76,9 +81,10 @@ def _zero_point(node: ir.Node) -> Mistakes:
 
 
 def _clip_range(node: ir.Node) -> Mistakes:
-    """A Clip lets pass twice what int8 codes reach."""
+    """A Clip in front of quantizers alone lets pass twice what int8 codes reach."""
     high = clamp_bounds(node)[1] if is_op(node, "Clip") and _has_constant_bounds(node) else np.inf
-    for quantizer in readers_of(node.outputs[0], *MOVES)[0] if np.isfinite(high) else ():
+    quantizers, others = readers_of(node.outputs[0], *MOVES)
+    for quantizer in quantizers if np.isfinite(high) and not others else ():
         scale = array(quantizer.inputs[1])
         end = HIGHEST * float(scale.max()) if scale is not None else np.inf
         if high >= _HALF * end and not _makes_uint8(quantizer):
@@ -118,7 +124,7 @@ def _weights(node: ir.Node) -> Mistakes:
     elif kind is not ir.DataType.INT4:
         yield "int8_weights", f"its weights are {kind}", "refused"
     elif any(is_op(layer, "Conv") for layer in layers):
-        quantized = any(dequantizer_of(layer.inputs[0]) is not None for layer in layers)
+        quantized = any(_dequantizer_of(layer.inputs[0]) is not None for layer in layers)
         yield "int8_weights", "a convolution has INT4 weights", "refused" if quantized else "float"
 
 
@@ -126,7 +132,7 @@ def _one_side(node: ir.Node) -> Mistakes:
     """Of a layer's input and weights one is float."""
     if not is_op(node, *LAYERS):
         return
-    x, w = (dequantizer_of(value) for value in node.inputs[:2])
+    x, w = (_dequantizer_of(value) for value in node.inputs[:2])
     weights_only = w is not None and _weight_kind(w) is ir.DataType.INT4
     if (x is None) == (w is None) or (x is None and weights_only):
         return
@@ -137,7 +143,7 @@ def _one_side(node: ir.Node) -> Mistakes:
 
 def _two_quantizers(node: ir.Node) -> Mistakes:
     """A quantizer reads numbers of another grid."""
-    source = source_of(node.inputs[0], *MOVES, "Flatten", "Split") if is_op(node, "QuantizeLinear") else None
+    source = source_of(node.inputs[0], *_MOVED) if is_op(node, "QuantizeLinear") else None
     if source is None or not is_op(source, "DequantizeLinear") or _weight_kind(source) is not None:
         return
     before, behind = array(source.inputs[1]), array(node.inputs[1])
@@ -147,7 +153,7 @@ def _two_quantizers(node: ir.Node) -> Mistakes:
 
 def _residual(node: ir.Node) -> Mistakes:
     """Both inputs of a sum are quantized, and a convolution makes one of them."""
-    sources = [dequantizer_of(value) for value in node.inputs] if is_op(node, "Add") else []
+    sources = [_dequantizer_of(value) for value in node.inputs] if is_op(node, "Add") else []
     for source in sources if all(source is not None for source in sources) else ():
         conv = producer(producer(source, 0, "QuantizeLinear"), 0, "Conv")
         if conv is not None and len(list(conv.outputs[0].uses())) == 1:
@@ -158,8 +164,8 @@ def _residual(node: ir.Node) -> Mistakes:
 
 
 def _pixels(node: ir.Node) -> Mistakes:
-    """Something else than a Cast reads a uint8 input."""
-    if not is_op(node, "Cast") and any(map(_is_uint8_input, node.inputs)):
+    """Something else than a Cast computes with a uint8 input."""
+    if not is_op(node, "Cast", "Shape") and any(map(_is_uint8_input, node.inputs)):
         yield "pixels", "reads a uint8 input of the network", "refused"
 
 
@@ -190,11 +196,16 @@ def _weight_kind(node: ir.Node) -> ir.DataType | None:
     value = node.inputs[0] if is_op(node, "DequantizeLinear") else None
     if value is None or array(value) is None:
         return None
-    while (maker := value.producer()) is not None:  # unpacked when a runtime loads the file
-        value = maker.inputs[0]
-        if value is None:
-            return None
-    return value.dtype
+    while value is not None and (maker := value.producer()) is not None and not is_op(maker, "Constant"):
+        value = maker.inputs[0]  # unpacked when a runtime loads the file
+    stored = None if value is None else ir.convenience.get_const_tensor(value)
+    return None if stored is None else stored.dtype
+
+
+def _dequantizer_of(value: ir.Value | None) -> ir.Node | None:
+    """Return the DequantizeLinear that ``value`` comes from, if what stands between only moves numbers."""
+    source = source_of(value, *_MOVED)
+    return source if is_op(source, "DequantizeLinear") else None
 
 
 def _is_uint8_input(value: ir.Value | None) -> bool:
