@@ -27,9 +27,9 @@ def inspect(
     from edgekd.verify.verify import verify as prove
 
     file, runtime = model_file(model), target_from_text(target, threads=threads)
-    mistakes = runtime.lint(ir.load(file))
     free_sizes = try_model(file, target=runtime.reader)
     found = prove(model, target=runtime, free_sizes=free_sizes).faithfulness
+    mistakes = runtime.lint(ir.load(file))
     extra = {
         "lost_time": [asdict(item) for item in lost_time(found.coverage.nodes)],
         "saturation": [layer.model_dump(mode="json") for layer in found.saturation],

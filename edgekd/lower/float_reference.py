@@ -141,14 +141,15 @@ def activation_marks(marked: ir.Model) -> tuple[ActivationMark, ...]:
     return tuple(found)
 
 
-def float_reference(marked: ir.Model, *, cut_at: Container[str]) -> ir.Model:
+def float_reference(marked: ir.Model, *, cut_at: Container[str] | None = None) -> ir.Model:
     """Turn a marked graph, in place, into its layer-by-layer float reference, and return it.
 
     Float outputs of the network stay outputs; one that is a quantizer's result is there before rounding.
 
     Args:
         marked: The marked graph.
-        cut_at: Quantizers whose codes are known, by mark; the reference computes the others itself.
+        cut_at: Quantizers whose codes are known, by mark; the reference computes the others itself. By
+            default all are.
     """
     outputs = [value for value in marked.graph.outputs if not is_mark(value.producer())]
     marked.graph.outputs.clear()
@@ -156,7 +157,7 @@ def float_reference(marked: ir.Model, *, cut_at: Container[str]) -> ir.Model:
     passes = (
         ExpandWeightMarksPass(),
         ExpandPixelsPass(),
-        ExpandActivationMarksPass(cut_at),
+        *([] if cut_at is None else [ExpandActivationMarksPass(cut_at)]),
         CutAtQuantizersPass(),
     )
     for expand in passes:

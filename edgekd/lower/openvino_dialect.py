@@ -13,12 +13,14 @@ import onnx_ir as ir
 from edgekd.lower.lowered_model import lowered_model
 from edgekd.lower.onnxruntime_dialect import IR_VERSION, OPSET, PASSES
 from edgekd.lower.pack_weights import PackWeightsPass
+from edgekd.lower.pixel_border import UnsignedBorder
 from edgekd.lower.quantize_activations import QuantizePixelsPass
+from edgekd.lower.shift_pixels import ShiftPixelsPass
 from edgekd.lower.storage import CAST_BITS
 
 _OWN: dict[Callable[[], ir.passes.InPlacePass], Callable[[], ir.passes.InPlacePass]] = {
     PackWeightsPass: functools.partial(PackWeightsPass, CAST_BITS, tables=False),
-    QuantizePixelsPass: QuantizePixelsPass,
+    QuantizePixelsPass: functools.partial(ShiftPixelsPass, UnsignedBorder),
 }
 
 

@@ -7,10 +7,10 @@ goes into its bias:
     w . scale * (u - zero_point) = w . scale * (u - 128) + scale * (128 - zero_point) * sum(w)
 
 That holds where every weight meets a pixel. So a convolution's zero padding, which means the pixel
-``zero_point``, is written as a Pad of the pixels, in front of the subtraction.
+``zero_point``, is written as a Pad of the pixels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import onnx_ir as ir
@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 from edgekd.core.tensorrt_rules import tensorrt_rule
 from edgekd.errors import LowerError
 from edgekd.lower.graph import (
-    CODES_SUFFIX,
     array,
     attribute,
     constant,
     graph_of,
-    insert_before,
     insert_behind,
     is_mark,
     is_op,
@@ -32,98 +30,76 @@ from edgekd.lower.graph import (
     replace,
 )
 from edgekd.lower.lowering_pass import LoweringPass
+from edgekd.lower.pixel_border import PixelBorder, SignedBorder
 from edgekd.lower.qdq import LAYERS, MOVES
-
-MIDDLE = 128
-"""The pixel that becomes code 0."""
 
 
 class ShiftPixelsPass(LoweringPass):
-    """``Conv(Pixels(image), w, b)`` -> ``Conv(DQ(Q(Pad(planes) - 128)), w, b')``.
+    """``Conv(Pixels(image), w, b)`` -> ``Conv(codes of the image, w, b')``.
 
-    The planes are the pixels as float, channels first: TensorRT transposes no uint8. What moves them on their
-    way to the first layer moves these numbers.
+    What moves the pixels on their way to the first layer moves what stands for them.
+
+    Args:
+        border: The form of the codes.
     """
+
+    def __init__(self, border: type[PixelBorder] = SignedBorder) -> None:
+        self.border = border
 
     def visit(self, node: ir.Node) -> bool:
         """Rewrite the pixel mark."""
         if not is_mark(node, "Pixels"):
             return False
-        image = node.inputs[0]
-        numbers = insert_before(node, "Cast", [image], attributes={"to": ir.DataType.FLOAT.value})
-        planes = insert_before(node, "Transpose", [numbers], attributes={"perm": [0, 3, 1, 2]})
-        border = _Border(float(attribute(node, "scale")), int(attribute(node, "zero_point")))
+        border = self.border(float(attribute(node, "scale")), int(attribute(node, "zero_point")))
+        planes = border.planes(node)
         replace(node, planes)
+        made: dict[tuple[ir.Value | None, tuple[int, ...]], ir.Value] = {}
         for reader, index in list(_readers(planes)):
-            border.put_before(reader, index)
+            _put_before(reader, index, border, made)
         return True
 
 
-class _Border:
-    """From float pixels to int8 codes; readers of the same pixels share it."""
+def _put_before(
+    reader: ir.Node,
+    index: int,
+    border: PixelBorder,
+    made: dict[tuple[ir.Value | None, tuple[int, ...]], ir.Value],
+) -> None:
+    """Quantize what a layer reads; other operators, a quantizer among them, get the numbers in float."""
+    if _pads_with_zeros(reader):
+        reader.resize_inputs(max(3, len(reader.inputs)))
+        reader.replace_input_with(2, border.pixel(reader))
+        return
+    if not is_op(reader, *LAYERS):
+        reader.replace_input_with(index, border.numbers(reader, index))
+        return
+    pads: tuple[int, ...] = ()
+    if border.zero_point != border.middle:
+        pads = _take_padding(reader) if is_op(reader, "Conv") else ()
+        _shift(reader, index, border)
+    key = reader.inputs[index], pads
+    if key not in made:
+        made[key] = border.codes(reader, index, pads, number=len(made))
+    reader.replace_input_with(index, made[key])
 
-    def __init__(self, scale: float, zero_point: int) -> None:
-        self.scale = scale
-        self.zero_point = zero_point
-        self.made: dict[tuple[ir.Value | None, tuple[int, ...]], ir.Value] = {}
 
-    def put_before(self, reader: ir.Node, index: int) -> None:
-        """Quantize what a layer reads; other operators, a quantizer among them, get the numbers in float."""
-        if _pads_with_zeros(reader):
-            reader.resize_inputs(max(3, len(reader.inputs)))
-            reader.replace_input_with(2, self._pixel(reader))
-            return
-        if not is_op(reader, *LAYERS):
-            reader.replace_input_with(index, self._numbers(reader, index))
-            return
-        pads: tuple[int, ...] = ()
-        if self.zero_point != MIDDLE:
-            pads = _take_padding(reader) if is_op(reader, "Conv") else ()
-            self._shift(reader, index)
-        key = reader.inputs[index], pads
-        if key not in self.made:
-            self.made[key] = self._codes(reader, index, pads)
-        reader.replace_input_with(index, self.made[key])
-
-    def _codes(self, reader: ir.Node, index: int, pads: Sequence[int]) -> ir.Value:
-        graph, pixels = graph_of(reader), reader.inputs[index]
-        assert pixels is not None
-        if any(pads):
-            around = constant(graph, np.array(pads, np.int64), "pixels.pads")
-            pixels = insert_before(reader, "Pad", [pixels, around, self._pixel(reader)])
-        shifted = insert_before(reader, "Sub", [pixels, constant(graph, np.float32(MIDDLE), "pixels.middle")])
-        zero = constant(graph, np.int8(0), "zero")
-        one = constant(graph, np.float32(1), "pixels.step")
-        name = f"pixels{len(self.made) or ''}{CODES_SUFFIX}"
-        codes = insert_before(reader, "QuantizeLinear", [shifted, one, zero], output=name)
-        scale = constant(graph, np.float32(self.scale), "pixels.s")
-        return insert_before(reader, "DequantizeLinear", [codes, scale, zero])
-
-    def _numbers(self, reader: ir.Node, index: int) -> ir.Value:
-        scale = constant(graph_of(reader), np.float32(self.scale), "pixels.s")
-        shifted = insert_before(reader, "Sub", [reader.inputs[index], self._pixel(reader)])
-        return insert_before(reader, "Mul", [shifted, scale])
-
-    def _pixel(self, node: ir.Node) -> ir.Value:
-        return constant(graph_of(node), np.float32(self.zero_point), "pixels.zero")
-
-    def _shift(self, layer: ir.Node, index: int) -> None:
-        """Add to the bias what the codes lack."""
-        sums = _sums(layer) if index == 0 else None
-        if sums is None:
-            row = tensorrt_rule("pixel_shift")
-            what = f"{layer.op_type} has pixels of zero point {self.zero_point}, but no weights [{row.name}]"
-            raise LowerError(what, where=layer.name or "behind the image", fix=row.advice)
-        shift = self.scale * (MIDDLE - self.zero_point) * sums
-        graph = graph_of(layer)
-        if is_op(layer, "MatMul"):
-            bias = constant(graph, shift.astype(np.float32), "pixels.shift")
-            insert_behind(layer.outputs[0], "Add", [bias])
-            return
-        old = array(layer.inputs[2]) if len(layer.inputs) > 2 else None
-        layer.resize_inputs(3)
-        total = shift if old is None else shift + old.astype(np.float64)
-        layer.replace_input_with(2, constant(graph, total.astype(np.float32), "pixels.bias"))
+def _shift(layer: ir.Node, index: int, border: PixelBorder) -> None:
+    """Add to the bias what the codes lack."""
+    sums = _sums(layer) if index == 0 else None
+    if sums is None:
+        row = tensorrt_rule("pixel_shift")
+        what = f"{layer.op_type} has pixels of zero point {border.zero_point}, but no weights [{row.name}]"
+        raise LowerError(what, where=layer.name or "behind the image", fix=row.advice)
+    shift = border.scale * (border.middle - border.zero_point) * sums
+    graph = graph_of(layer)
+    if is_op(layer, "MatMul"):
+        bias = constant(graph, shift.astype(np.float32), "pixels.shift")
+        insert_behind(layer.outputs[0], "Add", [bias])
+        return
+    old = array(layer.inputs[2]) if len(layer.inputs) > 2 else None
+    layer.resize_inputs(3)
+    total = shift if old is None else shift + old.astype(np.float64)
+    layer.replace_input_with(2, constant(graph, total.astype(np.float32), "pixels.bias"))
 
 
 def _readers(value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
