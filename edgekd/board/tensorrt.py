@@ -173,14 +173,14 @@ class TensorRt(Runtime):
             raise RuntimeRefusal("; ".join(errors) or heard.last_error or "the file cannot be parsed")
         config = builder.create_builder_config()
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-        timing = config.create_timing_cache(cache)
-        config.set_timing_cache(timing, True)
+        if not self.builds_without_gpu:  # else it times no kernel
+            config.set_timing_cache(config.create_timing_cache(cache), ignore_mismatch=True)
         _allow_batches(builder, config, network, int(options["largest_batch"]))
         engine = builder.build_serialized_network(network, config)
         if engine is None:
             raise RuntimeRefusal(heard.last_error or "the builder gives no engine and no reason")
-        timed = config.get_timing_cache()
-        return bytes(engine), heard.layers, bytes(timed.serialize()) if timed is not None else b""
+        timed = None if self.builds_without_gpu else config.get_timing_cache()
+        return bytes(engine), heard.layers, b"" if timed is None else bytes(timed.serialize())
 
 
 class Heard:

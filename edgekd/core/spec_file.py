@@ -163,7 +163,10 @@ def _first(error: ValidationError) -> Any:
 
 def _others(error: ValidationError, shown_first: Any, tree: Any) -> str:
     """Return where else something is wrong, to stand behind the first mistake."""
-    found = [other["loc"] for other in error.errors(include_url=False) if other != shown_first]
+    others = [other for other in error.errors(include_url=False) if other != shown_first]
+    found = [
+        other["loc"] for other in others if other["type"] != "too_short"
+    ]  # it counts the right ones alone
     keys = list(dict.fromkeys(_spoken(_written_keys(tree, tuple(location))) for location in found))
     if not keys:
         return ""

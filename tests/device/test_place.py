@@ -9,7 +9,7 @@ from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 def test_a_runtime_that_changes_during_a_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     target, here = OnnxRuntimeTarget(), LocalConnection()
     place = place_of(target, LocalDevice())
-    assert (place.device, place.runtime_version) == ("local", here.host.runtime_version())
+    assert (place.device.name, place.runtime_version) == ("local", here.host.runtime_version())
     assert str(place).startswith("local: ")
     assert str(place).endswith(f" cores, runtime {place.runtime_version}")
     place.check(target, here)

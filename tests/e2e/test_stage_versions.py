@@ -22,11 +22,12 @@ from edgekd.core.artifact import Stage
 from edgekd.core.atomic import file_sha256
 from edgekd.core.entry import FileRecord, content_digest, plain_files
 from edgekd.core.spec_base import json_digest
+from edgekd.device.build_engine import build_engine
 from edgekd.distill.distill_student import distill_student
 from edgekd.distill.quantize_student import quantize_student
 from edgekd.export.export_marked import export_marked
 from edgekd.lower.marked import MARKED, MarkedOnnx
-from edgekd.runtimes.stages import build_engine, lower_for
+from edgekd.runtimes.stages import lower_for
 from edgekd.search.search_student import search_student
 from edgekd.search.train_student import train_student
 from edgekd.spec import OnnxRuntime, Pipeline, load_pipeline

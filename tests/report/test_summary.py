@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from edgekd.report.schema import FloatLayer, Report
+from edgekd.report.schema import Report
 from edgekd.report.summary import print_summary
 from edgekd.report.target_schema import Fallback
 
@@ -79,14 +79,10 @@ def test_print_summary_gives_every_reason_for_float(report: Report):
     changed = report.model_copy(
         update={
             "targets": (target.model_copy(update={"coverage": coverage}),),
-            "student": report.student.model_copy(
-                update={"float_layers": (FloatLayer(name="head.softmax", reason="no kernel"),)}
-            ),
         }
     )
     text = _printed(changed)
     assert "float: /head/Softmax (Softmax): no integer kernel" in text
-    assert "left in float: head.softmax: no kernel" in text
 
 
 @pytest.mark.parametrize("pipeline", ["[red]x[/red]", "[/]"])

@@ -7,7 +7,7 @@ import pytest
 from edgekd.lower.marked import MARKED, MarkedOnnx
 from edgekd.runtimes.onnx_runtime import open_session
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-from edgekd.runtimes.stages import Engine, TargetOnnx, build_engine, lower_for
+from edgekd.runtimes.stages import TargetOnnx, lower_for
 
 
 @pytest.fixture
@@ -48,10 +48,3 @@ def test_lower_for_fixes_the_batch(lowered, residual):
     images = residual.inputs[:2]
     expected = open_session(residual.model).run(None, {"image": images})[0]
     assert np.array_equal(session.run(None, {"image": images})[0], expected)
-
-
-def test_build_engine_writes_what_the_runtime_loads(lowered, tmp_path):
-    folder = tmp_path / "engine"
-    folder.mkdir()
-    build_engine.function(folder, OnnxRuntimeTarget(), lowered(), "1.0", ("avx2",))
-    open_session(Engine(folder, "", "").engine_path)
