@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,8 @@ class TensorRtModel(OpenModel):
     """An engine with one execution context and its tensors in the GPU's memory."""
 
     def __init__(self, trt: ModuleType, engine: bytes, how: How) -> None:
-        heard = Heard()
-        self._trt, self._runtime = trt, trt.Runtime(logger(trt, heard))
+        heard = hear(trt)
+        self._trt, self._runtime = trt, trt.Runtime(heard.logger)
         self._engine = self._runtime.deserialize_cuda_engine(engine)
         if self._engine is None:
             raise RuntimeRefusal(heard.last_error or "the engine cannot be loaded")
@@ -164,10 +164,11 @@ class TensorRt(Runtime):
         Returns:
             The engine, the builder's message on its layers, and how long kernels took, for the next build.
         """
-        trt, heard = self.trt, Heard()
-        builder = trt.Builder(logger(trt, heard))
+        trt = self.trt
+        heard = hear(trt)
+        builder = trt.Builder(heard.logger)
         network = builder.create_network(_strongly_typed(trt))
-        parser = trt.OnnxParser(network, logger(trt, heard))
+        parser = trt.OnnxParser(network, heard.logger)
         if not parser.parse_from_file(model):
             errors = [parser.get_error(index).desc() for index in range(parser.num_errors)]
             raise RuntimeRefusal("; ".join(errors) or heard.last_error or "the file cannot be parsed")
@@ -184,20 +185,40 @@ class TensorRt(Runtime):
 
 
 class Heard:
-    """What a logger has heard that somebody will ask for."""
+    """What a runtime has said that somebody will ask for.
 
-    def __init__(self) -> None:
+    Args:
+        trt: NVIDIA's bindings.
+    """
+
+    def __init__(self, trt: ModuleType) -> None:
+        self.logger = _logger(trt, self)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget it."""
         self.errors: list[str] = []
-        self.warnings: list[str] = []
         self.layers = ""
 
     @property
     def last_error(self) -> str:
-        """The newest error with the warnings before it; empty if all went well."""
+        """The newest error on one line; empty if all went well."""
         return " ".join(" ".join(self.errors[-1:]).split())
 
 
-def logger(trt: ModuleType, heard: Heard) -> Any:
+@lru_cache(maxsize=None)
+def _heard(trt: ModuleType) -> Heard:
+    return Heard(trt)
+
+
+def hear(trt: ModuleType) -> Heard:
+    """Return what is said from now on: a process keeps the first logger that TensorRT was given."""
+    heard = _heard(trt)
+    heard.clear()
+    return heard
+
+
+def _logger(trt: ModuleType, heard: Heard) -> Any:
     """Return a logger that prints nothing and keeps what matters."""
 
     class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
@@ -207,8 +228,6 @@ def logger(trt: ModuleType, heard: Heard) -> Any:
         def log(self, severity: Any, message: str) -> None:
             if severity <= trt.ILogger.Severity.ERROR:
                 heard.errors.append(message)
-            elif severity == trt.ILogger.Severity.WARNING:
-                heard.warnings.append(message)
             elif message.lstrip().startswith(LAYERS):
                 heard.layers = message.strip()
 

@@ -85,21 +85,21 @@ def _put_before(
 
 def _shift(layer: ir.Node, index: int, border: PixelBorder) -> None:
     """Add to the bias what the codes lack."""
-    sums = _sums(layer) if index == 0 else None
-    if sums is None:
+    sums, bias = _sums(layer) if index == 0 else None, (*layer.inputs, None)[2]
+    old = np.zeros(()) if bias is None else array(bias)
+    if sums is None or old is None:
         row = tensorrt_rule("pixel_shift")
-        what = f"{layer.op_type} has pixels of zero point {border.zero_point}, but no weights [{row.name}]"
+        reads = f"{layer.op_type} reads pixels of zero point {border.zero_point}"
+        what = f"{reads}, but its weights or bias are no constants [{row.name}]"
         raise LowerError(what, where=layer.name or "behind the image", fix=row.advice)
     shift = border.scale * (border.middle - border.zero_point) * sums
-    graph = graph_of(layer)
     if is_op(layer, "MatMul"):
-        bias = constant(graph, shift.astype(np.float32), "pixels.shift")
-        insert_behind(layer.outputs[0], "Add", [bias])
+        summand = constant(graph_of(layer), shift.astype(np.float32), "pixels.shift")
+        insert_behind(layer.outputs[0], "Add", [summand])
         return
-    old = array(layer.inputs[2]) if len(layer.inputs) > 2 else None
+    total = (shift + old.astype(np.float64)).astype(np.float32)
     layer.resize_inputs(3)
-    total = shift if old is None else shift + old.astype(np.float64)
-    layer.replace_input_with(2, constant(graph, total.astype(np.float32), "pixels.bias"))
+    layer.replace_input_with(2, constant(graph_of(layer), total, "pixels.bias"))
 
 
 def _readers(value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
@@ -144,9 +144,12 @@ def _take_padding(conv: ir.Node) -> tuple[int, ...]:
 
 
 def _sums(layer: ir.Node) -> NDArray[np.float64] | None:
-    """Return the sum of the weights of each output of a layer; None if there are none."""
-    weights = _weights(layer) if is_op(layer, *LAYERS) else None
-    if weights is None or attribute(layer, "transA", 0):
+    """Return the sum of the weights of each output of a plain layer; None if they are no constants."""
+    plain = (
+        not attribute(layer, "transA", 0) and attribute(layer, "alpha", 1) == attribute(layer, "beta", 1) == 1
+    )
+    weights = _weights(layer) if plain else None
+    if weights is None:
         return None
     per_output = weights.reshape(len(weights), -1) if is_op(layer, "Conv") else weights
     inputs = -1 if is_op(layer, "Conv") or attribute(layer, "transB", 0) else -2

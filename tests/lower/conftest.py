@@ -72,8 +72,10 @@ def build_with_rtx() -> Callable[[onnx.ModelProto], RtxBuild]:
             if severity not in (trt.ILogger.Severity.INFO, trt.ILogger.Severity.VERBOSE):
                 self.complaints.append(message)
 
+    log = Log()  # of the process: TensorRT keeps the first that it is given
+
     def build(model: onnx.ModelProto) -> RtxBuild:
-        log = Log()
+        log.complaints.clear()
         builder = trt.Builder(log)
         network = builder.create_network(0)
         parser = trt.OnnxParser(network, log)
