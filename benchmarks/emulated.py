@@ -77,14 +77,13 @@ def _compare(spec: Pipeline, made: Built, n: int) -> Iterator[dict[str, Any]]:
             version = here.target.runtime_version(host=connection.host)
             there, logits = _run(replace(here, host=connection.host), probes, marked, images)
         found = compare_with_native(there.codes, native.codes, logits, native_logits)
-        pairs = [(native_logits, logits), *((native.codes[name], there.codes[name]) for name in native.codes)]
         yield {
             "spec_digest": spec.digest,
             "device": device.name,
             "images": len(images),
             "probes": len(probes),
             "values": found.values,
-            "differences": sum(int(np.count_nonzero(one != other)) for one, other in pairs),
+            "differences": found.differences,
             "first_difference": found.first_difference,
             "other_answers": int(np.count_nonzero(logits.argmax(1) != native_logits.argmax(1))),
             "oracle": {"mismatches": there.oracle.mismatches, "values": there.oracle.values},

@@ -48,7 +48,10 @@ def coverage(found: Faithfulness) -> target_schema.Coverage:
 def native(found: NativeResult) -> target_schema.Native:
     """Return how an emulated CPU's results compare with this machine's."""
     return target_schema.Native(
-        identical=found.identical, values=found.values, first_difference=found.first_difference or None
+        identical=found.identical,
+        values=found.values,
+        differences=found.differences,
+        first_difference=found.first_difference or None,
     )
 
 

@@ -28,7 +28,7 @@ def check_run_folder(folder: Path) -> None:
 def publish(report: Report, *, engines: Mapping[str, Path], spec_yaml: str, folder: Path) -> None:
     """Write the run's folder: the whole new set, ``report.json`` last, or nothing of it.
 
-    It holds the engines, ``infer.py`` (how to run the first of them without edgekd), ``report.json``,
+    It holds the engines, ``infer.py`` (how to run the first ONNX file without edgekd), ``report.json``,
     ``report.html``, ``history.jsonl`` and ``spec.resolved.yaml``.
 
     Args:
@@ -42,7 +42,7 @@ def publish(report: Report, *, engines: Mapping[str, Path], spec_yaml: str, fold
     """
     history = (json.dumps(record.model_dump()) for record in report.student.history)
     texts = {
-        "infer.py": render("infer.py.jinja", engine=next(iter(engines))),
+        "infer.py": render("infer.py.jinja", engine=next(name for name in engines if name.endswith(".onnx"))),
         "history.jsonl": "".join(f"{line}\n" for line in history),
         "spec.resolved.yaml": spec_yaml,
         PAGE: render_html(report, siblings(folder, report)),

@@ -6,7 +6,7 @@ of latency ratios at 99 %.
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from edgekd.core.machine import Machine
 from edgekd.core.spec_base import Spec
@@ -180,12 +180,22 @@ class Native(Spec):
     Attributes:
         identical: Whether all of it is the same, bit by bit.
         values: Codes of every activation quantizer on the probes, and logits of the test split, compared.
+        differences: Of them, those that differ.
         first_difference: The first tensor that differs, in the order of the graph; null if none does.
     """
 
     identical: bool
     values: int
+    differences: int
     first_difference: str | None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _counted(cls, fields: Any) -> Any:
+        """Count at least one in reports that said no more than that there are some."""
+        if not isinstance(fields, dict) or "differences" in fields:
+            return fields
+        return {**fields, "differences": int(not fields.get("identical", True))}
 
 
 class Conditions(Spec):

@@ -123,12 +123,13 @@ def native_words(native: Native) -> str:
     """Return what an emulated CPU's results are against this machine's own.
 
     Example:
-        >>> native_words(Native(identical=True, values=1_234_567, first_difference=None))
+        >>> native_words(Native(identical=True, values=1_234_567, differences=0, first_difference=None))
         'bit-identical with a native run (1.23 M values)'
     """
     if native.identical:
         return f"bit-identical with a native run ({count(native.values)} values)"
-    return f"differs from a native run, first at {native.first_difference}"
+    of = f"{count(native.differences)} of {count(native.values)} values"
+    return f"differs from a native run in {of}, first at {native.first_difference}"
 
 
 def count(number: float) -> str:

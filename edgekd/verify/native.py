@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgekd.runtimes.session import Tensors, same_values
+from edgekd.runtimes.session import Tensors
 
 
 @dataclass(frozen=True)
@@ -14,10 +14,12 @@ class NativeResult:
 
     Attributes:
         values: Numbers compared.
+        differences: Of them, those that differ; a tensor that one of the two lacks counts whole.
         first_difference: Name of the first tensor that differs; empty if none does.
     """
 
     values: int
+    differences: int
     first_difference: str
 
     @property
@@ -32,5 +34,12 @@ def compare_with_native(
     """Compare codes by mark, which are in the order of the graph, and then logits, bit by bit."""
     pairs = [(name, value, codes.get(name)) for name, value in native_codes.items()]
     pairs.append(("logits", native_logits, logits))
-    different = (name for name, here, there in pairs if there is None or not same_values(here, there))
-    return NativeResult(sum(here.size for _, here, _ in pairs), next(different, ""))
+    differ = {name: _differences(here, there) for name, here, there in pairs}
+    first = next((name for name, number in differ.items() if number), "")
+    return NativeResult(sum(here.size for _, here, _ in pairs), sum(differ.values()), first)
+
+
+def _differences(here: NDArray[Any], there: NDArray[Any] | None) -> int:
+    if there is None or here.shape != there.shape or here.dtype != there.dtype:
+        return here.size
+    return int((~((here == there) | ((here != here) & (there != there)))).sum())

@@ -36,8 +36,8 @@ def _top1(value: float, n: int = 1000) -> Metric:
 MEAN_ERROR = Metric(name="mean_distance", value=2.5, ci95=(2.4, 2.6), n=1000, higher_is_better=False)
 FALLBACKS = tuple(Fallback(node=f"n{i}", op="Mul", reason="no rule", listed=i == 0) for i in range(2))
 COVERAGE = Coverage(integer_ops=8, float_ops=2, float_op_names=("Mul", "Mul"), fallbacks=FALLBACKS)
-SAME = Native(identical=True, values=1000, first_difference=None)
-OTHER = Native(identical=False, values=1000, first_difference="layer1.0.add")
+SAME = Native(identical=True, values=1000, differences=0, first_difference=None)
+OTHER = Native(identical=False, values=1000, differences=7, first_difference="layer1.0.add")
 CASES = [
     Case("bytes_at_the_limit", {"kind": "download", "max_bytes": 71_338}, "passed", 71_338),
     Case("a_byte_more", {"kind": "download", "max_bytes": 71_337}, "failed", 71_338),
@@ -93,7 +93,8 @@ CASES = [
     Case("oracle", {"kind": "fidelity", "max_oracle_mismatches": 0}, "passed", 0),
     Case("layers", {"kind": "fidelity", "max_layer_off_by_more": 0}, "passed", 0),
     Case("same_bits", {"kind": "fidelity", "max_native_differences": 0}, "passed", 0, {"native": SAME}),
-    Case("other_bits", {"kind": "fidelity", "max_native_differences": 0}, "failed", 1, {"native": OTHER}),
+    Case("other_bits", {"kind": "fidelity", "max_native_differences": 0}, "failed", 7, {"native": OTHER}),
+    Case("few_other_bits", {"kind": "fidelity", "max_native_differences": 7}, "passed", 7, {"native": OTHER}),
 ]
 
 
@@ -191,7 +192,7 @@ def test_every_gate_says_what_it_is_and_demands_a_limit(kind: str) -> None:
         ("{kind: latency, max_ratio: 0}", 3, "greater than 0"),
         ("{kind: agreement, min: 95}", 3, "less than or equal to 1"),
         ("{kind: accuracy, min: .nan}", 3, "finite"),
-        ("{kind: fidelity, max_native_differences: 7}", 3, "max_native_differences = 7"),
+        ("{kind: fidelity, max_native_differences: -1}", 3, "max_native_differences = -1"),
     ],
 )
 def test_load_gates_names_line_and_fix(tmp_path: Path, text: str, line: int, says: str) -> None:
