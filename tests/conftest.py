@@ -130,8 +130,8 @@ def export_integer(tmp_path_factory, with_statistics) -> Callable[..., Exported]
 
 
 @pytest.fixture(scope="session")
-def residual(export_integer) -> Exported:
-    """A small residual network on raw pixels, as integers. Read only."""
+def export_residual(export_integer) -> Callable[..., Exported]:
+    """Return a function that exports a small residual network on raw pixels for a profile."""
     import torch
     import torch.nn.functional as F
     from torch import nn
@@ -151,9 +151,24 @@ def residual(export_integer) -> Exported:
             x = F.relu(self.left(x) + x)
             return self.linear(x.mean((2, 3)))
 
-    torch.manual_seed(0)
-    images = torch.randint(0, 256, (8, 10, 10, 3), dtype=torch.uint8)
-    return export_integer(ImageNetwork(PixelGrid.like(), Residual()), images)
+    def run(profile) -> Exported:
+        torch.manual_seed(0)
+        images = torch.randint(0, 256, (8, 10, 10, 3), dtype=torch.uint8)
+        return export_integer(ImageNetwork(PixelGrid.like(), Residual()), images, profile)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def residual(export_residual) -> Exported:
+    """A small residual network, as integers. Read only."""
+    return export_residual("ort")
+
+
+@pytest.fixture(scope="session")
+def residual_portable(export_residual) -> Exported:
+    """The same for every runtime. Read only."""
+    return export_residual("portable")
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,8 @@ def shown_nodes(shown: bytes) -> tuple[ShownNode, ...]:
         BuildError: If it cannot be read: a device may be anybody's.
     """
     try:
-        nodes = [_node(item) for item in json.loads(shown)]
+        told = json.loads(shown)
+        nodes = [_node(told[index]) for index in range(len(told))]
     except (ValueError, TypeError, LookupError) as e:
         what = "what OpenVINO shows of its graph cannot be read"
         raise BuildError(what, fix="is the device the one that you mean? run the command again") from e

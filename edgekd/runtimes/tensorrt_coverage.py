@@ -22,7 +22,7 @@ from edgekd.runtimes.lost_time import Kind, NodeCost
 _PRODUCT = re.compile(r"(?i)conv|gemm|correlation|matrix|matmul")
 _LINE = re.compile(
     r"Name: (?P<name>.*?), LayerType: (?P<kind>.*?), Inputs: \[(?P<inputs>.*?)\], Constants: "
-    r"\[(?P<constants>.*?)\], Outputs: \[(?P<outputs>.*?)\], TacticName: .*?Metadata: (?P<metadata>.*)"
+    r"\[(?P<constants>.*?)\], Outputs: \[(?P<outputs>.*?)\], TacticName: .*?Metadata: ?(?P<metadata>.*)"
 )
 _TYPE = re.compile(r"Datatype: (\w+)")
 _ONNX = re.compile(r"\[ONNX Layer: ([^\]\x1e]*)\]")
@@ -72,9 +72,9 @@ def layers_of_log(text: str) -> tuple[EngineLayer, ...]:
 def _layer_lines(text: str) -> Iterable[re.Match[str]]:
     """Find layers line by line; sizes of tensors are lists in lists, so brackets are made unlike."""
     for line in text.splitlines():
-        head, _, metadata = line.partition("Metadata: ")
+        head, _, metadata = line.partition("Metadata:")
         flat = re.sub(r"(Dimensions|Strides|StrideOrder): \[[^\]]*\]", r"\1", head)
-        if found := _LINE.match(f"{flat}Metadata: {metadata}".strip()):
+        if found := _LINE.match(f"{flat}Metadata:{metadata}".strip()):
             yield found
 
 

@@ -1,0 +1,61 @@
+"""Where OpenVINO's dialect differs from ONNX Runtime's: how weights are packed, how pixels enter."""
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+from torch import nn
+
+from edgekd.lower.openvino_dialect import lower_for_openvino
+from edgekd.quant.lsq import LsqSpec
+from edgekd.quant.scheme import QuantScheme
+from edgekd.quant.twn import TwnSpec
+from edgekd.runtimes.here import HERE
+from edgekd.runtimes.openvino_coverage import openvino_coverage, shown_nodes
+from edgekd.zoo.pixels import ImageNetwork, PixelGrid
+
+IMAGES = torch.randint(0, 256, (8, 9, 9, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def _network(padding: int, zero_point: int) -> nn.Module:
+    torch.manual_seed(0)
+    body = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=padding), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.ReLU(), nn.Flatten(),
+        nn.Linear(16 * (5 + 2 * padding) ** 2, 4),
+    )  # fmt: skip
+    return ImageNetwork(PixelGrid(1 / 64, zero_point), body)
+
+
+@pytest.fixture
+def lowered(export_integer):
+    """Return a function that exports a network and lowers it for OpenVINO."""
+
+    def of(network, weights=LsqSpec()):  # noqa: B008  it is frozen
+        run = export_integer(network, IMAGES, scheme=QuantScheme(weights=weights))
+        return run, ir.to_proto(lower_for_openvino(ir.load(run.marked), metadata={})).SerializeToString()
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("weights", "stored"), [(LsqSpec(bits=8), 8), (LsqSpec(bits=4), 4), (LsqSpec(bits=3), 4), (TwnSpec(), 4)]
+)
+def test_weights_are_stored_in_8_or_4_bits_and_run_on_integers(lowered, weights, stored):
+    _, model = lowered(_network(1, 114), weights)
+    kinds = {init.name: init.data_type for init in onnx.load_from_string(model).graph.initializer}
+    expected = onnx.TensorProto.INT8 if stored == 8 else onnx.TensorProto.INT4
+    assert kinds["2.w"] == expected
+    nodes = shown_nodes(HERE.shown(model, runtime="openvino"))
+    assert [node.precision for node in nodes if node.op == "Convolution"] == ["u8", "u8"]
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("zero_point", [0, 114, 255])
+def test_pixels_of_any_zero_point_enter_an_integer_convolution(lowered, padding, zero_point):
+    run, model = lowered(_network(padding, zero_point))
+    assert openvino_coverage(shown_nodes(HERE.shown(model, runtime="openvino")), {}).fallbacks == ()
+    with HERE.open(model) as session, HERE.open(run.model) as exact:
+        feeds = {session.inputs[0].name: run.inputs}
+        (found,), (expected,) = session.run(feeds).values(), exact.run(feeds).values()
+    assert np.array_equal(found, expected)  # ONNX Runtime reads both dialects: the shift is exact
