@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import edgekd
 from edgekd.core.atomic import file_sha256
@@ -151,32 +152,11 @@ def _ptq_method(trial: PtqTrial) -> schema.PtqMethod:
 def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetReport:
     verdict, target = results.verdict, results.target
     timed = verdict.latency.samples if verdict.latency else {}
-    profile = PROFILES[spec.quantize.profile]
-    layers, place, tolerance = results.lowered.layers(), results.place, target.tolerance
-    file_name, file = next(iter(results.files.items()))
-    payload_bytes = sum(layer.size_bytes for layer in layers)
     return target_schema.TargetReport(
-        kind=target.kind,
-        profile=profile.name,
-        profile_version=profile.version,
-        bits_note=spec.bits_note(target, runtime_version=place.runtime_version),
-        device=target.device.name,
-        machine=None if target.device == LocalDevice() else place.machine,
-        runtime_version=place.runtime_version,
-        gpu=place.gpu,
-        not_built=place.not_built,
-        not_run=place.not_run,
-        least_agreement=tolerance.agreement if tolerance else None,
-        tolerance_reason=tolerance.reason if tolerance else "",
+        **_runtime(spec, results),
+        **_file(results),
         native=measured.native(verdict.native) if verdict.native else None,
-        model_path=file_name,
-        model_sha256=file_sha256(file),
-        size_bytes=file.stat().st_size,
-        payload_bytes=payload_bytes,
-        graph_bytes=max(0, file.stat().st_size - payload_bytes),
         float_weight_bytes=verdict.float_weight_bytes,
-        download_bytes=download_bytes(file),
-        layers=tuple(map(_layer, layers)),
         metric=verdict.metric,
         against_teacher=verdict.against.get("teacher_float"),
         against_student_float=verdict.against.get("student_float"),
@@ -194,6 +174,42 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
         conditions=measured.conditions(verdict.latency) if verdict.latency else None,
         times_ms={name: tuple(samples.round_p50_ms) for name, samples in timed.items()},
     )
+
+
+def _runtime(spec: Pipeline, results: TargetResults) -> dict[str, Any]:
+    """Return what the report says of the runtime and of where it is."""
+    target, place = results.target, results.place
+    profile, tolerance = PROFILES[spec.quantize.profile], target.tolerance
+    return {
+        "kind": target.kind,
+        "profile": profile.name,
+        "profile_version": profile.version,
+        "bits_note": spec.bits_note(target, runtime_version=place.runtime_version),
+        "device": target.device.name,
+        "machine": None if target.device == LocalDevice() else place.machine,
+        "runtime_version": place.runtime_version,
+        "gpu": place.gpu,
+        "not_built": place.not_built,
+        "not_run": place.not_run,
+        "least_agreement": tolerance.agreement if tolerance else None,
+        "tolerance_reason": tolerance.reason if tolerance else "",
+    }
+
+
+def _file(results: TargetResults) -> dict[str, Any]:
+    """Return what the report says of the engine's file."""
+    name, path = next(iter(results.files.items()))
+    layers, size_bytes = results.lowered.layers(), path.stat().st_size
+    payload_bytes = sum(layer.size_bytes for layer in layers)
+    return {
+        "model_path": name,
+        "model_sha256": file_sha256(path),
+        "size_bytes": size_bytes,
+        "payload_bytes": payload_bytes,
+        "graph_bytes": max(0, size_bytes - payload_bytes),
+        "download_bytes": download_bytes(path),
+        "layers": tuple(map(_layer, layers)),
+    }
 
 
 def _layer(layer: LayerWeights) -> target_schema.LayerWeights:

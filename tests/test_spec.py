@@ -434,3 +434,27 @@ def test_advice_names_all_code_of_the_users(tiny: Path) -> None:
 def test_quantizers_are_refused_where_they_do_not_fit(tiny: Path, override: str, says: str) -> None:
     with pytest.raises(SpecError, match=says):
         load_pipeline(tiny, (override,))
+
+
+@pytest.mark.parametrize(
+    ("targets", "profile"),
+    [
+        ("[onnxruntime]", "ort"),
+        ("[{kind: onnxruntime, threads: 2}, openvino]", "ort"),
+        ("[tensorrt, tensorrt_rtx]", "tensorrt"),
+        ("[onnxruntime, tensorrt_rtx]", "portable"),
+    ],
+)
+def test_the_profile_that_all_targets_run_is_taken_where_none_is_named(targets, profile, tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY.replace("  profile: ort\n", ""))
+    assert load_pipeline(path, (f"targets={targets}",)).quantize.profile == profile
+
+
+def test_one_profile_for_several_runtimes_is_told_with_its_cost():
+    spec = load_pipeline(SPECS / "tiny.yaml", ("targets=[onnxruntime, openvino]",))
+    assert "profile ort serves onnxruntime, openvino at no cost" in advice(spec)
+    spec = load_pipeline(
+        SPECS / "tiny.yaml", ("targets=[onnxruntime, tensorrt]", "quantize.profile=portable")
+    )
+    assert any("128 levels instead of 256" in note and "tensorrt" in note for note in advice(spec))

@@ -6,8 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
+from edgekd.cli.exit_codes import FAILED
 from edgekd.cli.options import AsJson, ModelFile, TargetText, Threads
 from edgekd.cli.printing import exit_unless_faithful, print_table, say, show_faithfulness
+
+SATURATION = "saturation"
+"""The rule whose findings are one line: every layer of 8-bit weights has one."""
 
 
 def inspect(
@@ -28,8 +32,10 @@ def inspect(
 
     file, runtime = model_file(model), target_from_text(target, threads=threads)
     free_sizes = try_model(file, target=runtime.reader)
-    found = prove(model, target=runtime, free_sizes=free_sizes).faithfulness
     mistakes = runtime.lint(ir.load(file))
+    refused = any(mistake.severity == "refused" for mistake in mistakes)
+    seen = runtime.stand_in("") if refused else runtime  # the lint says it better than the builder would
+    found = prove(model, target=seen, free_sizes=free_sizes).faithfulness
     extra = {
         "lost_time": [asdict(item) for item in lost_time(found.coverage.nodes)],
         "saturation": [layer.model_dump(mode="json") for layer in found.saturation],
@@ -39,6 +45,8 @@ def inspect(
     if not as_json:
         _print_costs(found.coverage.nodes, top)
         _print_risks(mistakes, found.saturation)
+    if refused:
+        raise typer.Exit(FAILED)
     exit_unless_faithful(found, exact=runtime.tolerance is None)
 
 
@@ -69,9 +77,9 @@ def _print_risks(mistakes: Sequence[Any], saturation: Sequence[Any]) -> None:
     """Print mistakes one by one, and in one line the layers that other CPUs may compute otherwise."""
     from edgekd.report.costs import saturation_line
 
-    rows = [(m.severity, m.node, f"{m.what}; {m.fix}") for m in mistakes if m.severity != "risk"]
+    rows = [(m.severity, m.rule, m.node, f"{m.what}; {m.fix}") for m in mistakes if m.rule != SATURATION]
     if rows:
-        print_table("Lint", ("severity", "operator", "what, and what to change"), rows)
+        print_table("Lint", ("severity", "rule", "operator", "what, and what to change"), rows)
     risk = saturation_line(saturation)
     if risk:
         say(f"risk: {risk}")

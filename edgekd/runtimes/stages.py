@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from edgekd.core.artifact import Artifact, stage
 from edgekd.core.atomic import write_json
+from edgekd.errors import LowerError
 from edgekd.lower.marked import MarkedOnnx
 from edgekd.lower.payload import LayerWeights, layer_weights
 from edgekd.runtimes.target import TargetSpec
@@ -59,12 +60,26 @@ def lower_for(
 def write_lowered(
     marked: Path, path: Path, *, target: TargetSpec, metadata: Mapping[str, str], runtime_version: str = ""
 ) -> ir.Model:
-    """Lower a marked file to ``path`` in the target's dialect, check it, and return the lowered graph."""
+    """Lower a marked file to ``path`` in the target's dialect, check it, and return the lowered graph.
+
+    Raises:
+        LowerError: If a mark cannot be expressed, or the runtime would not compute what the file says.
+    """
     model = target.lower(ir.load(marked), metadata=metadata, runtime_version=runtime_version)
     if target.batch:
         for value in (*model.graph.inputs, *model.graph.outputs):
             assert value.shape is not None
             value.shape = ir.Shape([target.batch, *list(value.shape)[1:]])
+    _must_suit(target, model, path)
     ir.save(model, path)
     onnx.checker.check_model(str(path), full_check=True)
     return model
+
+
+def _must_suit(target: TargetSpec, model: ir.Model, path: Path) -> None:
+    """Refuse a file that the runtime's own lint says is refused or computed otherwise."""
+    mistakes = [found for found in target.lint(model) if found.severity in ("refused", "wrong")]
+    if mistakes:
+        first = mistakes[0]
+        what = f"the file for {target.kind} breaks the rule {first.rule}: {first.node} {first.what}"
+        raise LowerError(what, where=str(path), fix=first.fix)

@@ -154,3 +154,37 @@ def test_other_bits_than_on_this_machine_are_told(report: Report):
         "what emulated computes differs from a native run in 2 of 9 values, first at conv2"
     )
     assert outcome(report.model_copy(update={"targets": (target,), "gates": ()})).state == "passed"
+
+
+NEAR = {"kind": "openvino", "least_agreement": 0.98, "tolerance_reason": "it rounds less"}
+
+
+@pytest.mark.parametrize(
+    ("agreement", "tone", "state"), [(0.991, "good", "passed"), (0.979, "bad", "failed")]
+)
+def test_a_runtime_with_its_own_arithmetic_is_judged_by_its_answers(
+    report: Report, agreement: float, tone: str, state: str
+):
+    fidelity = {"oracle_nodes": 0, "layer_off_by_more": 9, "layer_tensors": 20, "layer_unwatched": 3}
+    target = _target(report, **NEAR, agreement_top1=agreement, fidelity=fidelity)
+    found = _finding(report, "Faithful", target)
+    assert found.tone == tone
+    assert "98.0 % demanded; 20 tensors watched, 3 cannot be" in found.text
+    assert "9 by more (it rounds less)" in found.text
+    assert outcome(report.model_copy(update={"targets": (target,), "gates": ()})).state == state
+
+
+def test_an_engine_that_was_not_run_is_told_and_decides_nothing(report: Report):
+    fidelity = {"oracle_nodes": 0}
+    target = _target(
+        report, **NEAR, agreement_top1=1.0, not_run="no GPU", runtime_version="1.7", latency_ms=None,
+        baselines=(), fidelity=fidelity,
+    )  # fmt: skip
+    assert _finding(report, "Fast", target).text == "built by openvino 1.7, not run: no GPU"
+    faithful = _finding(report, "Faithful", target)
+    assert faithful.tone == "warn"
+    assert faithful.text.startswith("not run; its file in float gives 100.0 % of answers")
+    found = outcome(report.model_copy(update={"targets": (*report.targets, target)}))
+    assert (found.state, found.text) == ("inconclusive", "openvino was not run: no GPU")
+    unbuilt = target.model_copy(update={"not_built": "not installed: pip install it"})
+    assert _finding(report, "Fast", unbuilt).text == "not installed: pip install it"
