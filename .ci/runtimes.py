@@ -13,6 +13,7 @@ def limits(report: Report) -> dict[str, bool]:
     """Return every limit and whether it was kept."""
     ort, openvino, rtx = report.targets
     values = [target.metric.value for target in report.targets]
+    agreements = [target.agreement_top1 or 0.0 for target in report.targets]
     exact = ort.fidelity
     return {
         "ONNX Runtime is exact": exact.oracle_mismatches == exact.layer_off_by_more == 0 < exact.oracle_nodes,
