@@ -76,6 +76,7 @@ def _rows(report: Report) -> Iterator[dict[str, Any]]:
             "float_size_bytes": student.size_bytes_float,
             "target": target.kind,
             "runtime_version": target.runtime_version,
+            "gpu": target.gpu,
             "not_run": target.not_run,
             "device": target.device,
             "profile": target.profile,
