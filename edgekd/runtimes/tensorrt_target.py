@@ -143,7 +143,8 @@ class NvidiaTarget(TargetSpec):
                     return session.run(feeds)
 
         marks = activation_marks(ir.load(marked))
-        return watch_codes(onnx.load(source), marks, computed, run, lambda mark: 0)
+        int8 = onnx.TensorProto.INT8
+        return watch_codes(onnx.load(source), marks, computed, run, lambda mark: 0, elem_type=int8)
 
     def _cache(self, host: Host) -> Path:
         facts = host.facts(self.kind)

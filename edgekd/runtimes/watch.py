@@ -1,4 +1,4 @@
-"""Codes of a runtime that shows no tensors: those that can be made outputs without changing what it computes."""
+"""Codes of a runtime that shows no tensors: those that can be outputs without changing what it computes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +20,8 @@ def watch_codes(
     computed: Tensors,
     run: Callable[[bytes], Tensors],
     zero_point: Callable[[ActivationMark], int],
+    *,
+    elem_type: int = onnx.TensorProto.UINT8,
 ) -> dict[str, NDArray[np.int32]]:
     """Make the codes of one quantizer after the other an output, and keep those that change no output.
 
@@ -32,6 +34,7 @@ def watch_codes(
         computed: Outputs of the engine.
         run: Opens a serialized model, runs it on the inputs that led to them, and returns its outputs.
         zero_point: Stored code that stands for 0, by quantizer.
+        elem_type: Type of stored codes, as TensorProto numbers it.
 
     Returns:
         Centred codes by mark, of those that can be watched.
@@ -44,7 +47,7 @@ def watch_codes(
             if mark.codes_name not in present:
                 continue
             try:
-                seen = run(tap(model, [mark.codes_name]))
+                seen = run(tap(model, [mark.codes_name], elem_type=elem_type))
             except BuildError:  # the runtime cannot give it out
                 continue
             if all(same_values(value, seen[name]) for name, value in computed.items()):
