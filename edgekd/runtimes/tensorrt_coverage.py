@@ -111,7 +111,8 @@ def engine_coverage(
         model: The file that it was built from; without it, operators are called as the engine calls them.
         times_us: Microseconds by layer; empty if they were not measured.
     """
-    computed = {name: layer for layer in layers if layer.multiplies for name in layer.onnx or (layer.name,)}
+    products = sorted(filter(lambda layer: layer.multiplies, layers), key=lambda layer: not layer.is_integer)
+    computed = {name: layer for layer in products for name in layer.onnx or (layer.name,)}  # float counts
     operators = {name: layer.kind for name, layer in computed.items()} if model is None else _products(model)
     reasons = {} if model is None else _reasons(model)
     total, fallbacks, costs, float_time = sum(times_us.values()), [], [], 0.0

@@ -127,6 +127,13 @@ def test_operators_without_names_are_found_by_what_they_make(built):
     assert (covered.integer_ops, [item.node for item in covered.fallbacks]) == (1, ["y"])
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_product_of_which_a_part_is_float_is_float(order):
+    parts = [EngineLayer(f"c{kind}", "correlation", (kind,), ("Conv_c",)) for kind in ("int8", "half")]
+    (fallback,) = engine_coverage(parts[::order], None, {}).fallbacks
+    assert fallback.reason == "the engine computes it with half"
+
+
 def test_layers_of_an_inspector_of_either_generation():
     told = b"""{"Layers": [
         {"Name": "c", "LayerType": "CaskConvolution", "Inputs": [{"Format/Datatype": "Int8 NC/32HW32"}],
