@@ -9,6 +9,8 @@ import pytest
 from edgekd.board.cuda import gpu_name
 from edgekd.board.runtime import How, RuntimeRefusal
 from edgekd.board.tensorrt_rtx import RUNTIME
+from edgekd.errors import BuildError
+from edgekd.runtimes.here import HERE
 
 CONSTANTS = {"s": np.float32(0.05), "three": np.int8(3)}
 FREE, FIXED = "float[N,3] x", "float[2,3] x"
@@ -65,12 +67,16 @@ def test_an_engine_after_a_refusal_is_built_as_ever(build):
     assert build(FREE, "float[N,3] y", "y = Relu(x)")[1].startswith("Layers:")
 
 
-def test_opening_an_engine_without_a_gpu_says_so(build):
+def test_opening_an_engine_without_a_gpu_says_so(build, tmp_path):
     if gpu_name():
         pytest.skip("there is a GPU")
     engine, _, _ = build(FREE, "float[N,3] y", "y = Relu(x)")
     with pytest.raises(RuntimeRefusal, match="driver"):
         RUNTIME.open(engine, How())
+    (tmp_path / "model.plan").write_bytes(engine)
+    with pytest.raises(BuildError, match="driver") as caught:
+        HERE.open(tmp_path / "model.plan", runtime="tensorrt_rtx")
+    assert "with the GPU" in caught.value.fix
 
 
 def test_the_process_may_fork_after_it_was_asked_for_facts(build, printed, tmp_path):
@@ -79,6 +85,8 @@ def test_the_process_may_fork_after_it_was_asked_for_facts(build, printed, tmp_p
 import json
 from pathlib import Path
 from edgekd.board.tensorrt_rtx import RUNTIME
+from edgekd.errors import BuildError
+from edgekd.runtimes.here import HERE
 before = len(os.listdir("/proc/self/task"))
 RUNTIME.facts()
 print(len(os.listdir("/proc/self/task")) - before, "libcuda.so" in Path("/proc/self/maps").read_text())
