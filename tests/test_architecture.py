@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from edgekd.board.runtime import RUNTIMES
+
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "edgekd").rglob("*.py"))
 PYTHON = ("edgekd", "tests", "benchmarks", ".ci")
@@ -74,7 +76,7 @@ def test_the_board_needs_old_python_numpy_and_a_runtime_only() -> None:
     """
     board = [path for path in SOURCES if path.parent.name == "board"]
     assert len(board) > 10
-    allowed = {*sys.stdlib_module_names, "numpy", "onnxruntime"}
+    allowed = {*sys.stdlib_module_names, "numpy", *RUNTIMES}
     for path in board:
         tree = ast.parse(path.read_text(), feature_version=(3, 8))
         for node in ast.walk(tree):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
+import sys
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekd.board.fingerprint import read_text
@@ -15,30 +15,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _DRIVER = "libcuda.so.1"
-_QUERY = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+_ASK = f"""
+import ctypes
+driver, device, name = ctypes.CDLL("{_DRIVER}"), ctypes.c_int(), ctypes.create_string_buffer(256)
+failed = driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0)
+if not (failed or driver.cuDeviceGetName(name, 256, device)):
+    print(name.value.decode(errors="replace"))
+"""
+_OWN_QUEUE = 1  # a stream that waits for no other
 
 
+@lru_cache(maxsize=None)
 def gpu_name() -> str:
     """Return what the first GPU is called, or the Jetson that it is part of; empty if there is none.
 
-    The GPU stays untouched: the process may fork afterwards.
+    Another process asks the driver: a process that has used a GPU may not fork, and this one may yet.
     """
+    command = [sys.executable, "-I", "-S", "-c", _ASK]
     try:
-        found = subprocess.run(_QUERY, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=True)
-        names = found.stdout.decode(errors="replace").splitlines()
+        asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
-        names = [
-            line.partition(":")[2].strip()
-            for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
-            for line in read_text(str(path)).splitlines()
-            if line.startswith("Model:")
-        ]
-    board = read_text("/proc/device-tree/model").strip("\0\n ")
-    return next(iter(names), board if "Jetson" in board else "")
+        return ""
+    name, board = asked.stdout.decode(errors="replace").strip(), read_text("/proc/device-tree/model")
+    return board.strip("\0\n ") if name and "Jetson" in board else name
 
 
 class Cuda:
-    """The first GPU, in the context that runtimes share, with one stream.
+    """The first GPU, in the context that runtimes share, with one stream; for the thread that makes it.
 
     Raises:
         RuntimeRefusal: If there is no driver or no GPU.
@@ -51,7 +54,7 @@ class Cuda:
         self._call("cuDeviceGet", ctypes.byref(device), 0)
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
         self._call("cuCtxSetCurrent", context)
-        self._call("cuStreamCreate", ctypes.byref(stream), 0)
+        self._call("cuStreamCreate", ctypes.byref(stream), _OWN_QUEUE)
         self._stream = stream
 
     @property
@@ -66,8 +69,12 @@ class Cuda:
         return int(address.value)
 
     def free(self, address: int) -> None:
-        """Give memory back."""
-        self._call("cuMemFree_v2", ctypes.c_uint64(address))
+        """Give memory back; whether an error of before allows that is not asked."""
+        self._driver.cuMemFree_v2(ctypes.c_uint64(address))
+
+    def close(self) -> None:
+        """Give the stream back; the context stays, since runtimes count on it."""
+        self._driver.cuStreamDestroy_v2(self._stream)
 
     def to_gpu(self, address: int, array: NDArray[Any]) -> None:
         """Queue a copy of a contiguous array to the GPU."""
@@ -86,7 +93,10 @@ class Cuda:
     def _call(self, name: str, *arguments: Any) -> None:
         code = getattr(self._driver, name)(*arguments)
         if code:
-            msg = f"the GPU's driver: {name} failed with error {code}"
+            told = ctypes.c_char_p()
+            self._driver.cuGetErrorString(code, ctypes.byref(told))
+            words = (told.value or b"not known to it").decode(errors="replace")
+            msg = f"the GPU's driver: {name} failed with error {code}: {words}"
             raise RuntimeRefusal(msg)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgekd.board.cuda import Cuda, gpu_name
-from edgekd.board.runtime import How, OpenModel, Runtime, RuntimeRefusal
+from edgekd.board.runtime import How, OpenModel, Runtime, RuntimeRefusal, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import ModuleType
 
     from numpy.typing import NDArray
 
     from edgekd.board.runtime import Tensor
     from edgekd.board.visits import Run
+
+OLDEST = 10
+"""The first version whose networks hold to the types of the file."""
 
 LAYERS = "Layers:"
 """How the builder's message on the engine's layers begins."""
@@ -29,12 +33,12 @@ class TensorRtModel(OpenModel):
     """An engine with one execution context and its tensors in the GPU's memory."""
 
     def __init__(self, trt: ModuleType, engine: bytes, how: How) -> None:
-        heard = hear(trt)
-        self._trt, self._runtime = trt, trt.Runtime(heard.logger)
+        self._cuda, heard = Cuda(), hear(trt)  # without a GPU the driver's words are the clearer ones
+        with _refused_in_words(heard):
+            self._trt, self._runtime = trt, trt.Runtime(heard.logger)
         self._engine = self._runtime.deserialize_cuda_engine(engine)
         if self._engine is None:
             raise RuntimeRefusal(heard.last_error or "the engine cannot be loaded")
-        self._cuda = Cuda()
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise RuntimeRefusal(heard.last_error or "no execution context can be made")
@@ -53,16 +57,25 @@ class TensorRtModel(OpenModel):
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run once and return every output by name."""
-        results = self._placed(feeds)
-        self._infer(self._contiguous(feeds), results)
+        taken = self._taken(feeds)
+        results = self._placed(taken)
+        self._infer(taken, results)
         return results
 
     def prepare(self, feeds: Mapping[str, NDArray[Any]]) -> Run:
-        """Return one inference of these feeds, from the host's memory and back to it."""
-        return partial(self._infer, self._contiguous(feeds), self._placed(feeds))
+        """Return one inference of these feeds, from the host's memory and back; good until others are run."""
+        taken = self._taken(feeds)
+        return partial(self._infer, taken, self._placed(taken))
 
     def shown(self) -> bytes:
-        """Return the engine's layers, as its inspector tells them in JSON."""
+        """Return the engine's layers, as its inspector tells them in JSON.
+
+        It tells no types of what depends on a size that is free, so these get what the engine was made for.
+        """
+        for name, _, sizes in self.inputs:
+            if None in sizes:
+                _, usual, _ = self._engine.get_tensor_profile_shape(name, 0)
+                self._context.set_input_shape(name, tuple(usual))
         inspector = self._engine.create_engine_inspector()
         inspector.execution_context = self._context
         told: str = inspector.get_engine_information(self._trt.LayerInformationFormat.JSON)
@@ -74,10 +87,11 @@ class TensorRtModel(OpenModel):
 
     def close(self) -> None:
         """Free what the engine has on the GPU."""
+        self._context = self._engine = self._runtime = None
         for address, _ in self._memory.values():
             self._cuda.free(address)
         self._memory = {}
-        self._context = self._engine = self._runtime = None
+        self._cuda.close()
 
     def _infer(self, feeds: Mapping[str, NDArray[Any]], results: Mapping[str, NDArray[Any]]) -> None:
         for name, array in feeds.items():
@@ -88,35 +102,50 @@ class TensorRtModel(OpenModel):
             self._cuda.from_gpu(array, self._memory[name][0])
         self._cuda.wait()
 
-    def _placed(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Give every tensor of these feeds its memory and return arrays for the outputs."""
-        for name, _, _ in self.inputs:
-            if name not in feeds or not self._context.set_input_shape(name, feeds[name].shape):
-                shape = feeds[name].shape if name in feeds else None
-                raise RuntimeRefusal(self._heard.last_error or f"input {name} does not take {shape}")
-            self._place(name, feeds[name].nbytes)
-        results = {
-            name: np.empty(tuple(self._context.get_tensor_shape(name)), dtype)
-            for name, dtype, _ in self.outputs
-        }
-        for name, array in results.items():
+    def _taken(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return the inputs' arrays, contiguous; RuntimeRefusal if one is missing or of another type."""
+        for name, dtype, _ in self.inputs:
+            if name not in feeds or feeds[name].dtype != dtype:
+                given = feeds[name].dtype if name in feeds else "nothing"
+                msg = f"input {name} takes {dtype}, not {given}"
+                raise RuntimeRefusal(msg)
+        return {name: np.asarray(feeds[name], order="C") for name, *_ in self.inputs}
+
+    def _placed(self, taken: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Give every tensor its memory and return arrays for the outputs, whose sizes follow the inputs'."""
+        for name, array in taken.items():
+            if not self._context.set_input_shape(name, array.shape):
+                raise RuntimeRefusal(self._heard.last_error or f"input {name} does not take {array.shape}")
             self._place(name, array.nbytes)
+        results = {}
+        for name, dtype, _ in self.outputs:
+            sizes = tuple(self._context.get_tensor_shape(name))
+            if any(size < 0 for size in sizes):
+                msg = f"output {name} has sizes {sizes} that are known only when it is computed"
+                raise RuntimeRefusal(msg)
+            results[name] = np.empty(sizes, dtype)
+            self._place(name, results[name].nbytes)
         return results
 
     def _place(self, name: str, size_bytes: int) -> None:
         address, room = self._memory.get(name, (0, -1))
         if room < size_bytes:
-            if address:
+            if self._memory.pop(name, None):
                 self._cuda.free(address)
             address = self._cuda.allocate(size_bytes)
             self._memory[name] = address, size_bytes
-        self._context.set_tensor_address(name, address)
-
-    def _contiguous(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        return {name: np.ascontiguousarray(feeds[name], dtype) for name, dtype, _ in self.inputs}
+        if not self._context.set_tensor_address(name, address):
+            raise RuntimeRefusal(self._heard.last_error or f"{name} does not take its memory")
 
     def _tensor(self, name: str) -> Tensor:
-        dtype = np.dtype(self._trt.nptype(self._engine.get_tensor_dtype(name))).name
+        if self._engine.get_tensor_location(name) != self._trt.TensorLocation.DEVICE:
+            msg = f"{name} sets sizes of other tensors: only the first size of inputs may be free"
+            raise RuntimeRefusal(msg)
+        try:
+            dtype = np.dtype(self._trt.nptype(self._engine.get_tensor_dtype(name))).name
+        except TypeError as e:
+            msg = f"{name}: {one_line(e)}"
+            raise RuntimeRefusal(msg) from e
         sizes = self._engine.get_tensor_shape(name)
         return name, dtype, [size if size >= 0 else None for size in sizes]
 
@@ -133,8 +162,12 @@ class TensorRt(Runtime):
 
     @property
     def trt(self) -> ModuleType:
-        """NVIDIA's bindings."""
-        return importlib.import_module("tensorrt")
+        """NVIDIA's bindings; ImportError if they are missing or too old."""
+        found = importlib.import_module("tensorrt")
+        if int(found.__version__.partition(".")[0]) < OLDEST:
+            msg = f"TensorRT {found.__version__} is too old: edgekd needs version {OLDEST} or newer"
+            raise ImportError(msg)
+        return found
 
     @property
     def builds_without_gpu(self) -> bool:
@@ -166,16 +199,19 @@ class TensorRt(Runtime):
         """
         trt = self.trt
         heard = hear(trt)
-        builder = trt.Builder(heard.logger)
-        network = builder.create_network(_strongly_typed(trt))
+        with _refused_in_words(heard):
+            builder = trt.Builder(heard.logger)
+        # of version 10; later ones know no other networks
+        network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = trt.OnnxParser(network, heard.logger)
         if not parser.parse_from_file(model):
             errors = [parser.get_error(index).desc() for index in range(parser.num_errors)]
-            raise RuntimeRefusal("; ".join(errors) or heard.last_error or "the file cannot be parsed")
+            words = " ".join("; ".join(errors).split())
+            raise RuntimeRefusal(words or heard.last_error or "the file cannot be parsed")
         config = builder.create_builder_config()
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         if not self.builds_without_gpu:  # else it times no kernel
-            config.set_timing_cache(config.create_timing_cache(cache), ignore_mismatch=True)
+            _set_timing_cache(config, cache)
         _allow_batches(builder, config, network, int(options["largest_batch"]))
         engine = builder.build_serialized_network(network, config)
         if engine is None:
@@ -247,10 +283,19 @@ def profiler(trt: ModuleType, times: list[tuple[str, float]]) -> Any:
     return Profiler()
 
 
-def _strongly_typed(trt: ModuleType) -> int:
-    """Return the flag that TensorRT 10 needs and 11 no longer knows a choice for."""
-    flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
-    return 0 if flag is None else 1 << int(flag)
+@contextmanager
+def _refused_in_words(heard: Heard) -> Iterator[None]:
+    """Say why TensorRT makes no builder or runtime: without a GPU, or one that is too old."""
+    try:
+        yield
+    except TypeError as e:  # of the bindings, for a null pointer
+        raise RuntimeRefusal(heard.last_error or one_line(e)) from e
+
+
+def _set_timing_cache(config: Any, cache: bytes) -> None:
+    """Give the builder what earlier builds measured, unless that was on another GPU or driver."""
+    if not config.set_timing_cache(config.create_timing_cache(cache), ignore_mismatch=False):
+        config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
 
 
 def _allow_batches(builder: Any, config: Any, network: Any, largest: int) -> None:
@@ -259,6 +304,9 @@ def _allow_batches(builder: Any, config: Any, network: Any, largest: int) -> Non
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
         sizes = tuple(tensor.shape)
+        if any(size < 0 for size in sizes[1:]):
+            msg = f"input {tensor.name} has free sizes in {sizes}: only its first size may be"
+            raise RuntimeRefusal(msg)
         if sizes and sizes[0] < 0:
             one, most = (1, *sizes[1:]), (largest, *sizes[1:])
             profile.set_shape(tensor.name, one, one, most)

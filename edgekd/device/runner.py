@@ -21,7 +21,7 @@ from edgekd.device.doubts import doubts
 from edgekd.device.latency import LatencySamples, Measurement
 from edgekd.errors import DeviceError
 from edgekd.runtimes.external_data import whole
-from edgekd.runtimes.here import PACKAGES
+from edgekd.runtimes.here import ON_BOARDS, PACKAGES
 from edgekd.runtimes.host import ONNX_RUNTIME, BuiltEngine, Host, cannot_run, refused
 from edgekd.runtimes.session import Session, Tensors, tensor_info
 from edgekd.runtimes.target import BuiltModel
@@ -244,7 +244,8 @@ def _facts(channel: Channel, runtime: str) -> dict[str, Any]:
             raise
         what = f"its Python cannot import what runs models: {e.what}"
         package, _ = PACKAGES[runtime]
-        fix = f"install it there: python3 -m pip install numpy {package}; or set device.python to another"
+        ways = [f"python3 -m pip install numpy {package}", *filter(None, [ON_BOARDS.get(runtime)])]
+        fix = f"install it there: {'; '.join(ways)}; or set device.python to another"
         raise DeviceError(what, where=channel.device, fix=fix) from e
     return found
 

@@ -43,6 +43,11 @@ def lint_tensorrt(model: ir.Model) -> tuple[LintFinding, ...]:
     return (*_opset(model), *found)
 
 
+def multiplies_codes(node: ir.Node) -> bool:
+    """Whether both inputs of a product are quantized: else TensorRT computes it in float."""
+    return all(_dequantizer_of(value) is not None for value in node.inputs[:2])
+
+
 def _opset(model: ir.Model) -> Iterator[LintFinding]:
     opset = model.opset_imports.get("", OPSETS[1])
     if not OPSETS[0] <= opset <= OPSETS[1]:

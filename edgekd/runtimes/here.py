@@ -22,6 +22,9 @@ PACKAGES = {
 }
 """By runtime, the package that brings it and the extra of edgekd that brings the package."""
 
+ON_BOARDS = {"tensorrt": "on a Jetson: apt-get install python3-libnvinfer, for the python3 of its system"}
+"""By runtime, what brings it where the package of `PACKAGES` does not."""
+
 
 class HereSession(Session):
     """A model that is open in this process."""
@@ -66,11 +69,7 @@ class Here(Host):
 
     def facts(self, runtime: str = ONNX_RUNTIME) -> Mapping[str, Any]:
         """Return what the package that is installed says."""
-        package, extra = PACKAGES[runtime]
-        try:
-            return runtime_here(runtime).facts()
-        except (ImportError, OSError) as e:  # its own library is missing, or one under that
-            raise missing(runtime, e, package=package, extra=extra) from e
+        return runtime_here(runtime).facts()
 
     def open(
         self,
@@ -125,6 +124,10 @@ def runtime_here(name: str) -> Runtime:
     """
     package, extra = PACKAGES[name]
     found: Runtime = require(f"edgekd.board.{name}", package=package, extra=extra).RUNTIME
+    try:
+        found.facts()
+    except (ImportError, OSError) as e:  # its own library is missing, or one under that
+        raise missing(name, e, package=package, extra=extra) from e
     return found
 
 

@@ -20,6 +20,11 @@ TITLES = {
 """What people call the runtimes, by the kind of their targets."""
 
 
+_OF_ENGINES = ("tensorrt", "tensorrt_rtx")
+_EXPORT_AGAIN = "give an ONNX file of standard operators; export it again, or with a lower opset"
+_BUILD_AGAIN = "build it with the version, and on a machine with the GPU, that opens it"
+
+
 class BuiltEngine(NamedTuple):
     """What a builder gives.
 
@@ -115,8 +120,10 @@ class Host(ABC):
 def refused(words: str, runtime: str, version: str, model: Path | bytes) -> BuildError:
     """Return what to raise when a runtime does not open or build a model."""
     what = f"{TITLES[runtime]} {version} refuses the model: {words}"
-    fix = "give an ONNX file of standard operators; export it again, or with a lower opset"
-    return BuildError(what, where="" if isinstance(model, bytes) else str(model), fix=fix)
+    if isinstance(model, bytes):
+        return BuildError(what, fix=_EXPORT_AGAIN)
+    is_engine = runtime in _OF_ENGINES and model.suffix != ".onnx"
+    return BuildError(what, where=str(model), fix=_BUILD_AGAIN if is_engine else _EXPORT_AGAIN)
 
 
 def cannot_run(words: str, runtime: str, version: str) -> BuildError:

@@ -14,18 +14,22 @@ from typing import Any
 import onnx_ir as ir
 
 from edgekd.lower.graph import is_op
+from edgekd.lower.lint import node_name
 from edgekd.lower.qdq import LAYERS
-from edgekd.lower.tensorrt_lint import lint_tensorrt
+from edgekd.lower.tensorrt_lint import lint_tensorrt, multiplies_codes
 from edgekd.runtimes.coverage import Coverage, Fallback
 from edgekd.runtimes.lost_time import Kind, NodeCost
 
 _PRODUCT = re.compile(r"(?i)conv|gemm|correlation|matrix|matmul")
+_ATTENTION = re.compile(r"_\w*mha")
+_PRODUCTS = (*LAYERS, "ConvTranspose", "Einsum")
 _LINE = re.compile(
     r"Name: (?P<name>.*?), LayerType: (?P<kind>.*?), Inputs: \[(?P<inputs>.*?)\], Constants: "
     r"\[(?P<constants>.*?)\], Outputs: \[(?P<outputs>.*?)\], TacticName: .*?Metadata: ?(?P<metadata>.*)"
 )
 _TYPE = re.compile(r"Datatype: (\w+)")
 _ONNX = re.compile(r"\[ONNX Layer: ([^\]\x1e]*)\]")
+_NAMELESS = "node_of_"  # what TensorRT calls an operator without a name: this, and the name of its result
 _NO_TYPES = "the engine does not say what it computes with"
 
 
@@ -47,8 +51,8 @@ class EngineLayer:
 
     @property
     def multiplies(self) -> bool:
-        """Whether it is a convolution or a matrix product."""
-        return bool(_PRODUCT.search(self.kind))
+        """Whether it is a convolution, a matrix product, or attention, whose kind does not tell."""
+        return bool(_PRODUCT.search(self.kind) or _ATTENTION.match(self.name))
 
     @property
     def is_integer(self) -> bool:
@@ -107,12 +111,13 @@ def engine_coverage(
         model: The file that it was built from; without it, operators are called as the engine calls them.
         times_us: Microseconds by layer; empty if they were not measured.
     """
-    computed = {name: layer for layer in layers if layer.multiplies for name in layer.onnx or (layer.name,)}
+    products = sorted(filter(lambda layer: layer.multiplies, layers), key=lambda layer: not layer.is_integer)
+    computed = {name: layer for layer in products for name in layer.onnx or (layer.name,)}  # float counts
     operators = {name: layer.kind for name, layer in computed.items()} if model is None else _products(model)
     reasons = {} if model is None else _reasons(model)
     total, fallbacks, costs, float_time = sum(times_us.values()), [], [], 0.0
     for name, op_type in operators.items():
-        layer = computed.get(name)
+        layer = computed.get(name, computed.get(f"{_NAMELESS}{name}"))
         share = times_us.get(layer.name, 0.0) / total if layer is not None and total else None
         integer = layer is not None and layer.is_integer
         if not integer:
@@ -135,10 +140,16 @@ def file_coverage(model: ir.Model) -> Coverage:
 
 
 def _products(model: ir.Model) -> dict[str, str]:
-    return {node.name or "": node.op_type for node in model.graph if is_op(node, *LAYERS)}
+    return {node_name(node): node.op_type for node in model.graph if is_op(node, *_PRODUCTS)}
 
 
 def _reasons(model: ir.Model) -> dict[str, str]:
-    """Return what the lint says of operators that run in float, by name."""
-    found = [item for item in lint_tensorrt(model) if item.severity == "float"]
-    return {item.node: f"{item.what}; {item.fix} [{item.rule}]" for item in found}
+    """Return why products run in float, by name; what the lint says of it comes first."""
+    told = {
+        item.node: f"{item.what}; {item.fix} [{item.rule}]"
+        for item in lint_tensorrt(model)
+        if item.severity == "float"
+    }
+    products = [node for node in model.graph if is_op(node, *_PRODUCTS)]
+    floats = [node_name(node) for node in products if not multiplies_codes(node)]
+    return {**dict.fromkeys(floats, "its inputs are not both quantized"), **told}

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,36 @@ from edgekd.board.engine_process import EngineFailed, EngineProcess
 
 def process(opener, seed=0, cores=()):
     return EngineProcess("mine", opener, np.random.default_rng(seed), cores)
+"""
+
+DRIVER = """
+#include <stdlib.h>
+#include <string.h>
+#define DEVICE 7
+#define CONTEXT ((void *)0x7f0012345678)
+#define STREAM ((void *)0x7f0087654320)
+typedef unsigned long long address;
+int cuInit(unsigned flags) { return flags; }
+int cuDeviceGet(int *device, int index) { *device = DEVICE; return index; }
+int cuDeviceGetName(char *name, int room, int device) {
+  return device == DEVICE && strlen(strncpy(name, "Test GPU", room)) ? 0 : 101;
+}
+int cuDevicePrimaryCtxRetain(void **context, int device) { *context = CONTEXT; return device - DEVICE; }
+int cuCtxSetCurrent(void *context) { return context == CONTEXT ? 0 : 201; }
+int cuStreamCreate(void **stream, unsigned flags) { *stream = STREAM; return flags != 1; }
+int cuStreamSynchronize(void *stream) { return stream == STREAM ? 0 : 400; }
+int cuStreamDestroy_v2(void *stream) { return stream == STREAM ? 0 : 400; }
+int cuMemAlloc_v2(address *at, size_t size) { return size >> 40 ? 2 : !(*at = (address)malloc(size)); }
+int cuMemFree_v2(address at) { free((void *)at); return 0; }
+int cuMemcpyHtoDAsync_v2(address to, const void *from, size_t size, void *stream) {
+  return memcpy((void *)to, from, size) && stream == STREAM ? 0 : 400;
+}
+int cuMemcpyDtoHAsync_v2(void *to, address from, size_t size, void *stream) {
+  return memcpy(to, (void *)from, size) && stream == STREAM ? 0 : 400;
+}
+int cuGetErrorString(int error, const char **words) {
+  return !(*words = error == 2 ? "out of memory" : 0);
+}
 """
 
 
@@ -37,3 +68,16 @@ def printed(alone: Callable[..., subprocess.Popen[str]]) -> Callable[..., list[s
         return out.splitlines()
 
     return run
+
+
+@pytest.fixture
+def driver(tmp_path, monkeypatch):
+    """Let programs find the test's driver first."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler (cc)")
+    source = tmp_path / "driver.c"
+    source.write_text(DRIVER)
+    command = [compiler, "-shared", "-fPIC", "-o", tmp_path / "libcuda.so.1", source]
+    subprocess.run(command, check=True)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))

@@ -1,6 +1,8 @@
 """This machine's runner, and what `bench` makes up for it."""
 
+import importlib.util
 import re
+import sys
 
 import numpy as np
 import onnx
@@ -11,7 +13,7 @@ from edgekd.board.rounds import Design
 from edgekd.device import runner
 from edgekd.device.bench import made_up_feeds
 from edgekd.device.devices import device_from_text
-from edgekd.device.local import LocalDevice
+from edgekd.device.local import LocalDevice, local_runner
 from edgekd.device.ssh import SshDevice
 from edgekd.errors import BuildError, DataError, DeviceError, SpecError
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
@@ -74,6 +76,15 @@ def test_local_device_passes_on_the_runtimes_own_words(files, monkeypatch, tmp_p
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     with pytest.raises(DeviceError, match=r"^a: .*INVALID_ARGUMENT"):
         _measure(files(a="float[1,4] x"), {"a": {"x": np.zeros((2, 7), np.float32)}})
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorrt") is not None, reason="TensorRT is installed")
+def test_a_board_without_tensorrt_is_told_where_jetsons_have_it():
+    with local_runner([sys.executable], device="board") as channel:
+        host = runner.RunnerConnection(channel).host
+        with pytest.raises(DeviceError, match="No module named 'tensorrt'") as caught:
+            host.facts("tensorrt")
+    assert "pip install numpy tensorrt; on a Jetson: apt-get install python3-libnvinfer" in caught.value.fix
 
 
 def test_made_up_feeds_are_the_same_for_models_that_take_the_same(files):
