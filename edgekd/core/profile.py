@@ -24,7 +24,8 @@ class Profile:
         version: Raised when the meaning changes.
         edges: ``outputs``: every operator's result is quantized once. ``inputs``: only what a convolution, a
             matrix product or an average pool reads is quantized, so that the runtime may fuse across the
-            rest; of a residual addition, the skip connection.
+            rest; of a residual addition, the skip connection. What copies numbers on the way, such as a max
+            pool or a padding, runs on the codes.
         non_negative_qmax: Highest 8-bit code after a ReLU.
     """
 
@@ -59,10 +60,10 @@ PROFILES: dict[ProfileName, Profile] = {
             non_negative_qmax=255,
         ),
         # TensorRT knows only int8 with zero point 0, and fuses conv + add only when the convolution's own
-        # result is left unquantized.
+        # result is left unquantized. So does OpenVINO, with uint8.
         Profile(
             name="tensorrt",
-            version=1,
+            version=2,
             edges="inputs",
             non_negative_qmax=127,
         ),

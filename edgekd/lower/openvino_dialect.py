@@ -3,6 +3,10 @@
 It is ONNX Runtime's, but for two things. OpenVINO unpacks INT4 codes when it loads a file; what unpacks fewer
 bits it would leave in place and compute in float, so weights are stored in 8 or 4 bits. And a convolution of
 pixels whose zero point is not 0 runs in float, so pixels are shifted.
+
+Of a convolution whose result is only added to another tensor and then quantized, OpenVINO makes one kernel
+that rounds once. Profile ``tensorrt`` trains that, and every code comes out as trained; where the
+convolution's own result is quantized as well, that rounding is lost and sums are off by a code.
 """
 
 import functools
