@@ -78,10 +78,8 @@ class Placement:
 
     def _only_copies(self, node: fx.Node, quantized: list[fx.Node]) -> bool:
         """Whether a node copies numbers, as a max pool does, for nodes that all want them quantized."""
-        rows, readers = (
-            rules_for(self.ops[node]),
-            {user for user in node.users if self.ops.get(user) != "Shape"},
-        )
+        rows = rules_for(self.ops[node])
+        readers = {user for user in node.users if self.ops.get(user) != "Shape"}
         if not rows or rows[0].role is not Role.SHARE or not readers.issubset(quantized):
             return False
         source = node.all_input_nodes[0]
