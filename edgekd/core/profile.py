@@ -60,7 +60,7 @@ PROFILES: dict[ProfileName, Profile] = {
             non_negative_qmax=255,
         ),
         # TensorRT knows only int8 with zero point 0, and fuses conv + add only when the convolution's own
-        # result is left unquantized. So does OpenVINO, with uint8.
+        # result is left unquantized.
         Profile(
             name="tensorrt",
             version=2,

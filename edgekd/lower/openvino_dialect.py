@@ -4,9 +4,10 @@ It is ONNX Runtime's, but for two things. OpenVINO unpacks INT4 codes when it lo
 bits it would leave in place and compute in float, so weights are stored in 8 or 4 bits. And a convolution of
 pixels whose zero point is not 0 runs in float, so pixels are shifted.
 
-Of a convolution whose result is only added to another tensor and then quantized, OpenVINO makes one kernel
-that rounds once. Profile ``tensorrt`` trains that, and every code comes out as trained; where the
-convolution's own result is quantized as well, that rounding is lost and sums are off by a code.
+Where what a convolution gives to an addition is quantized, as by profiles ``ort`` and ``portable``, OpenVINO
+makes one kernel of the two and leaves that rounding out: sums are off by a code. By profile ``tensorrt`` only
+the sum is quantized, and every code comes out as trained; most of these sums are kernels of their own, in
+float, which take time.
 """
 
 import functools
