@@ -20,6 +20,7 @@ from edgekd.runtimes.here import HERE
 from edgekd.runtimes.layer_reference import compare_layers
 from edgekd.runtimes.openvino_coverage import openvino_coverage, shown_nodes
 from edgekd.runtimes.openvino_target import OpenVinoTarget
+from edgekd.runtimes.stages import write_lowered
 from edgekd.zoo.mobilenet_v2 import InvertedResidual
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 from edgekd.zoo.resnet import BasicBlock
@@ -84,6 +85,14 @@ def test_pixels_of_any_zero_point_enter_an_integer_convolution(lowered, padding,
         feeds = {session.inputs[0].name: run.inputs}
         (found,), (expected,) = session.run(feeds).values(), exact.run(feeds).values()
     assert np.array_equal(found, expected)  # ONNX Runtime reads both dialects: the shift is exact
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_with_a_batch_of_its_own_an_engine_reads_the_image_as_it_comes(lowered, padding, tmp_path):
+    run, _ = lowered(_network(padding, 114))
+    write_lowered(run.marked, tmp_path / "model.onnx", target=OpenVinoTarget(batch=1), metadata={})
+    nodes = shown_nodes(HERE.shown(tmp_path / "model.onnx", runtime="openvino"))
+    assert "Transpose" not in {node.op for node in nodes}
 
 
 def test_every_code_of_a_residual_network_is_the_trained_one_where_sums_are_rounded_once(
