@@ -73,7 +73,11 @@ def _rows(report: Report) -> Iterator[dict[str, Any]]:
             "method": student.method,
             "bits": student.bits.model_dump(),
             "quantizers": student.quantizers.model_dump(),
+            "float_size_bytes": student.size_bytes_float,
             "target": target.kind,
+            "runtime_version": target.runtime_version,
+            "gpu": target.gpu,
+            "not_run": target.not_run,
             "device": target.device,
             "profile": target.profile,
             "profile_version": target.profile_version,
@@ -83,6 +87,7 @@ def _rows(report: Report) -> Iterator[dict[str, Any]]:
                 "ptq": _metric(target.ptq_metric),
                 "fake_quant": _metric(student.metric_fake_quant),
                 "engine": _metric(target.metric),
+                "exact_integers": _metric(target.exact_metric),
             },
             **_engine(target),
             "stage_seconds": {
@@ -102,7 +107,13 @@ def _engine(target: TargetReport) -> dict[str, Any]:
         "oracle": {"mismatches": target.fidelity.oracle_mismatches, "values": target.fidelity.oracle_values},
         "layer_off_by_more": target.fidelity.layer_off_by_more,
         "float_ops": target.coverage.float_ops,
-        "latency": {**latency.model_dump(include={"n", "threads"}), **_percentiles(latency)},
+        "layer_off_by_one": round(target.fidelity.layer_off_by_one, 6),
+        "layer_tensors": target.fidelity.layer_tensors,
+        "layer_unwatched": target.fidelity.layer_unwatched,
+        "integer_ops": target.coverage.integer_ops,
+        "latency": None
+        if latency is None
+        else {**latency.model_dump(include={"n", "threads"}), **_percentiles(latency)},
         "baselines": {baseline.name: _baseline(baseline) for baseline in target.baselines},
     }
 

@@ -95,25 +95,42 @@ def _link(name: str, number: int, row: Row) -> str:
 
 
 def _pipeline_cells(row: Row) -> dict[str, str]:
-    metric, bits = row["metric"], row["bits"]
-    baselines = row["baselines"]
+    metric, baselines, latency = row["metric"], row["baselines"], row["latency"]
     engine = Metric.model_validate(metric["engine"])
     accuracy = f"**{metric_value(engine)}** ({metric_interval(engine)}) of {engine.n}"
+    float_bytes = row.get("float_size_bytes") or baselines["student_float"]["size_bytes"]
     return {
-        "pipeline": f"{row['pipeline']}, W{bits['weights']}A{bits['activations']}, seed {row['seed']}",
+        "pipeline": _run_name(row),
         "teacher": _metric(metric["teacher"]),
         "float student": _metric(metric["float"]),
         "PTQ": _metric(metric["ptq"]),
         "engine (95 %)": accuracy,
-        "size (float)": f"{size(row['size_bytes'])} ({size(baselines['student_float']['size_bytes'])})",
-        "p50 ms": milliseconds(row["latency"]["p50_ms"]),
-        "over float student": _speedup(baselines["student_float"]["speedup"]),
-        "over teacher": _speedup(baselines["teacher_float"]["speedup"])
-        if "teacher_float" in baselines
-        else "-",
+        "size (float)": f"{size(row['size_bytes'])} ({size(float_bytes)})",
+        "p50 ms": milliseconds(latency["p50_ms"]) if latency else "not run",
+        "over float student": _over("student_float", baselines),
+        "over teacher": _over("teacher_float", baselines),
         "float ops": str(row["float_ops"]),
-        "oracle mismatches": f"{row['oracle']['mismatches']} of {count(row['oracle']['values'])}",
+        "oracle mismatches": _exactness(row),
     }
+
+
+def _run_name(row: Row) -> str:
+    bits = row["bits"]
+    words = [row["pipeline"], f"W{bits['weights']}A{bits['activations']}", f"seed {row['seed']}"]
+    words += [row["profile"]] if row["profile"] != "ort" else []
+    words += [f"{row['target']} {row['runtime_version']}"] if row["target"] != "onnxruntime" else []
+    return ", ".join(words)
+
+
+def _over(name: str, baselines: dict[str, Row]) -> str:
+    return _speedup(baselines[name]["speedup"]) if name in baselines else "-"
+
+
+def _exactness(row: Row) -> str:
+    oracle = row["oracle"]
+    if oracle["values"]:
+        return f"{oracle['mismatches']} of {count(oracle['values'])}"
+    return f"{100 * row['agreement_top1']:.2f} % of answers as in training"
 
 
 def _ablation_cells(row: Row) -> dict[str, str]:

@@ -17,6 +17,7 @@ from edgekd.device.local import LocalDevice
 from edgekd.device.place import Place, place_of
 from edgekd.distill.distill_student import DistilledStudent, distill_student
 from edgekd.distill.quantize_student import PtqStudent, quantize_student
+from edgekd.errors import LowerError
 from edgekd.export.export_marked import export_marked
 from edgekd.export.float_network import FloatStudent
 from edgekd.lower.marked import MarkedOnnx
@@ -26,7 +27,7 @@ from edgekd.report.schema import Report
 from edgekd.results import Results, TargetResults, build_report, engine_name
 from edgekd.runtimes.host import Host
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-from edgekd.runtimes.stages import Engine, TargetOnnx, lower_for
+from edgekd.runtimes.stages import Engine, TargetOnnx, lower_for, write_lowered
 from edgekd.runtimes.target import BuiltModel
 from edgekd.runtimes.targets import runnable
 from edgekd.search.search_student import search_student
@@ -36,7 +37,7 @@ from edgekd.teacher.export_teacher import Teacher, export_teacher
 from edgekd.train.options import TrainSpec
 from edgekd.train.ranks import check_devices
 from edgekd.try_networks import try_networks
-from edgekd.verify.verify_engine import verify_engine
+from edgekd.verify.verify_engine import verify_engine, verify_graph
 from edgekd.zoo.student import StudentArch
 
 GIVEN: tuple[TrainSpec | None, int] = (None, 0)
@@ -218,6 +219,7 @@ def _verify(spec: Pipeline, built: Built, index: int, place: Place) -> TargetRes
             device=device,
             seed=spec.seed,
             timed=not place.not_run,
+            exact=_in_exact_integers(built.marked, Path(scratch)) if place.not_run else None,
         )
     name = engine_name(spec.targets, index)
     return TargetResults(name, target, made.engine, made.lowered, verdict, place)
@@ -230,6 +232,16 @@ def _opened(target: Target, made: BuiltTarget, place: Place, host: Host) -> Buil
         return BuiltModel(target.stand_in(log), made.lowered.model_path)
     assert made.engine is not None
     return BuiltModel(target, made.engine.engine_path, host, source=made.lowered.model_path)
+
+
+def _in_exact_integers(marked: MarkedOnnx, scratch: Path) -> BuiltModel | None:
+    """Return the student on ONNX Runtime; None if that would compute some of it in float."""
+    model = BuiltModel(OnnxRuntimeTarget(), scratch / "exact.onnx")
+    try:
+        write_lowered(marked.marked_path, model.path, target=model.target, metadata={})
+    except LowerError:
+        return None
+    return None if verify_graph(model, marked.probes()).coverage.fallbacks else model
 
 
 def engine_metadata(spec: Pipeline) -> dict[str, str]:

@@ -166,6 +166,7 @@ def _target(spec: Pipeline, results: TargetResults) -> target_schema.TargetRepor
         saturation=verdict.faithfulness.saturation,
         latency_ms=measured.latency(verdict.latency, target.threads) if verdict.latency else None,
         ptq_metric=verdict.ptq_metric,
+        exact_metric=verdict.exact_metric,
         baselines=tuple(
             measured.baseline(name, timed["engine"], samples, verdict.size_bytes[name])
             for name, samples in timed.items()

@@ -138,8 +138,9 @@ def _file_line(target: TargetReport) -> str:
 
 def _fidelity_line(target: TargetReport) -> str:
     found, agreement = target.fidelity, target.agreement_top1
+    exact = f"oracle {found.oracle_mismatches} of {count(found.oracle_values)} values differ; "
     return (
-        f"Fidelity: oracle {found.oracle_mismatches} of {count(found.oracle_values)} values differ; layers "
+        f"Fidelity: {exact if target.least_agreement is None else ''}layers "
         f"{percent(found.layer_off_by_one, digits=2)} off by one, {found.layer_off_by_more} by more"
         + ("" if agreement is None else f"; agreement {percent(agreement)}")
     )

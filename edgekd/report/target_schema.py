@@ -245,6 +245,8 @@ class TargetReport(Spec):
         saturation: Layers that may saturate on CPUs without VNNI where the session does not forbid it, on the
             probes.
         latency_ms: Of the engine; null on an emulated device, where time means nothing.
+        exact_metric: The student in exact integers, on ONNX Runtime, where its engine was not run; null where
+            it was, or where ONNX Runtime would compute some of it in float.
         ptq_metric: Engine of post-training quantization on the test split; null if there is none.
         baselines: Models that it was timed against.
         times_ms: Median of each round, by baseline name and ``engine``.
@@ -280,6 +282,7 @@ class TargetReport(Spec):
     coverage: Coverage
     saturation: tuple[Saturation, ...] = ()
     latency_ms: Latency | None
+    exact_metric: Metric | None = None
     ptq_metric: Metric | None = None
     baselines: tuple[Baseline, ...]
     times_ms: dict[str, tuple[float, ...]]

@@ -207,6 +207,8 @@ def _accurate(report: Report, target: TargetReport) -> Finding:
         f"{metric.name} {metric_value(metric)} ({metric_interval(metric)}) "
         f"against {metric_value(reference)} float"
     )
+    if target.exact_metric is not None:
+        text += f"; {metric_value(target.exact_metric)} in exact integers"
     if target.agreement_top1 is not None:
         text += f"; {percent(target.agreement_top1)} of answers as in training"
     for paired, other in (

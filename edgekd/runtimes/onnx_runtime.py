@@ -112,12 +112,22 @@ def middle_mean(values: Sequence[float]) -> float:
     return statistics.fmean(sorted(values)[quarter : len(values) - quarter])
 
 
-def tap(model: onnx.ModelProto, tensors: Sequence[str]) -> bytes:
-    """Return the serialized model with ``tensors`` as additional outputs."""
+def tap(model: onnx.ModelProto, tensors: Sequence[str], *, elem_type: int = 0) -> bytes:
+    """Return the serialized model with ``tensors`` as additional outputs.
+
+    Args:
+        model: It stays as it is.
+        tensors: Their names.
+        elem_type: Their type, as TensorProto numbers it, for a runtime that does not infer it.
+    """
     tapped = onnx.ModelProto()
     tapped.CopyFrom(model)
     present = {output.name for output in tapped.graph.output}
-    tapped.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in present)
+    for name in tensors:
+        if name not in present:
+            output = tapped.graph.output.add(name=name)
+            if elem_type:
+                output.type.tensor_type.elem_type = elem_type
     return bytes(tapped.SerializeToString())
 
 

@@ -2,23 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
 from edgekd.core.profile import ProfileName
-from edgekd.core.progress import progress
 from edgekd.lower.float_reference import activation_marks
 from edgekd.lower.openvino_dialect import lower_for_openvino
 from edgekd.lower.quantize_activations import stored_zero_point
 from edgekd.runtimes.here import HERE
 from edgekd.runtimes.host import Host
-from edgekd.runtimes.onnx_runtime import PROFILED_RUNS, middle_mean, tap
+from edgekd.runtimes.onnx_runtime import PROFILED_RUNS, middle_mean
 from edgekd.runtimes.openvino_coverage import openvino_coverage, shown_nodes
-from edgekd.runtimes.session import Tensors, fitting, same_values
+from edgekd.runtimes.session import Tensors, fitting
 from edgekd.runtimes.target import Inside, TargetSpec, Tolerance
+from edgekd.runtimes.watch import watch_codes
 
 
 class OpenVinoTarget(TargetSpec):
@@ -91,22 +90,9 @@ class OpenVinoTarget(TargetSpec):
         return {name: middle_mean(values) for name, values in times.items()}
 
     def _codes(self, engine: Path, marked: Path, feeds: Tensors, computed: Tensors, host: Host) -> Tensors:
-        """Make one tensor of codes after the other an output, and keep those that change no output.
+        def run(tapped: bytes) -> Tensors:
+            with host.open(tapped, runtime=self.kind, threads=self.threads) as session:
+                return session.run(feeds)
 
-        A tensor that is an output cannot be fused away: where that changes what the engine computes, what
-        is seen is not what the engine has.
-        """
-        marks, model = activation_marks(ir.load(marked)), onnx.load(engine)
-        present = {name for node in model.graph.node for name in node.output}
-        codes: dict[str, Any] = {}
-        with progress("watch codes", len(marks)) as advance:
-            for mark in marks:
-                advance(1)
-                if mark.codes_name not in present:
-                    continue
-                tapped = tap(model, [mark.codes_name])
-                with host.open(tapped, runtime=self.kind, threads=self.threads) as session:
-                    seen = session.run(feeds)
-                if all(same_values(value, seen[name]) for name, value in computed.items()):
-                    codes[mark.name] = seen[mark.codes_name].astype(np.int32) - stored_zero_point(mark.qmin)
-        return codes
+        marks = activation_marks(ir.load(marked))
+        return watch_codes(onnx.load(engine), marks, computed, run, lambda mark: stored_zero_point(mark.qmin))

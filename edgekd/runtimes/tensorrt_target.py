@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ import onnx_ir as ir
 from edgekd.core.atomic import write_bytes
 from edgekd.core.layout import user_cache
 from edgekd.core.profile import ProfileName
-from edgekd.errors import DeviceError, RuntimeMissing
+from edgekd.errors import RuntimeMissing
 from edgekd.lower.float_reference import activation_marks
 from edgekd.lower.lint import LintFinding
 from edgekd.lower.tensorrt_dialect import FloatParts, lower_for_tensorrt
@@ -28,6 +29,7 @@ from edgekd.runtimes.tensorrt_coverage import (
     layers_of_inspector,
     layers_of_log,
 )
+from edgekd.runtimes.watch import watch_codes
 
 
 class NvidiaTarget(TargetSpec):
@@ -82,9 +84,7 @@ class NvidiaTarget(TargetSpec):
         """Return what the host can do: without the package only lower, without a GPU not run."""
         try:
             facts = host.facts(self.kind)
-        except (RuntimeMissing, DeviceError) as e:
-            if isinstance(e, DeviceError) and host is not HERE:
-                raise
+        except RuntimeMissing as e:
             reason = f"{TITLES[self.kind]} is not installed: {e.fix}"
             return Readiness("", not_built=reason, not_run=reason)
         gpu, version = str(facts["gpu"]), str(facts["version"])
@@ -118,7 +118,7 @@ class NvidiaTarget(TargetSpec):
         source: Path | None = None,
         host: Host = HERE,
     ) -> Inside:
-        """Run an engine and ask its inspector; what its quantizers hold is not shown."""
+        """Run an engine, ask its inspector, and build it again for each code that can be watched."""
         with self.open(engine, host=host) as session:
             computed = session.run(feeds)
         layers = layers_of_inspector(host.shown(engine, runtime=self.kind))
@@ -128,7 +128,23 @@ class NvidiaTarget(TargetSpec):
             times.setdefault(name, []).append(microseconds)
         middle = {name: middle_mean(values) for name, values in times.items()}
         covered = engine_coverage(layers, None if source is None else ir.load(source), middle)
-        return Inside(covered, None, {**computed, **feeds}, {})
+        codes: Tensors = {}
+        if marked is not None and source is not None:
+            codes = self._codes(source, marked, feeds, computed, host)
+        return Inside(covered, None, {**computed, **feeds}, codes)
+
+    def _codes(self, source: Path, marked: Path, feeds: Tensors, computed: Tensors, host: Host) -> Tensors:
+        def run(tapped: bytes) -> Tensors:
+            with TemporaryDirectory(prefix="edgekd-") as scratch:
+                file, engine = Path(scratch) / "tapped.onnx", Path(scratch) / "engine"
+                file.write_bytes(tapped)
+                self.build(file, engine, host=host)
+                with self.open(engine, host=host) as session:
+                    return session.run(feeds)
+
+        marks = activation_marks(ir.load(marked))
+        int8 = onnx.TensorProto.INT8
+        return watch_codes(onnx.load(source), marks, computed, run, lambda mark: 0, elem_type=int8)
 
     def _cache(self, host: Host) -> Path:
         facts = host.facts(self.kind)

@@ -60,6 +60,7 @@ class Verdict:
     Attributes:
         metric: Of the engine on the test split.
         ptq_metric: Of the engine from post-training quantization; None without one.
+        exact_metric: Of the student in exact integers; None where that was not computed.
         against: The engine against the float models of ``PAIRED``, sample by sample; empty where the task
             knows no right answer.
         agreement_top1: Fraction of test samples on which engine and trained student agree; None where the
@@ -74,6 +75,7 @@ class Verdict:
 
     metric: Metric
     ptq_metric: Metric | None
+    exact_metric: Metric | None
     against: dict[str, Paired]
     agreement_top1: float | None
     faithfulness: Faithfulness
@@ -95,6 +97,7 @@ def verify_engine(
     device: Connection,
     seed: int,
     timed: bool = True,
+    exact: BuiltModel | None = None,
 ) -> Verdict:
     """Measure accuracy, fidelity, integer coverage, latency and size of an engine.
 
@@ -109,14 +112,21 @@ def verify_engine(
         device: Where all of it is measured.
         seed: Of the order of timing.
         timed: False where ``engine`` stands for one that cannot run.
+        exact: Then, the student in exact integers, if a runtime here computes it so.
     """
     faithfulness = verify_graph(engine, probes, marked=marked)
     models = {"engine": engine, **baselines}
     logits = _logits("engine", engine, test)
-    ptq_logits = _logits("ptq", baselines["ptq"], test) if "ptq" in baselines else None
+    others = {"ptq": baselines.get("ptq"), "exact integers": exact}
+    metrics = {
+        name: task.score(_logits(name, model, test), test.labels)
+        for name, model in others.items()
+        if model is not None
+    }
     return Verdict(
         metric=task.score(logits, test.labels),
-        ptq_metric=None if ptq_logits is None else task.score(ptq_logits, test.labels),
+        ptq_metric=metrics.get("ptq"),
+        exact_metric=metrics.get("exact integers"),
         against=_against(logits, baselines, test, task),
         agreement_top1=task.agreement(logits, student_logits),
         faithfulness=faithfulness,

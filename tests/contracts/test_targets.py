@@ -192,10 +192,12 @@ def test_profiles_that_the_target_cannot_run_are_refused_before_training(target)
 
 
 def test_codes_that_it_cannot_hold_are_refused_with_a_reason(target, exported):
+    marked = ir.load(exported("ort").marked)
     if "ort" in target().profiles:
-        pytest.skip("it holds the codes of every profile")
+        assert target().lower(marked, metadata={})
+        return
     with pytest.raises(LowerError, match=r"codes 0\.\.255 do not fit int8") as caught:
-        target().lower(ir.load(exported("ort").marked), metadata={})
+        target().lower(marked, metadata={})
     assert caught.value.fix
 
 
