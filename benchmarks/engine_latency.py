@@ -1,185 +1,129 @@
-"""How fast edgekd's integer engine is beside ONNX Runtime's own quantization tool, on the same float network.
+"""How fast edgekd's integer engine is beside the runtime's own quantization tool, on the same float network.
 
-Five files of one network, in interleaved rounds of several sessions, batch 1:
+All files of one network, in interleaved rounds of several sessions, each engine in a process of its own,
+batch 1. On ONNX Runtime:
 
-    edgekd        prepare, calibrate, export: raw uint8 NHWC images in
-    float         the float ONNX that edgekd exports: the same input
-    ort_tool      quantize_static (QDQ, per channel, QUInt8 x QInt8) of that file
-    float_nchw    the float network without its pixel grid: normalized float NCHW images in, batch fixed to 1
-    ort_tool_nchw quantize_static of that file, as the tool's users do it: its best chance
+    edgekd               prepare, calibrate, export: raw uint8 NHWC images in
+    float                the float ONNX that edgekd exports: the same input
+    ort_tool             quantize_static (QDQ, per channel, QUInt8 x QInt8) of that file
+    float_nchw           the float network without its pixel grid: normalized float NCHW images in, batch of 1
+    ort_tool_nchw        quantize_static of that file, as the tool's users do it: its best chance
 
-Weights are random, their BatchNorms settled: speed does not depend on what a network knows. ``float_ops``
-counts what the optimised graph still computes in float.
+On OpenVINO, batch fixed to 1:
+
+    openvino_edgekd_ort, openvino_edgekd_tensorrt
+                         export by either profile: with tensorrt every code is computed as trained
+    openvino_float, openvino_float_nchw
+                         the float files from above
+    nncf, nncf_nchw      NNCF's post-training quantization of them
+
+``float_ops`` counts what the graph that runs still computes in float; ``oracle`` is that of ``edgekd``.
 """
 
 import argparse
-import contextlib
-import io
-import logging
+import json
+import subprocess
+import sys
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import torch
-from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
-from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
-from torch import Tensor
 
 from benchmarks.rows import append_row, percentiles
-from edgekd.board.rounds import Design
-from edgekd.board.visits import Run
+from edgekd.board.fingerprint import quiet_cores
+from edgekd.board.lock import machine_lock
+from edgekd.board.measure import opened_for_timing
+from edgekd.board.rounds import Design, measure_interleaved
+from edgekd.board.runtime import How, runtime_called
 from edgekd.core.profile import PROFILES
-from edgekd.device.latency import LatencySamples, measure_here, speedup
-from edgekd.export.export import export
-from edgekd.export.onnx_file import INPUT_NAME, export_onnx
-from edgekd.quant.calibrate import calibrate
-from edgekd.quant.prepare import prepare
-from edgekd.runtimes.coverage import coverage
-from edgekd.runtimes.onnx_runtime import open_session, optimized_graph, tap_everything
-from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
-from edgekd.zoo.network import NetworkSpec
-from edgekd.zoo.pixels import ImageNetwork, PixelGrid
-from edgekd.zoo.resnet_cifar import ResNetCifarSpec
+from edgekd.device.latency import LatencySamples, speedup
 
-CALIBRATION_IMAGES = 64
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network and the shape of one of its images (channels, height, width)."""
-
-    spec: NetworkSpec
-    shape: tuple[int, int, int]
-
-
-CASES = {
-    "mobilenet_x0.5": Case(MobileNetV2Spec(width=0.5, stem="small"), (1, 32, 32)),
-    "mobilenet_x1.0": Case(MobileNetV2Spec(width=1.0, stem="small"), (1, 32, 32)),
-    "mobilenet_x1.0_224": Case(MobileNetV2Spec(width=1.0, stem="imagenet"), (3, 224, 224)),
-    "resnet20": Case(ResNetCifarSpec(depth=20), (3, 32, 32)),
-}
+NETWORKS = ("mobilenet_x0.5", "mobilenet_x1.0", "mobilenet_x1.0_224", "resnet18_224", "resnet20")
+SUBJECTS = ("edgekd", "openvino_edgekd_ort", "openvino_edgekd_tensorrt")
+INPUT = "image"
+WAIT_S = 500.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--network", choices=sorted(CASES), nargs="+", default=list(CASES))
-    parser.add_argument("--sessions", type=int, default=12)
+    parser.add_argument("--network", choices=NETWORKS, nargs="+", default=list(NETWORKS))
+    parser.add_argument("--sessions", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--files", type=Path, help="folder of engines, made there where they are missing")
     arguments = parser.parse_args()
-    for name in arguments.network:
-        with tempfile.TemporaryDirectory() as folder:
-            _measure(CASES[name], Path(folder), sessions=arguments.sessions, threads=arguments.threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = {name: (arguments.files or Path(scratch)) / name for name in arguments.network}
+        for name, folder in folders.items():
+            _make(name, folder)
+        for folder in folders.values():
+            made = json.loads((folder / "engines.json").read_text())
+            append_row("engine_latency", _row(made, sessions=arguments.sessions, threads=arguments.threads))
 
 
-def _measure(case: Case, folder: Path, *, sessions: int, threads: int) -> None:
-    channels, height, width = case.shape
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (CALIBRATION_IMAGES, height, width, channels), dtype=np.uint8)
-    normalized = PixelGrid.like()(torch.tensor(images)).numpy()
-    files = _files(case, torch.tensor(images), folder)
-    feeds = {name: {INPUT_NAME: (normalized if name.endswith("nchw") else images)[:1]} for name in files}
-    samples = measure_here(
-        {name: partial(_inference, path, feeds[name], threads=threads) for name, path in files.items()},
-        design=Design(sessions=sessions),
-    )
-    append_row(
-        "engine_latency",
-        {
-            "network": case.spec.name,
-            "image": case.shape,
-            "batch_size": 1,
-            "threads": threads,
-            "sessions": sessions,
-            "profile": "ort",
-            "profile_version": PROFILES["ort"].version,
-            "models": {
-                name: {
-                    **percentiles(samples[name].times_ms),
-                    "size_bytes": path.stat().st_size,
-                    "float_ops": dict(Counter(_float_ops(path, feeds[name]))),
-                }
-                for name, path in files.items()
-            },
-            "edgekd_speedup_over": {
-                name: _speedup(samples["edgekd"], found)
-                for name, found in samples.items()
-                if name != "edgekd"
-            },
+def _make(name: str, folder: Path) -> None:
+    if not (folder / "engines.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run([sys.executable, "-m", "benchmarks.engine_files", name, str(folder)], check=True)
+
+
+def _row(made: Mapping[str, Any], *, sessions: int, threads: int) -> dict[str, Any]:
+    engines: dict[str, Any] = made["engines"]
+    samples = _samples(engines, sessions=sessions, threads=threads)
+    return {
+        **{key: made[key] for key in ("network", "image", "oracle", "tools")},
+        "batch_size": 1,
+        "threads": threads,
+        "sessions": sessions,
+        "profile": "ort",
+        "profile_version": PROFILES["ort"].version,
+        "models": {
+            name: {
+                **percentiles(found.times_ms),
+                **{key: engines[name][key] for key in ("runtime", "size_bytes", "float_ops")},
+            }
+            for name, found in samples.items()
         },
-    )
+        **{f"{subject}_speedup_over": _speedups(samples, subject, engines) for subject in SUBJECTS},
+    }
 
 
-def _files(case: Case, images: Tensor, folder: Path) -> dict[str, Path]:
-    torch.manual_seed(0)
-    body = case.spec.build(channels=case.shape[0], classes=10, size=case.shape[1:])
-    network = ImageNetwork(PixelGrid.like(), body)
-    with torch.no_grad():
-        for batch in torch.split(images, 16):
-            network.train()(batch)
-    network.eval()
-    student = prepare(network, images[:2])
-    calibrate(student, torch.split(images, 16))
-    files = {name: folder / f"{name}.onnx" for name in ("float", "float_nchw", "ort_tool", "ort_tool_nchw")}
-    export_onnx(network, images[:2], files["float"])
-    export_onnx(network.body, network.pixels(images[:2]).contiguous(), files["float_nchw"])
-    _fix_batch(files["float_nchw"])
-    _quantize_static(files["float"], files["ort_tool"], images.numpy())
-    _quantize_static(files["float_nchw"], files["ort_tool_nchw"], network.pixels(images).numpy())
-    return {"edgekd": export(student, images[:2], folder / "edgekd"), **files}
-
-
-def _fix_batch(path: Path) -> None:
-    model = onnx.load(path)
-    make_dim_param_fixed(model.graph, "batch", 1)
-    onnx.save(model, path)
-
-
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds calibration inputs (n, ...) one by one."""
-
-    def __init__(self, inputs: Iterable[NDArray[Any]]) -> None:
-        self.feeds = ({INPUT_NAME: one[None]} for one in inputs)
-
-    def get_next(self) -> dict[str, NDArray[Any]] | None:
-        """Return the next feed, or None after the last."""
-        return next(self.feeds, None)
-
-
-def _quantize_static(model: Path, quantized: Path, inputs: NDArray[Any]) -> None:
-    prepared = model.with_suffix(".prepared.onnx")
-    logging.getLogger().setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()):
-        quant_pre_process(model, prepared)
-        quantize_static(
-            prepared,
-            quantized,
-            _Reader(inputs),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
+def _samples(engines: Mapping[str, Any], *, sessions: int, threads: int) -> dict[str, LatencySamples]:
+    runtimes = {engine["runtime"]: runtime_called(engine["runtime"]) for engine in engines.values()}
+    for runtime in runtimes.values():
+        runtime.facts()  # looks now at what opening an engine would otherwise look at while it is timed
+    openers = {
+        name: partial(
+            opened_for_timing,
+            runtimes[engine["runtime"]],
+            engine["path"],
+            How(threads=threads),
+            {INPUT: np.load(engine["image"])},
         )
+        for name, engine in engines.items()
+    }
+    with machine_lock(wait_s=WAIT_S):
+        found = measure_interleaved(openers, design=Design(sessions=sessions), cores=quiet_cores(threads))
+    return {
+        name: LatencySamples(name, np.stack(one.rounds_ms), one.warmup, sessions)
+        for name, one in found.items()
+    }
 
 
-@contextlib.contextmanager
-def _inference(path: Path, feeds: dict[str, NDArray[Any]], *, threads: int) -> Iterator[Run]:
-    session = open_session(path, threads=threads)
-    yield lambda: session.run(None, feeds)
-
-
-def _float_ops(path: Path, feeds: dict[str, NDArray[Any]]) -> list[str]:
-    optimized = optimized_graph(path)
-    return sorted(found.op for found in coverage(optimized, tap_everything(optimized, feeds)).fallbacks)
+def _speedups(
+    samples: Mapping[str, LatencySamples], subject: str, engines: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return how many times faster a subject is than each other engine of its runtime."""
+    others = [
+        name
+        for name in samples
+        if name != subject and engines[name]["runtime"] == engines[subject]["runtime"]
+    ]
+    return {name: _speedup(samples[subject], samples[name]) for name in others}
 
 
 def _speedup(subject: LatencySamples, reference: LatencySamples) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def tables() -> str:
         _table("published_forms", ("pipeline", "seed"), _form_cells),
         _table("float_distillation", ("pipeline", "seed"), _float_cells),
         _table("engine_latency", ("network", "image", "threads"), _engine_cells),
+        _table("engine_latency", ("network", "image", "threads"), _openvino_cells, "openvino_float"),
         _table("packed_size", ("network", "image"), _size_cells),
         _table("emulated", ("pipeline", "device"), _emulated_cells),
         _table("train_step", ("network", "batch_size", "threads", "bits", "teacher"), _train_cells),
@@ -67,9 +68,14 @@ def tables() -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _table(name: str, identity: Sequence[str], cells: Callable[[Row], dict[str, str]]) -> str:
+def _table(
+    name: str, identity: Sequence[str], cells: Callable[[Row], dict[str, str]], model: str = ""
+) -> str:
+    """Return a table of a benchmark's rows, or of those that hold a model."""
     newest: dict[str, tuple[int, Row]] = {}
     for number, row in read_rows(name):
+        if model and model not in row["models"]:
+            continue
         newest[str([row["machine"]["cpu"], *(row.get(key) for key in identity)])] = (number, row)
     lines = [{**cells(row), "row": _link(name, number, row)} for number, row in newest.values()]
     if not lines:
@@ -177,6 +183,24 @@ def _engine_cells(row: Row) -> dict[str, str]:
         "float ops: edgekd, tool": f"{_count(models['edgekd'])}, {_count(models['ort_tool_nchw'])}",
         "size: edgekd, tool, float": ", ".join(
             size(models[name]["size_bytes"]) for name in ("edgekd", "ort_tool_nchw", "float_nchw")
+        ),
+    }
+
+
+def _openvino_cells(row: Row) -> dict[str, str]:
+    models = row["models"]
+    over = {profile: row[f"openvino_edgekd_{profile}_speedup_over"] for profile in ("ort", "tensorrt")}
+    return {
+        "on OpenVINO": f"{row['network']}, {'x'.join(map(str, row['image']))}",
+        "edgekd p50 ms": milliseconds(models["openvino_edgekd_ort"]["p50_ms"]),
+        "over NNCF": _speedup(over["ort"]["nncf_nchw"]),
+        "the same with uint8 input": _speedup(over["ort"]["nncf"]),
+        "by profile `tensorrt`: over NNCF": _speedup(over["tensorrt"]["nncf_nchw"]),
+        "uint8 input": _speedup(over["tensorrt"]["nncf"]),
+        "over float": _speedup(over["ort"]["openvino_float_nchw"]),
+        "float ops: edgekd, NNCF": f"{_count(models['openvino_edgekd_ort'])}, {_count(models['nncf_nchw'])}",
+        "size: edgekd, NNCF": ", ".join(
+            size(models[name]["size_bytes"]) for name in ("openvino_edgekd_ort", "nncf_nchw")
         ),
     }
 

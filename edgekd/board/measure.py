@@ -44,7 +44,9 @@ def _measure(folder: Path, job: dict[str, Any], progress: Any) -> tuple[dict[str
     for runtime in runtimes.values():
         runtime.facts()  # looks now at what opening an engine would otherwise look at while it is timed
     engines = {
-        name: partial(_opened, runtimes[engine["runtime"]], str(folder / engine["model"]), how, feeds)
+        name: partial(
+            opened_for_timing, runtimes[engine["runtime"]], str(folder / engine["model"]), how, feeds
+        )
         for name, engine, how, feeds in (
             (name, engine, How(threads=int(engine["threads"])), _feeds(inputs, index))
             for index, (name, engine) in enumerate(job["engines"].items())
@@ -77,7 +79,8 @@ def _feeds(inputs: dict[str, Any], index: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _opened(runtime: Runtime, model: str, how: How, feeds: dict[str, Any]) -> Iterator[Run]:
+def opened_for_timing(runtime: Runtime, model: str, how: How, feeds: dict[str, Any]) -> Iterator[Run]:
+    """Open a model and give one inference of these feeds, to be timed."""
     opened = runtime.open(model, how)
     try:
         yield opened.prepare(feeds)

@@ -24,7 +24,8 @@ class Profile:
         version: Raised when the meaning changes.
         edges: ``outputs``: every operator's result is quantized once. ``inputs``: only what a convolution, a
             matrix product or an average pool reads is quantized, so that the runtime may fuse across the
-            rest; of a residual addition, the skip connection.
+            rest; of a residual addition, the skip connection. What copies numbers on the way, such as a max
+            pool or a padding, runs on the codes.
         non_negative_qmax: Highest 8-bit code after a ReLU.
     """
 
@@ -62,7 +63,7 @@ PROFILES: dict[ProfileName, Profile] = {
         # result is left unquantized.
         Profile(
             name="tensorrt",
-            version=1,
+            version=2,
             edges="inputs",
             non_negative_qmax=127,
         ),

@@ -1,8 +1,14 @@
 """From the marked graph to OpenVINO's dialect: uint8 activations, int8 weights, int32 biases.
 
-It is ONNX Runtime's, but for two things. OpenVINO unpacks INT4 codes when it loads a file; what unpacks fewer
-bits it would leave in place and compute in float, so weights are stored in 8 or 4 bits. And a convolution of
-pixels whose zero point is not 0 runs in float, so pixels are shifted.
+It is ONNX Runtime's, but for three things. OpenVINO unpacks INT4 codes when it loads a file; what unpacks
+fewer bits it would leave in place and compute in float, so weights are stored in 8 or 4 bits. A convolution
+of pixels whose zero point is not 0 runs in float, so pixels are shifted. A clip of codes takes a kernel
+longer than one of the numbers that become codes.
+
+Where what a convolution gives to an addition is quantized, as by profiles ``ort`` and ``portable``, OpenVINO
+makes one kernel of the two and leaves that rounding out: sums are off by a code. By profile ``tensorrt`` only
+the sum is quantized, and every code comes out as trained; most of these sums are kernels of their own, in
+float, which take time.
 """
 
 import functools
@@ -14,12 +20,13 @@ from edgekd.lower.lowered_model import lowered_model
 from edgekd.lower.onnxruntime_dialect import IR_VERSION, OPSET, PASSES
 from edgekd.lower.pack_weights import PackWeightsPass
 from edgekd.lower.pixel_border import UnsignedBorder
-from edgekd.lower.quantize_activations import QuantizePixelsPass
+from edgekd.lower.quantize_activations import QuantizeActivationsPass, QuantizePixelsPass
 from edgekd.lower.shift_pixels import ShiftPixelsPass
 from edgekd.lower.storage import CAST_BITS
 
 _OWN: dict[Callable[[], ir.passes.InPlacePass], Callable[[], ir.passes.InPlacePass]] = {
     PackWeightsPass: functools.partial(PackWeightsPass, CAST_BITS, tables=False),
+    QuantizeActivationsPass: functools.partial(QuantizeActivationsPass, clip_numbers=True),
     QuantizePixelsPass: functools.partial(ShiftPixelsPass, UnsignedBorder),
 }
 

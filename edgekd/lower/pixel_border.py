@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from edgekd.lower.graph import CODES_SUFFIX, constant, graph_of, insert_before
+from edgekd.lower.graph import CODES_SUFFIX, constant, graph_of, insert_before, producer
 
 _TO_PLANES = [0, 3, 1, 2]
 
@@ -109,12 +109,10 @@ class UnsignedBorder(PixelBorder):
         """Dequantize the pixels.
 
         OpenVINO runs a convolution behind a Transpose of the image in float unless an operator on uint8
-        stands between: a Pad, or a Clip that clips nothing.
+        stands between: a Clip that clips nothing.
         """
-        graph, pixels = graph_of(reader), self._padded(reader, index, pads)
-        if not any(pads):
-            ends = [constant(graph, np.uint8(end), f"code{end}") for end in (0, 255)]
-            pixels = insert_before(reader, "Clip", [pixels, *ends])
+        ends = [constant(graph_of(reader), np.uint8(end), f"code{end}") for end in (0, 255)]
+        pixels = insert_before(reader, "Clip", [self._padded(reader, index, pads), *ends])
         return self._dequantized(reader, pixels, 0)
 
     def numbers(self, reader: ir.Node, index: int) -> ir.Value:
@@ -122,6 +120,17 @@ class UnsignedBorder(PixelBorder):
         pixels = reader.inputs[index]
         assert pixels is not None
         return self._dequantized(reader, pixels, self.zero_point)
+
+    def _padded(self, reader: ir.Node, index: int, pads: Sequence[int]) -> ir.Value:
+        """Pad the image itself where it can be: OpenVINO drops a Transpose behind a Pad, not before one."""
+        transpose = producer(reader, index, "Transpose")
+        image = None if transpose is None else transpose.inputs[0]
+        if image is None or not image.is_graph_input() or not any(pads):
+            return super()._padded(reader, index, pads)
+        ends = np.array(pads, np.int64).reshape(2, -1)[:, np.argsort(_TO_PLANES)]
+        around = constant(graph_of(reader), ends.ravel(), "pixels.pads")
+        padded = insert_before(reader, "Pad", [image, around, self.pixel(reader)])
+        return insert_before(reader, "Transpose", [padded], attributes={"perm": _TO_PLANES})
 
     def _dequantized(self, reader: ir.Node, pixels: ir.Value, zero_point: int) -> ir.Value:
         graph = graph_of(reader)

@@ -15,6 +15,7 @@ from edgekd.lower.graph import (
     replace,
 )
 from edgekd.lower.lowering_pass import LoweringPass
+from edgekd.lower.qdq import dequantizer_of
 
 
 def stored_zero_point(qmin: int, dtype: type[np.uint8] | type[np.int8] = np.uint8) -> int:
@@ -23,10 +24,16 @@ def stored_zero_point(qmin: int, dtype: type[np.uint8] | type[np.int8] = np.uint
 
 
 class QuantizeActivationsPass(LoweringPass):
-    """``FakeQuant(x)`` -> ``DQ(Q(x))`` on uint8, with a Clip of the codes where the grid is smaller.
+    """``FakeQuant(x)`` -> ``DQ(Q(x))`` on uint8, with a Clip where the grid is smaller.
 
     The tensor of codes is named after the mark: that is how verification finds it in the engine.
+
+    Args:
+        clip_numbers: Clip what is quantized instead of the codes, unless that is codes already.
     """
+
+    def __init__(self, *, clip_numbers: bool = False) -> None:
+        self.clip_numbers = clip_numbers
 
     def visit(self, node: ir.Node) -> bool:
         """Rewrite one activation mark."""
@@ -42,10 +49,14 @@ class QuantizeActivationsPass(LoweringPass):
             raise LowerError(what, fix="use 8 bits or fewer, and constant scales")
         scale = constant(graph, scale_data.astype(np.float32), f"{mark}.s")
         zero = constant(graph, np.uint8(zero_point), f"zp{zero_point}")
-        codes = insert_before(
-            node, "QuantizeLinear", [node.inputs[0], scale, zero], output=f"{mark}.unclipped"
-        )
-        if (low, high) != (0, 255):
+        clipped, numbers = (low, high) != (0, 255), node.inputs[0]
+        clip_numbers = self.clip_numbers and dequantizer_of(numbers) is None
+        if clipped and clip_numbers:
+            ends = scale_data.astype(np.float32) * np.array([qmin, qmax], np.float32)
+            limits = [constant(graph, ends[0], f"{mark}.low"), constant(graph, ends[1], f"{mark}.high")]
+            numbers = insert_before(node, "Clip", [numbers, *limits])
+        codes = insert_before(node, "QuantizeLinear", [numbers, scale, zero], output=f"{mark}.unclipped")
+        if clipped and not clip_numbers:
             bounds = [constant(graph, np.uint8(bound), f"code{bound}") for bound in (low, high)]
             codes = insert_before(node, "Clip", [codes, *bounds])
         codes.name = mark + CODES_SUFFIX

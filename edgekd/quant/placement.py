@@ -66,11 +66,24 @@ class Placement:
         readers: dict[fx.Node, list[fx.Node]] = {}
         for node in self.ops:
             for read in self._quantized_reads(node):
-                if not self._is_pixels(read):
-                    readers.setdefault(read, []).append(node)
+                readers.setdefault(read, []).append(node)
         heads = {self._group_end(head): head for head in groups}
+        for node in reversed(self.ops):
+            if node in readers and self._only_copies(node, readers[node]):
+                readers.setdefault(node.all_input_nodes[0], []).append(node)
+                del readers[node]
         for read, users in readers.items():
-            self._quantize(read, users, head=heads.get(read, read))
+            if not self._is_pixels(read):
+                self._quantize(read, users, head=heads.get(read, read))
+
+    def _only_copies(self, node: fx.Node, quantized: list[fx.Node]) -> bool:
+        """Whether a node copies numbers, as a max pool does, for nodes that all want them quantized."""
+        rows = rules_for(self.ops[node])
+        readers = {user for user in node.users if self.ops.get(user) != "Shape"}
+        if not rows or rows[0].role is not Role.SHARE or not readers.issubset(quantized):
+            return False
+        source = node.all_input_nodes[0]
+        return source.op != "get_attr" and self.ops.get(source) != "Split" and not self._is_pixels(source)
 
     def _quantized_reads(self, node: fx.Node) -> list[fx.Node]:
         if any(row.quantized_reads for row in rules_for(self.ops[node])):

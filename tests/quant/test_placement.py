@@ -60,7 +60,7 @@ EXPECTED = {
     ("basic", "tensorrt"): {"x": SIGNED, "conv1": HALF},
     ("option_a", "ort"): {"x": SIGNED, "conv1": UNSIGNED, "conv2": SIGNED, "add": UNSIGNED},
     ("option_a", "portable"): {"x": SIGNED, "conv1": HALF, "conv2": SIGNED, "add": HALF},
-    ("option_a", "tensorrt"): {"x": SIGNED, "conv1": HALF, "pad": SIGNED},
+    ("option_a", "tensorrt"): {"x": SIGNED, "conv1": HALF},
     ("inverted", "ort"): {
         "x": SIGNED,
         "expand.conv": UNSIGNED,
@@ -140,6 +140,21 @@ def test_the_residual_stream_has_bits_of_its_own():
 def test_tensorrt_quantizes_a_sum_that_the_next_block_reads():
     found = grids(nn.Sequential(basic(), basic()), "tensorrt", residual_bits=4)
     assert found == {"input_1": (-8, 7), "0.conv1": HALF, "0.add": (0, 15), "1.conv1": HALF}
+
+
+def test_tensorrt_quantizes_once_what_is_copied_for_its_readers():
+    class Copies(nn.Module):
+        def __init__(self, left):
+            super().__init__()
+            self.stem, self.left, self.right = nn.Conv2d(4, 4, 1), left, nn.Conv2d(4, 4, 1)
+
+        def forward(self, x):
+            x = F.max_pool2d(F.relu(self.stem(x)), 2)
+            return self.left(F.pad(x, (1, 1, 1, 1))[:, :, 1:-1, 1:-1]) + self.right(x)
+
+    assert grids(Copies(nn.Conv2d(4, 4, 1)), "tensorrt") == {"x": SIGNED, "stem": HALF, "left": SIGNED}
+    floating = grids(Copies(nn.GELU()), "tensorrt")  # it reads numbers: none are rounded for it
+    assert floating == {"x": SIGNED, "maxpool": HALF, "left": SIGNED}
 
 
 def test_first_and_last_layer_have_bits_of_their_own():
