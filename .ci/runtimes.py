@@ -21,6 +21,7 @@ def limits(report: Report) -> dict[str, bool]:
         "98 % of answers as in training": min(agreements) >= 0.98,
         "OpenVINO is timed beside its float form": bool(openvino.latency_ms and openvino.baselines),
         "TensorRT-RTX builds its engine": not rtx.not_built and rtx.model_path.endswith(".plan"),
+        "its builder says what runs on int8": rtx.coverage.source in ("builder", "engine"),
         "in exact integers it is what ONNX Runtime runs": rtx.not_run == "" or rtx.exact_metric == ort.metric,
         "accuracies within 1.0 point of each other": max(values) - min(values) <= WITHIN,
     }

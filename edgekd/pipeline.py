@@ -17,7 +17,7 @@ from edgekd.device.local import LocalDevice
 from edgekd.device.place import Place, place_of
 from edgekd.distill.distill_student import DistilledStudent, distill_student
 from edgekd.distill.quantize_student import PtqStudent, quantize_student
-from edgekd.errors import LowerError
+from edgekd.errors import BuildError, LowerError
 from edgekd.export.export_marked import export_marked
 from edgekd.export.float_network import FloatStudent
 from edgekd.lower.marked import MarkedOnnx
@@ -77,6 +77,8 @@ def survey(spec: Pipeline) -> tuple[Place, ...]:
     for target, place in zip(spec.targets, places, strict=True):
         if target.device != LocalDevice():
             note(str(place))
+        if place.not_run:
+            note(f"{target.kind} will not be {'built' if place.not_built else 'run'}: {place.not_run}")
     return places
 
 
@@ -239,9 +241,10 @@ def _in_exact_integers(marked: MarkedOnnx, scratch: Path) -> BuiltModel | None:
     model = BuiltModel(OnnxRuntimeTarget(), scratch / "exact.onnx")
     try:
         write_lowered(marked.marked_path, model.path, target=model.target, metadata={})
-    except LowerError:
+        found = verify_graph(model, marked.probes())
+    except (LowerError, BuildError):
         return None
-    return None if verify_graph(model, marked.probes()).coverage.fallbacks else model
+    return None if found.coverage.fallbacks else model
 
 
 def engine_metadata(spec: Pipeline) -> dict[str, str]:

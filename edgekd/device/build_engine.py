@@ -13,6 +13,7 @@ from edgekd.runtimes.target import TargetSpec
 def build_engine(folder: Path, target: TargetSpec, lowered: TargetOnnx, place: Place) -> None:
     """Build the engine where it will run; it belongs to one runtime version and one kind of machine."""
     with place.device.connect() as connection:
+        place.check(target, connection)
         engine = folder / f"{ENGINE}{target.engine_suffix}"
         log = target.build(lowered.model_path, engine, host=connection.host)
     if log:

@@ -39,14 +39,19 @@ class Place(Spec):
         return json_digest([self.runtime_version, list(self.machine.isa), self.gpu])
 
     def check(self, target: TargetSpec, connection: Connection) -> None:
-        """Say if the runtime or the CPU is another one by now.
+        """Say if the runtime, the CPU or the GPU is another one by now.
 
         Raises:
-            DeviceError: If so: the engine was built for the first.
+            DeviceError: If so: an engine is built for the first.
         """
-        version = target.readiness(host=connection.host).version
+        ready = target.readiness(host=connection.host)
+        version = ready.version
         if version != self.runtime_version:
             what = f"its runtime was {self.runtime_version} when the run began, and is {version} now"
+            fix = "run the command again: it builds for the one that is there"
+            raise DeviceError(what, where=self.device.name, fix=fix)
+        if ready.gpu != self.gpu:
+            what = f"its GPU was {self.gpu or 'none'} when the run began, and is {ready.gpu or 'none'} now"
             fix = "run the command again: it builds for the one that is there"
             raise DeviceError(what, where=self.device.name, fix=fix)
         if connection.machine.isa != self.machine.isa:

@@ -22,7 +22,7 @@ from edgekd.device.latency import LatencySamples, Measurement
 from edgekd.errors import DeviceError
 from edgekd.runtimes.external_data import whole
 from edgekd.runtimes.here import ON_BOARDS, PACKAGES
-from edgekd.runtimes.host import ONNX_RUNTIME, BuiltEngine, Host, cannot_run, refused
+from edgekd.runtimes.host import FACTS, ONNX_RUNTIME, BuiltEngine, Host, cannot_run, refused
 from edgekd.runtimes.session import Session, Tensors, tensor_info
 from edgekd.runtimes.target import BuiltModel
 
@@ -48,7 +48,7 @@ class RunnerHost(Host):
         if runtime not in self._facts:
             found = _facts(self.channel, runtime)
             with understood(self.channel):
-                str(found["version"])
+                found = _typed(found, FACTS[runtime])
             self._facts[runtime] = found
         return self._facts[runtime]
 
@@ -149,7 +149,11 @@ class RunnerSession(Session):
         """Return operator and microseconds of everything that ran."""
         found, _ = self._host.channel.ask("times", {"session": self._name})
         with understood(self._host.channel):
-            return [(str(name), float(microseconds)) for name, microseconds in found["times"]]
+            times = [(str(name), float(microseconds)) for name, microseconds in found["times"]]
+            if not all(0 <= microseconds < np.inf for _, microseconds in times):
+                msg = "times that no clock shows"
+                raise ValueError(msg)
+            return times
 
     def close(self) -> None:
         """Give back the runner's memory."""
@@ -234,6 +238,15 @@ def _told_to(advance: Advance) -> Callable[[int, int], None]:
             counted = done
 
     return tell
+
+
+def _typed(found: Mapping[str, Any], kinds: Mapping[str, type]) -> dict[str, Any]:
+    """Return what was asked for, of the types that it has to have."""
+    for name, kind in kinds.items():
+        if type(found[name]) is not kind:
+            msg = f"{name} is no {kind.__name__}"
+            raise TypeError(msg)
+    return {name: found[name] for name in kinds}
 
 
 def _facts(channel: Channel, runtime: str) -> dict[str, Any]:

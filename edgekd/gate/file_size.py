@@ -12,6 +12,7 @@ from edgekd.report.schema import GateResult
 
 
 class _BytesSpec(GateSpec):
+    needs_engine = False
     over_baseline = ("max_growth",)
 
     max_bytes: int | None = Field(default=None, ge=0)

@@ -21,8 +21,10 @@ class GateSpec(Spec, ABC):
         kind: What it looks at.
         target: Runtime, or name of the file, of the engines it is for; without one, all of them.
         over_baseline: Its limits that compare with the baseline.
+        needs_engine: Whether it decides on what an engine does, not on its file.
     """
 
+    needs_engine: ClassVar[bool] = True
     over_baseline: ClassVar[tuple[str, ...]] = ()
 
     kind: str
@@ -81,6 +83,9 @@ class GateSpec(Spec, ABC):
         allowed = float(getattr(self, limit))
         ends = interval or (value, value)
         state = at_least(allowed, ends) if limit.startswith("min") else at_most(allowed, ends)
+        if case.subject.not_run and self.needs_engine:
+            state = "inconclusive"
+            text = f"of its file in float; the engine was not run: {case.subject.not_run}; {text}"
         return GateResult(
             name=self.name(limit),
             engine=case.subject.name,

@@ -31,6 +31,11 @@ class RunSubject(Subject):
     report: Report
     target: TargetReport
 
+    @property
+    def not_run(self) -> str:
+        """Return what the report says."""
+        return self.target.not_run
+
     def size_bytes(self) -> int:
         """Return what the report says."""
         return self.target.size_bytes

@@ -27,6 +27,11 @@ class Subject(ABC):
     where: Path
     threads: int
 
+    @property
+    def not_run(self) -> str:
+        """Why its engine was not run: then what is known are numbers of its file; empty if it was."""
+        return ""
+
     @abstractmethod
     def size_bytes(self) -> int:
         """Return the size of its file."""

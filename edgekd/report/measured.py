@@ -41,6 +41,7 @@ def coverage(found: Faithfulness) -> target_schema.Coverage:
         ),
         integer_time_share=found.coverage.integer_time_share,
         border_time_share=found.coverage.border_time_share,
+        source=found.coverage.source,
         nodes=found.coverage.nodes,
     )
 

@@ -1,7 +1,7 @@
 """What a person opens: the folder of a run."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def publish(report: Report, *, engines: Mapping[str, Path], spec_yaml: str, fold
     """
     history = (json.dumps(record.model_dump()) for record in report.student.history)
     texts = {
-        "infer.py": render("infer.py.jinja", engine=next(name for name in engines if name.endswith(".onnx"))),
+        "infer.py": render("infer.py.jinja", engine=_runs_on_onnxruntime(engines)),
         "history.jsonl": "".join(f"{line}\n" for line in history),
         "spec.resolved.yaml": spec_yaml,
         PAGE: render_html(report, siblings(folder, report)),
@@ -53,6 +53,12 @@ def publish(report: Report, *, engines: Mapping[str, Path], spec_yaml: str, fold
     with _storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_files({folder / name: content for name, content in contents.items()})
+
+
+def _runs_on_onnxruntime(names: Iterable[str]) -> str:
+    """Return the file that ``infer.py`` opens: ONNX Runtime's own, or what stands for another runtime's."""
+    files = [name for name in names if name.endswith(".onnx")]
+    return next((name for name in files if name.startswith("model.onnxruntime")), files[0])
 
 
 def record_gates(folder: Path, results: Sequence[GateResult]) -> None:

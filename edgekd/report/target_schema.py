@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from edgekd.core.machine import Machine
 from edgekd.core.spec_base import Spec
 from edgekd.device.latency import Speedup
+from edgekd.runtimes.coverage import CoverageSource
 from edgekd.runtimes.lost_time import NodeCost
 from edgekd.runtimes.saturation import Saturation
 from edgekd.tasks.metric import Metric
@@ -86,6 +87,7 @@ class Coverage(Spec):
         integer_time_share: Fraction of the time that is not spent in ``fallbacks``; null if it was not
             profiled.
         border_time_share: Fraction spent on changes of type and layout; null as above.
+        source: What says so: the engine, as it runs; its builder; or only the quantizers of its file.
         nodes: Every node and its fraction of the time, the most expensive first.
     """
 
@@ -95,6 +97,7 @@ class Coverage(Spec):
     fallbacks: tuple[Fallback, ...]
     integer_time_share: float | None = None
     border_time_share: float | None = None
+    source: CoverageSource = "engine"
     nodes: tuple[NodeCost, ...] = ()
 
     @property

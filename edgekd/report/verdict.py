@@ -26,6 +26,14 @@ MOST_OFF_BY_ONE = 0.02
 Tone = Literal["good", "warn", "bad"]
 
 
+_SOURCES: dict[str, tuple[Tone, str]] = {
+    "engine": ("good", ""),
+    "builder": ("good", ", by the builder of the engine"),
+    "file": ("warn", ", by the quantizers of the file alone"),
+}
+"""What may be said of integers, by what says it."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that a run proved or failed to.
@@ -61,8 +69,8 @@ def outcome(report: Report) -> Outcome:
     if idle := [target for target in report.targets if target.not_run]:
         names = "; ".join(f"{target.kind} was not run: {target.not_run}" for target in idle)
         return Outcome("inconclusive", names)
-    if any(target.least_agreement is None and not target.fidelity.oracle_nodes for target in report.targets):
-        return Outcome("inconclusive", "not all engines were compared with exact arithmetic")
+    if any(_compared_nothing(target) for target in report.targets):
+        return Outcome("inconclusive", "not all engines were compared with what was trained")
     if gates and gates.tone == "warn":
         return Outcome("inconclusive", gates.text)
     kept = gates.text if gates else "no gates were set"
@@ -110,7 +118,8 @@ def _integer(target: TargetReport) -> Finding:
     if total == 0:
         return Finding("Integer", "warn", "no operator", "the graph has no operator at all")
     if coverage.float_ops == 0:
-        return Finding("Integer", "good", "100 %", f"0 float operators, {total} in integers")
+        tone, said = _SOURCES[coverage.source]
+        return Finding("Integer", tone, "100 %", f"0 float operators, {total} in integers{said}")
     figure = percent(coverage.integer_ops / total)
     if coverage.unlisted:
         first = coverage.unlisted[0]
@@ -128,6 +137,12 @@ def _integer(target: TargetReport) -> Finding:
 
 def _faithful(target: TargetReport) -> Finding:
     return _exact(target) if target.least_agreement is None else _near(target, target.least_agreement)
+
+
+def _compared_nothing(target: TargetReport) -> bool:
+    if target.least_agreement is None:
+        return target.fidelity.oracle_nodes == 0
+    return target.agreement_top1 is None
 
 
 def _near(target: TargetReport, least: float) -> Finding:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -22,6 +22,9 @@ _LAYOUT_CHANGE = (
     "out transposes between operators"
 )
 _NOTHING: Mapping[str, LintFinding] = MappingProxyType({})
+
+
+CoverageSource = Literal["engine", "builder", "file"]
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,14 @@ class Coverage:
         fallbacks: All the others.
         integer_time_share: Fraction of the time of one inference that is not spent in ``fallbacks``; None if
             it was not measured.
+        source: What says so: the engine that runs, its builder, or only the quantizers of its file.
         nodes: Every operator and what it costs, the most expensive first; empty where a runtime does not say.
     """
 
     integer_ops: int
     fallbacks: tuple[Fallback, ...]
     integer_time_share: float | None = None
+    source: CoverageSource = "engine"
     nodes: tuple[NodeCost, ...] = field(default=(), compare=False)  # measured anew each time
 
     @property
@@ -123,7 +128,8 @@ def coverage(
             )
         )
     costs.sort(key=lambda cost: -(cost.time_share or 0.0))
-    return Coverage(sum(integer), tuple(fallbacks), 1 - float_time if total else None, tuple(costs))
+    share = 1 - float_time if total else None
+    return Coverage(sum(integer), tuple(fallbacks), share, nodes=tuple(costs))
 
 
 def _is_listed(node: onnx.NodeProto, graph: onnx.GraphProto) -> bool:

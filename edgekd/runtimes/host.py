@@ -25,6 +25,16 @@ _EXPORT_AGAIN = "give an ONNX file of standard operators; export it again, or wi
 _BUILD_AGAIN = "build it with the version, and on a machine with the GPU, that opens it"
 
 
+_GPU_FACTS = {"version": str, "gpu": str, "builds_without_gpu": bool}
+FACTS: Mapping[str, Mapping[str, type]] = {
+    ONNX_RUNTIME: {"version": str, "saturates": bool},
+    "openvino": {"version": str},
+    "tensorrt": _GPU_FACTS,
+    "tensorrt_rtx": _GPU_FACTS,
+}
+"""What a machine says of each runtime."""
+
+
 class BuiltEngine(NamedTuple):
     """What a builder gives.
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from edgekd.core.rules import explain_float, may_be_float
@@ -27,6 +28,19 @@ _ONNX_NAMES = {
 """Operators that OpenVINO calls otherwise than ONNX does."""
 
 _FLOATS = ("f64", "f32", "f16", "bf16")
+_FLOAT_KERNELS = tuple(f"_{kind}" for kind in _FLOATS)
+_FUSION = "Subgraph"
+_FUSED_ON_INTEGERS = (
+    "Clip",
+    "Relu",
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "Pad",
+    "Transpose",
+    "Reshape",
+    "Slice",
+)
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,7 @@ class ShownNode:
         precision: Type of what it computes with, such as ``u8``.
         kernel: The kernel that was chosen.
         reads: Names of the nodes that it reads.
+        stands_for: Names that the file has for the operators in it.
     """
 
     name: str
@@ -46,6 +61,7 @@ class ShownNode:
     precision: str
     kernel: str
     reads: tuple[str, ...]
+    stands_for: tuple[str, ...] = ()
 
     @property
     def onnx_name(self) -> str:
@@ -54,8 +70,8 @@ class ShownNode:
 
     @property
     def is_float(self) -> bool:
-        """Whether it computes in float."""
-        return self.precision in _FLOATS
+        """Whether it computes in float: its precision is that of what it reads, its kernel says the rest."""
+        return self.precision in _FLOATS or self.kernel.lower().endswith(_FLOAT_KERNELS)
 
 
 def shown_nodes(shown: bytes) -> tuple[ShownNode, ...]:
@@ -67,7 +83,7 @@ def shown_nodes(shown: bytes) -> tuple[ShownNode, ...]:
     try:
         told = json.loads(shown)
         nodes = [_node(told[index]) for index in range(len(told))]
-    except (ValueError, TypeError, LookupError) as e:
+    except (ValueError, TypeError, LookupError, RecursionError, AttributeError) as e:
         what = "what OpenVINO shows of its graph cannot be read"
         raise BuildError(what, fix="is the device the one that you mean? run the command again") from e
     constant: set[str] = set()
@@ -77,15 +93,19 @@ def shown_nodes(shown: bytes) -> tuple[ShownNode, ...]:
     return tuple(node for node in nodes if node.name not in constant)
 
 
-def openvino_coverage(nodes: Sequence[ShownNode], times_us: Mapping[str, float]) -> Coverage:
+def openvino_coverage(
+    nodes: Sequence[ShownNode], times_us: Mapping[str, float], op_types: Mapping[str, str] = _NOTHING
+) -> Coverage:
     """Classify every node that runs.
 
-    A node is integer if it computes with integers. A change of type or layout at an end of the graph counts
-    as neither; anywhere else it means that something beside it is float.
+    A node is integer if it computes with integers. One that fuses several operators is not if one of them has
+    no integer form: it computes that in float, between its integer ends. A change of type or layout at an end
+    of the graph counts as neither; anywhere else it means that something beside it is float.
 
     Args:
         nodes: From :func:`shown_nodes`.
         times_us: Microseconds by name; empty if they were not measured.
+        op_types: Types of the file's operators by their names and by those of their results.
     """
     kinds = {node.name: _kind(node) for node in nodes}
     inputs = {node.name for node in nodes if node.op == "Input"}
@@ -96,8 +116,12 @@ def openvino_coverage(nodes: Sequence[ShownNode], times_us: Mapping[str, float])
         if node.op in _ENDS:
             continue
         share = times_us.get(node.name, 0.0) / total if total else None
-        reason = ""
-        if not node.is_float:
+        reason, inside = "", _float_inside(node, op_types)
+        if inside:
+            reason = f"OpenVINO computes it in float, between integers; {explain_float(inside)}"
+            fallbacks.append(Fallback(node.name, inside, reason, may_be_float(inside)))
+            float_time += share or 0.0
+        elif not node.is_float:
             integers += 1
         elif kinds[node.name] == "border" and (node.name in ends or inputs & set(node.reads)):
             pass
@@ -112,7 +136,13 @@ def openvino_coverage(nodes: Sequence[ShownNode], times_us: Mapping[str, float])
             )
         )
     costs.sort(key=lambda cost: -(cost.time_share or 0.0))
-    return Coverage(integers, tuple(fallbacks), 1 - float_time if total else None, tuple(costs))
+    return Coverage(integers, tuple(fallbacks), 1 - float_time if total else None, nodes=tuple(costs))
+
+
+def _float_inside(node: ShownNode, op_types: Mapping[str, str]) -> str:
+    """Return the type of an operator without an integer form in a node that fuses several; else nothing."""
+    inside = [op_types[name] for name in node.stands_for if name in op_types]
+    return next((kind for kind in inside if kind not in _FUSED_ON_INTEGERS), "") if node.op == _FUSION else ""
 
 
 def _node(item: Mapping[str, Any]) -> ShownNode:
@@ -122,6 +152,7 @@ def _node(item: Mapping[str, Any]) -> ShownNode:
         precision=str(item["runtimePrecision"]).lower(),
         kernel=str(item.get("primitiveType", "")),
         reads=tuple(map(str, item["reads"])),
+        stands_for=tuple(str(item.get("originalLayersNames", "")).split(",")),
     )
 
 

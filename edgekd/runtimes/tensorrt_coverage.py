@@ -7,6 +7,7 @@ fused kernels, whatever the quantizers around it.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from edgekd.lower.graph import is_op
 from edgekd.lower.lint import node_name
 from edgekd.lower.qdq import LAYERS
 from edgekd.lower.tensorrt_lint import lint_tensorrt, multiplies_codes
-from edgekd.runtimes.coverage import Coverage, Fallback
+from edgekd.runtimes.coverage import Coverage, CoverageSource, Fallback
 from edgekd.runtimes.lost_time import Kind, NodeCost
 
 _PRODUCT = re.compile(r"(?i)conv|gemm|correlation|matrix|matmul")
@@ -87,7 +88,7 @@ def layers_of_inspector(shown: bytes) -> tuple[EngineLayer, ...]:
     try:
         told = json.loads(shown)["Layers"]
         return tuple(_inspected(item) for item in told if isinstance(item, Mapping))
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, RecursionError, AttributeError):
         return ()
 
 
@@ -102,41 +103,53 @@ def _inspected(item: Mapping[str, Any]) -> EngineLayer:
 
 
 def engine_coverage(
-    layers: Sequence[EngineLayer], model: ir.Model | None, times_us: Mapping[str, float]
+    layers: Sequence[EngineLayer],
+    model: ir.Model | None,
+    times_us: Mapping[str, float],
+    *,
+    source: CoverageSource = "engine",
 ) -> Coverage:
     """Say of every convolution and matrix product what the engine computes it with.
+
+    The time on integers is that of layers that multiply int8: all else counts as float, fused or not. A layer
+    that computes several products costs each an equal part.
 
     Args:
         layers: Of the engine.
         model: The file that it was built from; without it, operators are called as the engine calls them.
         times_us: Microseconds by layer; empty if they were not measured.
+        source: What the layers come from.
     """
     products = sorted(filter(lambda layer: layer.multiplies, layers), key=lambda layer: not layer.is_integer)
     computed = {name: layer for layer in products for name in layer.onnx or (layer.name,)}  # float counts
     operators = {name: layer.kind for name, layer in computed.items()} if model is None else _products(model)
     reasons = {} if model is None else _reasons(model)
-    total, fallbacks, costs, float_time = sum(times_us.values()), [], [], 0.0
+    found = {name: computed.get(name, computed.get(f"{_NAMELESS}{name}")) for name in operators}
+    sharing = Counter(layer.name for layer in found.values() if layer is not None)
+    total, fallbacks, costs = sum(times_us.values()), [], []
     for name, op_type in operators.items():
-        layer = computed.get(name, computed.get(f"{_NAMELESS}{name}"))
-        share = times_us.get(layer.name, 0.0) / total if layer is not None and total else None
+        layer, share = found[name], None
+        if layer is not None and total:
+            share = times_us.get(layer.name, 0.0) / sharing[layer.name] / total
         integer = layer is not None and layer.is_integer
         if not integer:
             reads = ", ".join(layer.reads[:1]) if layer is not None else ""
             told = f"the engine computes it with {reads}" if reads else _NO_TYPES
             fallbacks.append(Fallback(name, op_type, "; ".join(filter(None, (told, reasons.get(name, ""))))))
-            float_time += share or 0.0
         kind: Kind = "integer" if integer else "float"
         costs.append(NodeCost(node=name, op=op_type, kind=kind, time_share=share))
     costs.sort(key=lambda cost: -(cost.time_share or 0.0))
+    on_integers = sum(times_us.get(layer.name, 0.0) for layer in products if layer.is_integer)
+    share = on_integers / total if total else None
     integers = len(operators) - len(fallbacks)
-    return Coverage(integers, tuple(fallbacks), 1 - float_time if total else None, tuple(costs))
+    return Coverage(integers, tuple(fallbacks), share, source, tuple(costs))
 
 
 def file_coverage(model: ir.Model) -> Coverage:
     """Say of every convolution and matrix product of a file whether its quantizers allow int8."""
     operators, reasons = _products(model), _reasons(model)
     fallbacks = [Fallback(name, operators[name], why) for name, why in reasons.items() if name in operators]
-    return Coverage(len(operators) - len(fallbacks), tuple(fallbacks))
+    return Coverage(len(operators) - len(fallbacks), tuple(fallbacks), source="file")
 
 
 def _products(model: ir.Model) -> dict[str, str]:

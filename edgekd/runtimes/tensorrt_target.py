@@ -12,11 +12,12 @@ import onnx_ir as ir
 from edgekd.core.atomic import write_bytes
 from edgekd.core.layout import user_cache
 from edgekd.core.profile import ProfileName
-from edgekd.errors import RuntimeMissing
+from edgekd.errors import BuildError, RuntimeMissing
 from edgekd.lower.float_reference import activation_marks
 from edgekd.lower.lint import LintFinding
 from edgekd.lower.tensorrt_dialect import FloatParts, lower_for_tensorrt
 from edgekd.lower.tensorrt_lint import lint_tensorrt
+from edgekd.runtimes.coverage import Coverage
 from edgekd.runtimes.here import HERE
 from edgekd.runtimes.host import TITLES, Host
 from edgekd.runtimes.onnx_runtime import PROFILED_RUNS, middle_mean, tap
@@ -90,7 +91,7 @@ class NvidiaTarget(TargetSpec):
         gpu, version = str(facts["gpu"]), str(facts["version"])
         if gpu:
             return Readiness(version, gpu=gpu)
-        missing = "there is no NVIDIA GPU here: set targets.N.device to a machine that has one"
+        missing = "there is no NVIDIA GPU: set targets.N.device to a machine that has one"
         return Readiness(version, not_built="" if facts["builds_without_gpu"] else missing, not_run=missing)
 
     def build(self, model: Path, engine: Path, *, host: Host = HERE) -> str:
@@ -212,6 +213,12 @@ class QdqInFloat(TargetSpec):
         with host.open(tapped, threads=self.threads, optimize=False) as session:
             values = session.run(feeds)
         codes = {mark.name: values[mark.codes_name].astype(np.int32) for mark in marks}
-        layers = layers_of_log(self.build_log)
-        covered = engine_coverage(layers, file, {}) if layers else file_coverage(file)
+        covered = self._coverage(file)
         return Inside(covered, None, {**values, **feeds}, codes)
+
+    def _coverage(self, file: ir.Model) -> Coverage:
+        layers = layers_of_log(self.build_log)
+        if self.build_log and not layers:
+            what = "what the builder says of the engine's layers cannot be read"
+            raise BuildError(what, fix="report it, with the version of TensorRT-RTX")
+        return engine_coverage(layers, file, {}, source="builder") if layers else file_coverage(file)

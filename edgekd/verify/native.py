@@ -14,7 +14,7 @@ class NativeResult:
 
     Attributes:
         values: Numbers compared.
-        differences: Of them, those that differ; a tensor that one of the two lacks counts whole.
+        differences: Of them, those that differ; one that the other CPU does not give counts whole.
         first_difference: Name of the first tensor that differs; empty if none does.
     """
 

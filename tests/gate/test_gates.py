@@ -238,3 +238,12 @@ def test_example_of_the_repository_loads() -> None:
     load_gates(path)
     commented = re.sub(r"^  # - ", "  - ", text, flags=re.MULTILINE)
     assert len(Gates.model_validate(yaml.safe_load(commented)).gates) == len(load_gates(path).gates) + 3
+
+
+def test_what_was_not_run_is_judged_by_its_size_alone(run, decide) -> None:
+    """Its accuracy is that of its file in float: no engine gave it."""
+    folder = run("now", not_run="there is no NVIDIA GPU")
+    found = decide({"kind": "accuracy", "min": 0.0}, folder)
+    assert found.state == "inconclusive"
+    assert found.text.startswith("of its file in float; the engine was not run: there is no NVIDIA GPU")
+    assert decide({"kind": "size", "max_bytes": 10**9}, folder).state == "passed"

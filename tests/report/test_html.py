@@ -36,7 +36,7 @@ def _poisoned(value: Any, key: str = "") -> Any:
     if isinstance(value, list):
         return [_poisoned(item, key) for item in value]
     words = {"teacher_float", "student_float", "ptq", "integer", "float", "border"}
-    closed = value in words or key in {"verdict", "created", "state", "unit"}
+    closed = value in words or key in {"verdict", "created", "state", "unit", "source"}
     if not isinstance(value, str) or not value or closed:
         return value
     attack = ATTACK.replace("/", "") if key == "model_path" else ATTACK  # which names a file

@@ -188,3 +188,25 @@ def test_an_engine_that_was_not_run_is_told_and_decides_nothing(report: Report):
     assert (found.state, found.text) == ("inconclusive", "openvino was not run: no GPU")
     unbuilt = target.model_copy(update={"not_built": "not installed: pip install it"})
     assert _finding(report, "Fast", unbuilt).text == "not installed: pip install it"
+
+
+@pytest.mark.parametrize(
+    ("source", "tone", "said"),
+    [("engine", "good", ""), ("builder", "good", "by the builder"), ("file", "warn", "alone")],
+)
+def test_integers_are_worth_what_says_so(report: Report, source: str, tone: str, said: str):
+    coverage = {"source": source, "float_ops": 0, "fallbacks": (), "float_op_names": ()}
+    target = report.targets[0]
+    found = _finding(
+        report,
+        "Integer",
+        target.model_copy(update={"coverage": target.coverage.model_copy(update=coverage)}),
+    )
+    assert found.tone == tone
+    assert said in found.text
+
+
+def test_nothing_compared_decides_nothing(report: Report):
+    """A task without answers, on a runtime that shows no node."""
+    target = _target(report, **NEAR, agreement_top1=None, fidelity={"oracle_nodes": 0})
+    assert outcome(report.model_copy(update={"targets": (target,), "gates": ()})).state == "inconclusive"

@@ -56,3 +56,25 @@ def test_times_are_shares_of_the_whole():
 def test_what_no_openvino_says_is_refused(shown):
     with pytest.raises(BuildError, match="cannot be read"):
         shown_nodes(shown)
+
+
+def _fused(kernel, names):
+    node = {"name": "n", "layerType": "Subgraph", "runtimePrecision": "u8", "reads": ["x"]}
+    shown = [
+        {"name": "x", "layerType": "Input", "runtimePrecision": "u8", "reads": []},
+        {**node, "primitiveType": kernel, "originalLayersNames": names},
+        {"name": "y", "layerType": "Output", "runtimePrecision": "u8", "reads": ["n"]},
+    ]
+    types = {"g": "Gelu", "q": "QuantizeLinear", "c": "Clip"}
+    return openvino_coverage(shown_nodes(json.dumps(shown).encode()), {"n": 1.0}, types)
+
+
+def test_integers_at_both_ends_of_a_fused_kernel_do_not_make_it_one():
+    """OpenVINO gives a fusion the precision of what it reads; its kernel and its operators say the rest."""
+    assert _fused("jit_avx512_I8", "c,q").fallbacks == ()
+    (gelu,) = _fused("jit_avx512_I8", "Convert_1,g,q").fallbacks
+    assert (gelu.op, gelu.listed) == ("Gelu", True)
+    assert "in float, between integers" in gelu.reason
+    (sums,) = _fused("jit_avx512_f32", "c,q").fallbacks
+    assert (sums.op, sums.listed) == ("Subgraph", False)
+    assert _fused("jit_avx512_f32", "c,q").integer_time_share == 0.0
