@@ -42,7 +42,11 @@ def _open(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Re
     """Open a file that was put; with ``shown`` the graph that runs comes back."""
     scratch = runner.scratch[header["session"]] = tempfile.mkdtemp(dir=str(runner.folder))
     how = How(**header["how"], scratch=scratch)
-    opened = runtime_called(header["runtime"]).open(str(runner.path(header["model"])), how)
+    try:
+        opened = runtime_called(header["runtime"]).open(str(runner.path(header["model"])), how)
+    except BaseException:
+        shutil.rmtree(runner.scratch.pop(header["session"]), ignore_errors=True)
+        raise
     runner.sessions[header["session"]] = opened
     tensors = {"inputs": opened.inputs, "outputs": opened.outputs}
     return tensors, {"shown": opened.shown()} if how.shown else {}
@@ -58,7 +62,7 @@ def _times(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> R
 
 def _close(runner: Runner, header: dict[str, Any], blobs: dict[str, bytes]) -> Reply:
     runner.sessions.pop(header["session"]).close()
-    shutil.rmtree(runner.scratch[header["session"]], ignore_errors=True)
+    shutil.rmtree(runner.scratch.pop(header["session"]), ignore_errors=True)
     return {}, {}
 
 

@@ -191,7 +191,8 @@ class TensorRt(Runtime):
 
         Args:
             model: Path of the file.
-            options: ``largest_batch``: of a first dimension that is free.
+            options: Of a first dimension that is free: ``usual_batch``, 1 if it is left out, and
+                ``largest_batch``.
             cache: What an earlier build gave as its third result; empty at first.
 
         Returns:
@@ -212,7 +213,8 @@ class TensorRt(Runtime):
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         if not self.builds_without_gpu:  # else it times no kernel
             _set_timing_cache(config, cache)
-        _allow_batches(builder, config, network, int(options["largest_batch"]))
+        usual = int(options.get("usual_batch", 1))
+        _allow_batches(builder, config, network, usual, int(options["largest_batch"]))
         engine = builder.build_serialized_network(network, config)
         if engine is None:
             raise RuntimeRefusal(heard.last_error or "the builder gives no engine and no reason")
@@ -298,8 +300,8 @@ def _set_timing_cache(config: Any, cache: bytes) -> None:
         config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
 
 
-def _allow_batches(builder: Any, config: Any, network: Any, largest: int) -> None:
-    """Let a first dimension that is free be 1..largest; engines are made for 1."""
+def _allow_batches(builder: Any, config: Any, network: Any, usual: int, largest: int) -> None:
+    """Let a first dimension that is free be 1..largest; engines are made for the usual size."""
     profile, free = builder.create_optimization_profile(), False
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
@@ -308,8 +310,8 @@ def _allow_batches(builder: Any, config: Any, network: Any, largest: int) -> Non
             msg = f"input {tensor.name} has free sizes in {sizes}: only its first size may be"
             raise RuntimeRefusal(msg)
         if sizes and sizes[0] < 0:
-            one, most = (1, *sizes[1:]), (largest, *sizes[1:])
-            profile.set_shape(tensor.name, one, one, most)
+            one, most, made_for = ((size, *sizes[1:]) for size in (1, largest, usual))
+            profile.set_shape(tensor.name, one, made_for, most)
             free = True
     if free:
         config.add_optimization_profile(profile)

@@ -35,8 +35,13 @@ class Place(Spec):
 
     @property
     def digest(self) -> str:
-        """Hex sha256 of what an engine depends on: where that is, is no part of it."""
-        return json_digest([self.runtime_version, list(self.machine.isa), self.gpu])
+        """Hex sha256 of what an engine depends on.
+
+        An engine for a CPU is a file of ours, wherever that is. One for a GPU is made by the device, and
+        loaded by native code: it is for that device alone.
+        """
+        maker = self.device.name if self.gpu else ""
+        return json_digest([self.runtime_version, list(self.machine.isa), self.gpu, maker])
 
     def check(self, target: TargetSpec, connection: Connection) -> None:
         """Say if the runtime, the CPU or the GPU is another one by now.

@@ -233,7 +233,7 @@ class TargetReport(Spec):
         model_sha256: Of the file, hex; empty in reports of earlier versions.
         size_bytes: Size of the file.
         payload_bytes: Of them, those of the weights: codes as they are stored, tables, and 12 per channel.
-        graph_bytes: The others: operators, names, metadata.
+        graph_bytes: The others: operators, names, metadata; in an engine for a GPU its kernels.
         float_weight_bytes: Bytes of the float student's weights, for comparison.
         download_bytes: Size of the file compressed by zlib at level 9, as a package or a web server would.
         layers: What the payload is made of.

@@ -40,7 +40,7 @@ def runnable(target: TargetSpec, model: Path, engine: Path, *, host: Host = HERE
         engine: Where to build one, if the runtime reads no ONNX.
         host: Where it runs.
     """
-    if target.engine_suffix == model.suffix or model.suffix != ".onnx":
+    if target.engine_suffix in (model.suffix, ".onnx"):
         return BuiltModel(target, model, host)
     ready = target.readiness(host=host)
     log = "" if ready.not_built else target.build(model, engine, host=host)

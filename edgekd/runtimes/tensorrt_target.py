@@ -95,13 +95,16 @@ class NvidiaTarget(TargetSpec):
         return Readiness(version, not_built="" if facts["builds_without_gpu"] else missing, not_run=missing)
 
     def build(self, model: Path, engine: Path, *, host: Host = HERE) -> str:
-        """Have the host build an engine, with the timings of its earlier builds."""
+        """Have the host build an engine, here with the timings of earlier builds.
+
+        What a board has timed is given to no other machine: it may be anybody's.
+        """
         cache = self._cache(host)
-        known = cache.read_bytes() if cache.is_file() else b""
-        options = {"largest_batch": self.batch or DEFAULT_BATCH}
+        known = cache.read_bytes() if host is HERE and cache.is_file() else b""
+        options = {"usual_batch": self.batch or 1, "largest_batch": max(self.batch, DEFAULT_BATCH)}
         built = host.build(model, options, runtime=self.kind, cache=known)
         engine.write_bytes(built.engine)
-        if built.cache and built.cache != known:
+        if host is HERE and built.cache and built.cache != known:
             cache.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(cache, built.cache)
         return built.log

@@ -1,6 +1,10 @@
+import pytest
+
 from edgekd.device.build_engine import build_engine
-from edgekd.device.local import LocalDevice
+from edgekd.device.local import LocalConnection, LocalDevice
 from edgekd.device.place import place_of
+from edgekd.device.ssh import SshDevice
+from edgekd.errors import DeviceError
 from edgekd.runtimes.here import HERE
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.stages import MODEL, Engine, TargetOnnx
@@ -43,3 +47,18 @@ def test_a_place_is_what_an_engine_depends_on():
     assert place.digest != place.model_copy(update={"runtime_version": "1.20"}).digest
     elsewhere = place.machine.model_copy(update={"os": "another"})
     assert place.digest == place.model_copy(update={"machine": elsewhere}).digest
+
+
+def test_an_engine_that_a_board_has_built_is_for_that_board_alone():
+    place = place_of(OnnxRuntimeTarget(), LocalDevice())
+    boards = [place.model_copy(update={"device": SshDevice(host=name)}) for name in ("a", "b")]
+    assert boards[0].digest == boards[1].digest == place.digest
+    with_gpu = [found.model_copy(update={"gpu": "Orin"}).digest for found in (place, *boards)]
+    assert len(set(with_gpu)) == 3
+
+
+def test_another_gpu_than_before_is_told():
+    target, here = OnnxRuntimeTarget(), LocalConnection()
+    place = place_of(target, LocalDevice()).model_copy(update={"gpu": "NVIDIA L4"})
+    with pytest.raises(DeviceError, match="its GPU was NVIDIA L4 when the run began, and is none now"):
+        place.check(target, here)
