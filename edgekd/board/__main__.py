@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
+from edgekd.board.parent import end_with_parent
 
 
 def main() -> None:
@@ -15,19 +14,9 @@ def main() -> None:
     if entry == "serve":
         from edgekd.board.serve import main as run
     else:
-        _end_with_parent()
+        end_with_parent()
         from edgekd.board.measure import main as run
     run(folder)
-
-
-def _end_with_parent() -> None:
-    """Have Linux kill this process when the runner that started it dies, even by a kill."""
-    try:
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    except (ImportError, OSError, AttributeError):  # another system
-        return
 
 
 if __name__ == "__main__":

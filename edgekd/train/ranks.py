@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
+from edgekd.board.parent import end_with_parent
 from edgekd.core.running import RunningStage, running, running_stage
 from edgekd.core.user_code import allow_user_code, user_code_is_allowed
 from edgekd.errors import EdgeKdError, TrainError
@@ -114,7 +115,7 @@ def share_training() -> bool:
     if stage is None or stage.devices == 1 or _is_worker():
         return False
     receiver, sender = torch.multiprocessing.get_context("spawn").Pipe(duplex=False)
-    arguments = (stage, _free_port(), user_code_is_allowed(), sender)
+    arguments = (stage, _free_port(), user_code_is_allowed(), sender, os.getpid())
     workers = start_processes(  # type: ignore[no-untyped-call]
         _work, arguments, nprocs=stage.devices, join=False, daemon=True, start_method="spawn"
     )
@@ -153,8 +154,11 @@ def _is_worker() -> bool:
     return os.environ.get("EDGEKD_WORKER") == "1"
 
 
-def _work(rank: int, stage: RunningStage, port: int, user_code: bool, sender: Connection) -> None:
+def _work(
+    rank: int, stage: RunningStage, port: int, user_code: bool, sender: Connection, parent: int
+) -> None:
     """Run a stage up to the end of its training, as one of ``stage.devices`` processes."""
+    end_with_parent(parent)  # also while it waits for another process that will never come
     size = str(stage.devices)
     os.environ.update(
         EDGEKD_WORKER="1", RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=size, LOCAL_WORLD_SIZE=size,
