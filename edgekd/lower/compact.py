@@ -56,7 +56,9 @@ class NameOperatorsPass(LoweringPass):
             taken = {other.name for other in graph}
             node.name = next(name for name in _uses(layer) if name not in taken)
         elif len(readers) == 1 and is_op(readers[0], "QuantizeLinear"):
-            node.name = name_of(readers[0].outputs[0]).rpartition(".")[0]
+            name = name_of(readers[0].outputs[0]).rpartition(".")[0]
+            if name not in {other.name for other in graph_of(node)}:  # a clip behind a layer of that name
+                node.name = name
         return True
 
 

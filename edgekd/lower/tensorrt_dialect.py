@@ -26,6 +26,7 @@ from edgekd.lower.lowered_model import lowered_model
 from edgekd.lower.positive_scales import PositiveScalesPass
 from edgekd.lower.quantize_signed import QuantizeSignedPass
 from edgekd.lower.quantize_weights import QuantizeWeightsPass
+from edgekd.lower.requantize_clamps import RequantizeClampsPass
 from edgekd.lower.shift_pixels import ShiftPixelsPass
 
 OPSET = 20
@@ -41,6 +42,7 @@ PASSES: tuple[Callable[[], ir.passes.InPlacePass], ...] = (
     PositiveScalesPass,
     ShiftPixelsPass,
     QuantizeSignedPass,
+    RequantizeClampsPass,
     common.RemoveUnusedNodesPass,
 )
 

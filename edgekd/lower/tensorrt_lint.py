@@ -105,7 +105,7 @@ def _scales(node: ir.Node) -> Mistakes:
         yield "positive_scale", "its scale is computed at run time", "risk"
     elif not (scale > 0).all():
         yield "positive_scale", f"its lowest scale is {scale.min():g}", "refused"
-    elif scale.size > 1 and is_op(node, "QuantizeLinear"):
+    elif scale.size > 1 and is_op(node, "QuantizeLinear") and array(node.inputs[0]) is None:
         yield "positive_scale", f"a tensor of activations has {scale.size} scales", "float"
 
 

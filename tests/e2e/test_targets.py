@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from edgekd.report.verdict import outcome
+from edgekd.runtimes.here import HERE
 
 ALL = "targets=[onnxruntime, openvino, tensorrt_rtx, tensorrt]"
 
@@ -43,6 +44,16 @@ def test_every_runtime_gets_what_it_can(everywhere, monkeypatch, tmp_path, capsy
     monkeypatch.setattr("sys.argv", ["infer.py", str(tmp_path / "zero.png")])
     runpy.run_path(str(folder / "infer.py"), run_name="__main__")
     assert capsys.readouterr().out.strip().isdigit()
+    assert HERE.open(folder / "model.openvino.onnx").outputs  # ONNX Runtime reads it too
     page = (folder / "report.html").read_text()
     assert "Not run: there is no NVIDIA GPU" in page
     assert "tensors cannot be watched without changing what the engine computes" in page
+
+
+def test_a_run_for_tensorrt_alone_has_an_infer_script_that_runs(again, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    again("quantize.profile=portable", "targets=[tensorrt_rtx]")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "zero.png")
+    monkeypatch.setattr("sys.argv", ["infer.py", str(tmp_path / "zero.png")])
+    runpy.run_path(str(tmp_path / "runs" / "tiny" / "infer.py"), run_name="__main__")
+    assert capsys.readouterr().out.strip().isdigit()
