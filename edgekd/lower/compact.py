@@ -56,9 +56,7 @@ class NameOperatorsPass(LoweringPass):
             taken = {other.name for other in graph}
             node.name = next(name for name in _uses(layer) if name not in taken)
         elif len(readers) == 1 and is_op(readers[0], "QuantizeLinear"):
-            name = name_of(readers[0].outputs[0]).rpartition(".")[0]
-            if name not in {other.name for other in graph_of(node)}:  # a clip behind a layer of that name
-                node.name = name
+            node.name = name_of(readers[0].outputs[0]).rpartition(".")[0]
         return True
 
 
@@ -79,6 +77,20 @@ def _uses(layer: str, suffix: str = "") -> Iterator[str]:
     """A layer that is used twice shares only what is equal; the rest is numbered."""
     yield layer + suffix
     yield from (f"{layer}_{use}{suffix}" for use in itertools.count(2))
+
+
+class UniqueNamesPass(ir.passes.InPlacePass):
+    """Takes a name away that another operator has already: a clamp is called as the layer before it."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Rename in place."""
+        seen: set[str] = set()
+        modified = False
+        for node in model.graph:
+            if node.name and node.name in seen:
+                node.name, modified = "", True
+            seen.add(node.name or "")
+        return ir.passes.PassResult(model, modified)
 
 
 class ShortNamesPass(ir.passes.InPlacePass):

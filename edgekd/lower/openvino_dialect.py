@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 
 import onnx_ir as ir
 
+from edgekd.lower.compact import UniqueNamesPass
 from edgekd.lower.lowered_model import lowered_model
 from edgekd.lower.onnxruntime_dialect import IR_VERSION, OPSET, PASSES
 from edgekd.lower.pack_weights import PackWeightsPass
@@ -41,5 +42,5 @@ def lower_for_openvino(marked: ir.Model, *, metadata: Mapping[str, str]) -> ir.M
     Raises:
         LowerError: If a mark cannot be expressed; names the mark.
     """
-    passes = [_OWN.get(lowering, lowering) for lowering in PASSES]
+    passes = [*(_OWN.get(lowering, lowering) for lowering in PASSES), UniqueNamesPass]
     return lowered_model(marked, passes, opset=OPSET, ir_version=IR_VERSION, metadata=metadata)
