@@ -41,7 +41,7 @@ from edgekd.quant.twn import TwnSpec
 from edgekd.quant.wrpn import WrpnSpec
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.openvino_target import OpenVinoTarget
-from edgekd.runtimes.target import TargetSpec
+from edgekd.runtimes.target import BitsAsked, TargetSpec
 from edgekd.runtimes.tensorrt_target import TensorRtRtxTarget, TensorRtTarget
 from edgekd.search.search_student import FixedStudentSpec
 from edgekd.tasks.classification import ClassificationSpec
@@ -277,13 +277,13 @@ class Pipeline(Spec):
         """Say what the bits buy on a target, with its runtime of a version; empty where all are 8."""
         quantize = self.quantize
         ends = (quantize.first_layer_bits, quantize.last_layer_bits)
-        return target.bits_note(
+        asked = BitsAsked(
             weight_bits=quantize.weights.bits,
             largest_code=quantize.weights.weight_grid.qmax,
             largest_end_code=max(quantize.scheme.weights_at(bits).weight_grid.qmax for bits in ends),
             activation_bits=min(quantize.activations.bits, quantize.residual_bits),
-            runtime_version=runtime_version,
         )
+        return target.bits_note(asked, runtime_version=runtime_version)
 
 
 def _common_profile(targets: Any) -> ProfileName:

@@ -1,7 +1,7 @@
 """ONNX Runtime on the CPU: the graph that really runs, and every tensor in it."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +100,19 @@ def node_times(
     kernels = host.profile(
         named.SerializeToString(), feeds, runs=PROFILED_RUNS, threads=threads, optimize=False
     )
+    times = mean_times(kernels)
+    return [times.get(node.name, 0.0) for node in named.graph.node]
+
+
+def mean_times(ran: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Return the mean of the middle half of what a profile says of each operator, in its unit."""
     times: dict[str, list[float]] = {}
-    for name, microseconds in kernels:
+    for name, microseconds in ran:
         times.setdefault(name, []).append(microseconds)
-    return [middle_mean(times.get(node.name, [0.0])) for node in named.graph.node]
+    return {name: _middle_mean(values) for name, values in times.items()}
 
 
-def middle_mean(values: Sequence[float]) -> float:
-    """Return the mean of the middle half."""
+def _middle_mean(values: Sequence[float]) -> float:
     quarter = len(values) // 4
     return statistics.fmean(sorted(values)[quarter : len(values) - quarter])
 

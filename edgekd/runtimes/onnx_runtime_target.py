@@ -22,7 +22,7 @@ from edgekd.runtimes.mistakes import mistakes_behind
 from edgekd.runtimes.onnx_runtime import node_times, optimized_graph, tap, tap_everything
 from edgekd.runtimes.saturation import saturation
 from edgekd.runtimes.session import Tensors, fitting, same_values
-from edgekd.runtimes.target import Inside, TargetSpec
+from edgekd.runtimes.target import BitsAsked, Inside, TargetSpec
 
 LARGEST_SAFE_CODE = 64
 """Two products of such a weight with uint8 fit the 16 bits in which CPUs without VNNI add them."""
@@ -40,31 +40,23 @@ class OnnxRuntimeTarget(TargetSpec):
         """``tensorrt`` is missing: with zero point 0 behind a ReLU the convolutions would run in float."""
         return ("ort", "portable")
 
-    def bits_note(
-        self,
-        *,
-        weight_bits: int,
-        largest_code: int,
-        largest_end_code: int,
-        activation_bits: int,
-        runtime_version: str = "",
-    ) -> str:
+    def bits_note(self, bits: BitsAsked, *, runtime_version: str = "") -> str:
         """Say what fewer than 8 bits buy: a smaller file and, with small codes, no saturation; not speed."""
         bought = []
-        if weight_bits < 8:
+        if bits.weight_bits < 8:
             forms = FILE_BITS if loads_packed(runtime_version) else (8,)
-            stored = min(bits for bits in forms if weight_bits <= bits)
+            stored = min(width for width in forms if bits.weight_bits <= width)
             size = f"stored in {stored} bits each" if stored < 8 else "stored in 8 bits each, not smaller"
             need = "so CPUs without VNNI need session.x64quantprecision=1"
-            if largest_code > LARGEST_SAFE_CODE:
-                safe = f"codes reach {largest_code}, {need}"
+            if bits.largest_code > LARGEST_SAFE_CODE:
+                safe = f"codes reach {bits.largest_code}, {need}"
             else:
-                safe = f"sums of codes up to {largest_code} cannot saturate on CPUs without VNNI"
-                if largest_end_code > LARGEST_SAFE_CODE:
-                    safe += f", but codes of the first or last layer reach {largest_end_code}, {need}"
-            bought.append(f"weights of {weight_bits} bits are {size}; {safe}")
-        if activation_bits < 8:
-            bought.append(f"activations of {activation_bits} bits make nothing smaller")
+                safe = f"sums of codes up to {bits.largest_code} cannot saturate on CPUs without VNNI"
+                if bits.largest_end_code > LARGEST_SAFE_CODE:
+                    safe += f", but codes of the first or last layer reach {bits.largest_end_code}, {need}"
+            bought.append(f"weights of {bits.weight_bits} bits are {size}; {safe}")
+        if bits.activation_bits < 8:
+            bought.append(f"activations of {bits.activation_bits} bits make nothing smaller")
         if not bought:
             return ""
         return f"{'; '.join(bought)}; all is computed as 8-bit codes, not faster than with 8 bits"

@@ -13,10 +13,10 @@ from edgekd.lower.openvino_dialect import lower_for_openvino
 from edgekd.lower.quantize_activations import stored_zero_point
 from edgekd.runtimes.here import HERE
 from edgekd.runtimes.host import Host
-from edgekd.runtimes.onnx_runtime import PROFILED_RUNS, middle_mean
+from edgekd.runtimes.onnx_runtime import PROFILED_RUNS, mean_times
 from edgekd.runtimes.openvino_coverage import openvino_coverage, shown_nodes
 from edgekd.runtimes.session import Tensors, fitting
-from edgekd.runtimes.target import Inside, TargetSpec, Tolerance
+from edgekd.runtimes.target import BitsAsked, Inside, TargetSpec, Tolerance
 from edgekd.runtimes.watch import watch_codes
 
 
@@ -39,22 +39,16 @@ class OpenVinoTarget(TargetSpec):
         """``tensorrt`` is missing: residual additions would be float kernels of their own."""
         return ("ort", "portable")
 
-    def bits_note(
-        self,
-        *,
-        weight_bits: int,
-        largest_code: int,
-        largest_end_code: int,
-        activation_bits: int,
-        runtime_version: str = "",
-    ) -> str:
+    def bits_note(self, bits: BitsAsked, *, runtime_version: str = "") -> str:
         """Say what fewer than 8 bits buy: with 4 and fewer a smaller file; not speed."""
         bought = []
-        if weight_bits < 8:
-            stored = "stored in 4 bits each" if weight_bits <= 4 else "stored in 8 bits each, not smaller"
-            bought.append(f"weights of {weight_bits} bits are {stored}")
-        if activation_bits < 8:
-            bought.append(f"activations of {activation_bits} bits make nothing smaller")
+        if bits.weight_bits < 8:
+            stored = (
+                "stored in 4 bits each" if bits.weight_bits <= 4 else "stored in 8 bits each, not smaller"
+            )
+            bought.append(f"weights of {bits.weight_bits} bits are {stored}")
+        if bits.activation_bits < 8:
+            bought.append(f"activations of {bits.activation_bits} bits make nothing smaller")
         if not bought:
             return ""
         return f"{'; '.join(bought)}; all is computed as 8-bit codes, not faster than with 8 bits"
@@ -85,10 +79,7 @@ class OpenVinoTarget(TargetSpec):
 
     def _times(self, engine: Path, feeds: Tensors, host: Host) -> dict[str, float]:
         ran = host.profile(engine, feeds, runs=PROFILED_RUNS, runtime=self.kind, threads=self.threads)
-        times: dict[str, list[float]] = {}
-        for name, microseconds in ran:
-            times.setdefault(name, []).append(microseconds)
-        return {name: middle_mean(values) for name, values in times.items()}
+        return mean_times(ran)
 
     def _codes(self, engine: Path, marked: Path, feeds: Tensors, computed: Tensors, host: Host) -> Tensors:
         def run(tapped: bytes) -> Tensors:

@@ -56,6 +56,23 @@ class Tolerance:
     reason: str
 
 
+@dataclass(frozen=True)
+class BitsAsked:
+    """The bits of a pipeline.
+
+    Attributes:
+        weight_bits: Of the layers between the first and the last.
+        largest_code: Largest magnitude of their codes.
+        largest_end_code: Largest magnitude of the codes of the first and the last layer.
+        activation_bits: The fewest of any activation.
+    """
+
+    weight_bits: int
+    largest_code: int
+    largest_end_code: int
+    activation_bits: int
+
+
 class TargetSpec(Spec, ABC):
     """A target as a pipeline file names it: everything that edgekd knows of a runtime.
 
@@ -80,22 +97,11 @@ class TargetSpec(Spec, ABC):
         """Profiles whose students this runtime executes in integers."""
 
     @abstractmethod
-    def bits_note(
-        self,
-        *,
-        weight_bits: int,
-        largest_code: int,
-        largest_end_code: int,
-        activation_bits: int,
-        runtime_version: str = "",
-    ) -> str:
+    def bits_note(self, bits: BitsAsked, *, runtime_version: str = "") -> str:
         """Say what fewer than 8 bits buy on this runtime; empty where all are 8.
 
         Args:
-            weight_bits: Of the layers between the first and the last.
-            largest_code: Largest magnitude of their codes.
-            largest_end_code: Largest magnitude of the codes of the first and the last layer.
-            activation_bits: The fewest of any activation.
+            bits: What a pipeline asks for.
             runtime_version: As in `lower`.
         """
 

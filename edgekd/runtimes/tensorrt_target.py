@@ -20,10 +20,10 @@ from edgekd.lower.tensorrt_lint import lint_tensorrt
 from edgekd.runtimes.coverage import Coverage
 from edgekd.runtimes.here import HERE
 from edgekd.runtimes.host import TITLES, Host
-from edgekd.runtimes.onnx_runtime import PROFILED_RUNS, middle_mean, tap
+from edgekd.runtimes.onnx_runtime import PROFILED_RUNS, mean_times, tap
 from edgekd.runtimes.readiness import Readiness
 from edgekd.runtimes.session import DEFAULT_BATCH, Session, Tensors
-from edgekd.runtimes.target import Inside, TargetSpec, Tolerance
+from edgekd.runtimes.target import BitsAsked, Inside, TargetSpec, Tolerance
 from edgekd.runtimes.tensorrt_coverage import (
     engine_coverage,
     file_coverage,
@@ -52,17 +52,9 @@ class NvidiaTarget(TargetSpec):
         """``ort`` is missing: int8 with zero point 0 holds 127 steps above 0, not 255."""
         return ("tensorrt", "portable")
 
-    def bits_note(
-        self,
-        *,
-        weight_bits: int,
-        largest_code: int,
-        largest_end_code: int,
-        activation_bits: int,
-        runtime_version: str = "",
-    ) -> str:
+    def bits_note(self, bits: BitsAsked, *, runtime_version: str = "") -> str:
         """Say what fewer than 8 bits buy: nothing."""
-        if min(weight_bits, activation_bits) == 8:
+        if min(bits.weight_bits, bits.activation_bits) == 8:
             return ""
         return (
             "fewer than 8 bits are computed and stored as int8: neither smaller nor faster than with 8 bits"
@@ -127,11 +119,8 @@ class NvidiaTarget(TargetSpec):
             computed = session.run(feeds)
         layers = layers_of_inspector(host.shown(engine, runtime=self.kind))
         ran = host.profile(engine, feeds, runs=PROFILED_RUNS, runtime=self.kind)
-        times: dict[str, list[float]] = {}
-        for name, microseconds in ran:
-            times.setdefault(name, []).append(microseconds)
-        middle = {name: middle_mean(values) for name, values in times.items()}
-        covered = engine_coverage(layers, None if source is None else ir.load(source), middle)
+        model = None if source is None else ir.load(source)
+        covered = engine_coverage(layers, model, mean_times(ran))
         codes: Tensors = {}
         if marked is not None and source is not None:
             codes = self._codes(source, marked, feeds, computed, host)
@@ -188,7 +177,7 @@ class QdqInFloat(TargetSpec):
         """All: nothing is fused."""
         return ("ort", "tensorrt", "portable")
 
-    def bits_note(self, **_: object) -> str:
+    def bits_note(self, bits: BitsAsked, *, runtime_version: str = "") -> str:
         """It is no runtime that anybody ships."""
         return ""
 
