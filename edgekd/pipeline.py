@@ -17,7 +17,7 @@ from edgekd.device.local import LocalDevice
 from edgekd.device.place import Place, place_of
 from edgekd.distill.distill_student import DistilledStudent, distill_student
 from edgekd.distill.quantize_student import PtqStudent, quantize_student
-from edgekd.errors import BuildError, LowerError
+from edgekd.errors import BuildError, LowerError, SpecError
 from edgekd.export.export_marked import export_marked
 from edgekd.export.float_network import FloatStudent
 from edgekd.lower.marked import MarkedOnnx
@@ -30,7 +30,12 @@ from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.stages import Engine, TargetOnnx, lower_for, write_lowered
 from edgekd.runtimes.target import BuiltModel
 from edgekd.runtimes.targets import runnable
-from edgekd.search.search_student import search_student
+from edgekd.search.given_student import given_student
+from edgekd.search.latency_table import identity_of
+from edgekd.search.record import SearchRecord
+from edgekd.search.search import Teaching
+from edgekd.search.search_student import SearchedStudent, join, search_student
+from edgekd.search.student_search import SearchStudentSpec
 from edgekd.search.train_student import train_student
 from edgekd.spec import Pipeline, Target
 from edgekd.teacher.export_teacher import Teacher, export_teacher
@@ -64,6 +69,7 @@ class Built:
     """Every artifact of a run, in the order in which it is made; no teacher where the method needs none."""
 
     teacher: Teacher | None
+    arch: StudentArch
     float_student: FloatStudent
     ptq: PtqStudent
     student: QuantStudent
@@ -96,7 +102,7 @@ def build(spec: Pipeline, places: Sequence[Place], run: Runner) -> Built:
     train_rows = data.train_rows()
     if train_rows is not None:
         spec.quantize.calibration.check_samples(train_rows)
-    teacher, arch, float_student = start(spec, run)
+    teacher, arch, float_student = start(spec, places[0], run)
     ptq = run.run(quantize_student, float_student, spec.student, arch, spec.quantize, data, task)
     student: QuantStudent = ptq
     if spec.distill.phases(task):
@@ -112,19 +118,41 @@ def build(spec: Pipeline, places: Sequence[Place], run: Runner) -> Built:
         _build_target(spec, target, place, marked, ptq_marked, run)
         for target, place in zip(spec.targets, places, strict=True)
     )
-    return Built(teacher, float_student, ptq, student, marked, targets)
+    return Built(teacher, arch, float_student, ptq, student, marked, targets)
 
 
-def start(spec: Pipeline, run: Runner) -> tuple[Teacher | None, StudentArch, FloatStudent]:
-    """Make, or find, what quantization and distillation start from; no teacher where none is needed."""
-    data, task = spec.data, spec.task
-    teacher = None
-    if spec.teacher is not None and spec.distill.needs_teacher(task):
-        trained = (spec.training, spec.seed) if spec.teacher.training else GIVEN
-        teacher = run.run(export_teacher, spec.teacher.origin, data, task, *trained)
-    arch = run.run(search_student, spec.student)
-    trained = (spec.training, spec.seed) if spec.student.training else GIVEN
-    return teacher, arch, run.run(train_student, spec.student, arch, data, task, *trained)
+def start(spec: Pipeline, place: Place, run: Runner) -> tuple[Teacher | None, StudentArch, FloatStudent]:
+    """Make, or find, what quantization and distillation start from; no teacher where none is needed.
+
+    Args:
+        spec: The pipeline file.
+        place: Where the first target runs: what a search measures students on.
+        run: As in `build`.
+    """
+    teacher = make_teacher(spec, run)
+    arch = find_architecture(spec, teacher, place, run)
+    trained = (spec.training, spec.seed) if spec.student.label_schedule else GIVEN
+    return teacher, arch, run.run(train_student, spec.student, arch, spec.data, spec.task, *trained)
+
+
+def make_teacher(spec: Pipeline, run: Runner) -> Teacher | None:
+    """Make, or find, the teacher; None where the method needs none."""
+    if spec.teacher is None or not spec.distill.needs_teacher(spec.task):
+        return None
+    trained = (spec.training, spec.seed) if spec.teacher.training else GIVEN
+    return run.run(export_teacher, spec.teacher.origin, spec.data, spec.task, *trained)
+
+
+def find_architecture(spec: Pipeline, teacher: Teacher | None, place: Place, run: Runner) -> StudentArch:
+    """Return the student's architecture: the given one, or what a search on the first target finds."""
+    student = spec.student
+    if not isinstance(student, SearchStudentSpec):
+        return run.run(given_student, student)
+    target = spec.targets[0].anywhere()
+    return run.run(
+        search_student, student, teacher, spec.teacher if teacher else None, spec.quantize, spec.data,
+        spec.task, spec.training, spec.seed, target, place, identity_of(place),
+    )  # fmt: skip
 
 
 def _build_target(
@@ -140,6 +168,45 @@ def _build_target(
     engine = None if place.not_built else run.run(build_engine, anywhere, lowered, place)
     ptq = None if ptq_marked is None else _build_target(spec, target, place, ptq_marked, None, run)
     return BuiltTarget(lowered, engine, ptq)
+
+
+def search(spec: Pipeline, store: Store) -> SearchRecord:
+    """Find the student and nothing more: what the verb ``search`` runs, and `compress` finds again.
+
+    Raises:
+        SpecError: If the student is given, or none keeps the limits.
+    """
+    place = _fail_early_in_search(spec, store)
+    arch = find_architecture(spec, make_teacher(spec, store), place, store)
+    assert isinstance(arch, SearchedStudent)
+    return arch.record()
+
+
+def join_search(spec: Pipeline, store: Store) -> None:
+    """Work on the trials of a search that several processes share, until all of them are finished.
+
+    Raises:
+        SpecError: If the student is given, or its study is not shared.
+    """
+    place = _fail_early_in_search(spec, store)
+    teacher, target = make_teacher(spec, store), spec.targets[0].anywhere()
+    teaching = Teaching(
+        teacher, spec.teacher, spec.quantize, spec.data, spec.task, spec.training, spec.seed
+    )  # fmt: skip
+    assert isinstance(spec.student, SearchStudentSpec)
+    join(spec.student, teaching, target, place, store)
+    store.finish()
+
+
+def _fail_early_in_search(spec: Pipeline, store: Store) -> Place:
+    if not isinstance(spec.student, SearchStudentSpec):
+        what = f"the student of {spec.name} is given: there is nothing to search"
+        fix = "set student.kind to search, with a space and limits"
+        raise SpecError(what, where="student.kind", fix=fix)
+    store.check_writable()
+    check_devices(store.devices, batch_size=spec.training.batch_size)
+    try_networks(spec)
+    return survey(spec)[0]
 
 
 def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Report:
@@ -161,6 +228,7 @@ def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Repor
     results = Results(
         spec=spec,
         teacher=built.teacher,
+        search=built.arch.record() if isinstance(built.arch, SearchedStudent) else None,
         float_student=built.float_student,
         ptq=built.ptq,
         history=built.student.history() if isinstance(built.student, DistilledStudent) else [],

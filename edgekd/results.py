@@ -19,6 +19,7 @@ from edgekd.lower.marked import MarkedOnnx
 from edgekd.lower.payload import LayerWeights
 from edgekd.report import measured, schema, target_schema
 from edgekd.runtimes.stages import Engine, TargetOnnx
+from edgekd.search.record import SearchRecord
 from edgekd.spec import Pipeline, Target
 from edgekd.teacher.export_teacher import Teacher
 from edgekd.train.checkpoint import EpochRecord
@@ -58,6 +59,7 @@ class Results:
 
     spec: Pipeline
     teacher: Teacher | None
+    search: SearchRecord | None
     float_student: FloatStudent
     ptq: PtqStudent
     history: list[EpochRecord]
@@ -93,6 +95,7 @@ def build_report(results: Results) -> schema.Report:
         targets=tuple(_target(spec, target) for target in results.targets),
         gates=(),
         stages=tuple(schema.StageRecord(**asdict(record)) for record in results.stages),
+        search=results.search,
     )
 
 

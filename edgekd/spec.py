@@ -43,7 +43,10 @@ from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.openvino_target import OpenVinoTarget
 from edgekd.runtimes.target import BitsAsked, TargetSpec
 from edgekd.runtimes.tensorrt_target import TensorRtRtxTarget, TensorRtTarget
-from edgekd.search.search_student import FixedStudentSpec
+from edgekd.search.given_student import FixedStudentSpec
+from edgekd.search.mobilenet_v2_space import MobileNetV2Space
+from edgekd.search.resnet_space import ResNetSpace
+from edgekd.search.student_search import SearchStudentSpec
 from edgekd.tasks.classification import ClassificationSpec
 from edgekd.tasks.python import PythonTaskSpec
 from edgekd.teacher.export_teacher import TeacherSpec
@@ -117,10 +120,22 @@ class Teacher(TeacherSpec):
     network: TeacherNetwork
 
 
-class Student(FixedStudentSpec):
-    """The ``student`` section: a given architecture."""
+Space = Annotated[ResNetSpace | MobileNetV2Space, BY_KIND]
+
+
+class FixedStudent(FixedStudentSpec):
+    """A given architecture."""
 
     network: Network
+
+
+class SearchedStudent(SearchStudentSpec):
+    """The best architecture of a space that keeps limits on the device."""
+
+    space: Space
+
+
+Student = Annotated[FixedStudent | SearchedStudent, BY_KIND]
 
 
 class Quantize(QuantizeSpec):
@@ -170,6 +185,7 @@ KINDS: dict[str, Any] = {
     "task": Task,
     "network": TeacherNetwork,
     "student": Student,
+    "space": Space,
     "quantizer": Quantizer,
     "distill": Distill,
     "target": Target,
@@ -216,6 +232,11 @@ class Pipeline(Spec):
             return fields
         return {**fields, "quantize": {**quantize, "profile": _common_profile(fields.get("targets"))}}
 
+    @field_validator("student", mode="before")
+    @classmethod
+    def _fixed_by_default(cls, student: Any) -> Any:
+        return {"kind": "fixed", **student} if isinstance(student, dict) else student
+
     @field_validator("task", mode="before")
     @classmethod
     def _classification_by_default(cls, task: Any) -> Any:
@@ -258,6 +279,31 @@ class Pipeline(Spec):
             )
             raise ValueError(msg)
         return distill
+
+    @field_validator("distill")
+    @classmethod
+    def _starts_where_a_search_ends(cls, distill: Distill, info: ValidationInfo) -> Distill:
+        student = info.data.get("student")
+        if isinstance(student, SearchStudentSpec) and distill.student_start == "random":
+            msg = (
+                f"distill.kind {distill.kind!r} in this form starts from random weights, and a search leaves "
+                "trained ones: take another form or method, or student.kind: fixed"
+            )
+            raise ValueError(msg)
+        return distill
+
+    @field_validator("quantize")
+    @classmethod
+    def _can_be_judged(cls, quantize: Quantize, info: ValidationInfo) -> Quantize:
+        student = info.data.get("student")
+        bits = min(quantize.weights.bits, quantize.activations.bits)
+        if isinstance(student, SearchStudentSpec) and student.judging is None and bits < 8:
+            msg = (
+                f"calibrated grids of {bits} bits say little about a trial: set student.judging, such as "
+                "{epochs: 1, learning_rate: 0.01}"
+            )
+            raise ValueError(msg)
+        return quantize
 
     @field_validator("targets")
     @classmethod
@@ -329,11 +375,12 @@ def members(kind: str) -> dict[str, str]:
 def advice(spec: Pipeline) -> list[str]:
     """Say before training what a pipeline will and will not buy."""
     notes = []
-    network, quantize = spec.student.network, spec.quantize
-    height = spec.data.info().height
-    if isinstance(network, MobileNetV2Spec) and network.stem == "imagenet" and height < SMALL_IMAGE:
+    quantize, height, student = spec.quantize, spec.data.info().height, spec.student
+    where, asked = ("space", student.space) if student.kind == "search" else ("network", student.network)
+    stem = asked.stem if isinstance(asked, MobileNetV2Spec | MobileNetV2Space) else "small"
+    if stem == "imagenet" and height < SMALL_IMAGE:
         notes.append(
-            f"student.network.stem 'imagenet' at {height} pixels leaves layers too small for integers to pay "
+            f"student.{where}.stem 'imagenet' at {height} pixels leaves layers too small for integers to pay "
             "(0.9x of float measured at 32 pixels): set stem: small"
         )
     rows, samples = spec.data.train_rows(), quantize.calibration.samples

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import torch
 
+from edgekd.core.profile import PROFILES
 from edgekd.data.dataset import DataInfo
 from edgekd.errors import SpecError
 from edgekd.quant.prepare import prepare
 from edgekd.runtimes.trial import try_model
+from edgekd.search.student_search import SearchStudentSpec
+from edgekd.search.study import optuna_package
 from edgekd.spec import Pipeline
 from edgekd.teacher.export_teacher import teacher_network
 from edgekd.teacher.onnx_teacher import OnnxTeacherSpec
@@ -45,16 +48,26 @@ def _try_teacher(spec: Pipeline) -> None:
 
 
 def _try_student(spec: Pipeline) -> None:
+    """Try the given network; of a search the smallest and the largest one, and what it stands on."""
+    student = spec.student
+    if not isinstance(student, SearchStudentSpec):
+        _try_network(spec, student.network)
+        return
+    optuna_package()
+    multiple = PROFILES[spec.quantize.profile].channel_multiple
+    for setting in (student.space.smallest(), student.space.largest()):
+        _try_network(spec, student.space.network(setting, multiple=multiple))
+
+
+def _try_network(spec: Pipeline, network: NetworkSpec) -> None:
     student, info, quantize = spec.student, spec.data.info(), spec.quantize
     trained = student.training is not None
-    weights = _weights(
-        "student", given_weights(student.network, student.weights, info, trained=trained), info
-    )
+    weights = _weights("student", given_weights(network, student.weights, info, trained=trained), info)
     grid = PixelGrid.like() if weights is None else PixelGrid.like(weights.mean, weights.std)
-    built = ImageNetwork(grid, build_body(student.network, info))
+    built = ImageNetwork(grid, build_body(network, info))
     if weights is not None:
         start_from_weights(built, weights, (info.height, info.width))
-    _must_classify("student", student.network, built, info)
+    _must_classify("student", network, built, info)
     example = torch.zeros((2, info.height, info.width, info.channels), dtype=torch.uint8)
     prepare(built, example, quantize.profile, scheme=quantize.scheme)
 

@@ -22,6 +22,12 @@ Threads = Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of o
 TargetText = Annotated[
     str, typer.Option("--target", help="Runtime: onnxruntime, openvino, tensorrt or tensorrt_rtx.")
 ]
+StoreRoot = Annotated[
+    Path | None, typer.Option("--store", help="Store folder; default $EDGEKD_STORE or the cache.")
+]
+Devices = Annotated[
+    int, typer.Option(min=1, max=64, help="Processes that share each training: GPUs, or on the CPU.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 FRACTIONS = "write one fraction of 255 per channel: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"

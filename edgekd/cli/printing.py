@@ -18,6 +18,11 @@ LOG_WIDTH = 110
 BORDERS = ("QuantizeLinear", "DequantizeLinear")
 
 
+def announce(text: str) -> None:
+    """Write a line of a store's to stderr."""
+    Console(stderr=True, highlight=False).print(printable(text), markup=False)
+
+
 def show_faithfulness(model: Path, found: Any, *, as_json: bool, extra: dict[str, Any]) -> None:
     """Print what `verify` and `inspect` found of a model."""
     from edgekd.report.measured import coverage, fidelity

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 import edgekd
 from edgekd.cli.bench import bench
@@ -19,16 +18,19 @@ from edgekd.cli.options import (
     FRACTIONS,
     AllowCode,
     AsJson,
+    Devices,
     Mean,
     ModelFile,
     Overrides,
     SpecFile,
     Std,
+    StoreRoot,
     TargetText,
     Threads,
     fractions,
 )
 from edgekd.cli.printing import (
+    announce,
     exit_unless_faithful,
     print_json,
     print_table,
@@ -37,7 +39,7 @@ from edgekd.cli.printing import (
     show_faithfulness,
 )
 from edgekd.cli.report import report
-from edgekd.core.text import printable
+from edgekd.cli.search import search
 from edgekd.errors import DataError, SpecError
 
 app = typer.Typer(
@@ -56,15 +58,9 @@ app.command(epilog="Example: edgekd gate runs/mobilenet_int8 --gates gates/mobil
 app.command(epilog="Example: edgekd report runs/mobilenet_int8 runs/ptq --html comparison.html")(report)
 app.command(epilog="Example: edgekd bench int8.onnx --against float.onnx --require-verdict")(bench)
 app.command(epilog="Example: edgekd emulate aarch64")(emulate)
+app.command(epilog="Example: edgekd search pipelines/cifar10_search_int8.yaml")(search)
 
-StoreRoot = Annotated[
-    Path | None, typer.Option("--store", help="Store folder; default $EDGEKD_STORE or the cache.")
-]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that gets NAME/report.html and the engine.")]
-
-Devices = Annotated[
-    int, typer.Option(min=1, max=64, help="Processes that share each training: GPUs, or on the CPU.")
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -95,13 +91,7 @@ def compress(
     if allow_code:
         allow_user_code()
     pipeline = load_pipeline(spec, tuple(overrides))
-    log = Console(stderr=True, highlight=False)
-    place = Store(
-        store or default_store_root(),
-        pipeline=pipeline.name,
-        announce=lambda text: log.print(printable(text), markup=False),
-        devices=devices,
-    )
+    place = Store(store or default_store_root(), pipeline=pipeline.name, announce=announce, devices=devices)
     command = shlex.join(["edgekd", *sys.argv[1:]])
     report = run(pipeline, place, runs=runs, command=command)
     if as_json:

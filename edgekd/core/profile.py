@@ -27,12 +27,14 @@ class Profile:
             rest; of a residual addition, the skip connection. What copies numbers on the way, such as a max
             pool or a padding, runs on the codes.
         non_negative_qmax: Highest 8-bit code after a ReLU.
+        channel_multiple: What widths of searched networks are rounded to: kernels fill whole vectors.
     """
 
     name: ProfileName
     version: int
     edges: Literal["outputs", "inputs"]
     non_negative_qmax: int
+    channel_multiple: int
 
     def activation_grid(self, *, bits: int, non_negative: bool) -> IntGrid:
         """Return the grid of an activation.
@@ -58,6 +60,7 @@ PROFILES: dict[ProfileName, Profile] = {
             version=1,
             edges="outputs",
             non_negative_qmax=255,
+            channel_multiple=8,
         ),
         # TensorRT knows only int8 with zero point 0, and fuses conv + add only when the convolution's own
         # result is left unquantized.
@@ -66,6 +69,7 @@ PROFILES: dict[ProfileName, Profile] = {
             version=2,
             edges="inputs",
             non_negative_qmax=127,
+            channel_multiple=32,
         ),
         # Both can represent this: u8 code 128 is s8 code 0, and ReLU tensors stay within 0..127. TensorRT
         # then does not fuse conv + add, a known cost.
@@ -74,6 +78,7 @@ PROFILES: dict[ProfileName, Profile] = {
             version=1,
             edges="outputs",
             non_negative_qmax=127,
+            channel_multiple=32,
         ),
     )
 }

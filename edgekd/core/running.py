@@ -20,6 +20,8 @@ class RunningStage:
         inputs: Specs, artifacts and JSON values.
         named: The same by name.
         devices: Processes that may share its training.
+        store: Folder of the store.
+        pipeline: Whose stage it is.
     """
 
     module: str
@@ -28,6 +30,8 @@ class RunningStage:
     inputs: tuple[Any, ...]
     named: Mapping[str, Any]
     devices: int
+    store: Path
+    pipeline: str
 
     def function(self) -> Callable[..., None]:
         """Return the stage's function."""

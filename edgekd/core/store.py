@@ -21,7 +21,7 @@ from edgekd.core.garbage import EntryInfo, GarbageReport, collect_garbage, folde
 from edgekd.core.history import PipelineHistory
 from edgekd.core.layout import StoreLayout, clear_lock, full_disk, lock_holder, sign_lock, user_cache
 from edgekd.core.live_run import LiveRun
-from edgekd.core.running import RunningStage, running
+from edgekd.core.running import RunningStage, running, running_stage
 from edgekd.core.stage_call import StageCall, bind_call, explain_change
 from edgekd.errors import StoreError
 
@@ -251,7 +251,16 @@ class Store:
         self, call: StageCall, stage: Stage[..., A], inputs: tuple[Any, ...], named: Mapping[str, Any]
     ) -> Entry:
         work = self.layout.work(call.key)
-        this = RunningStage(stage.function.__module__, stage.name, work, inputs, named, self.devices)
+        this = RunningStage(
+            module=stage.function.__module__,
+            name=stage.name,
+            folder=work,
+            inputs=inputs,
+            named=named,
+            devices=self.devices,
+            store=self.layout.root,
+            pipeline=self.pipeline,
+        )
         with self.layout.storage_errors():
             _clear(work)
         start = time.perf_counter()
@@ -265,6 +274,22 @@ class Store:
         seconds = time.perf_counter() - start
         with self.layout.storage_errors():
             return commit_entry(work, self.layout.entry(call.stage, call.key), call, seconds=seconds)
+
+
+def inner_store() -> Store:
+    """Return the store for what the running stage has made by stages of its own, such as trials of a search.
+
+    They are entries like any other: other runs find them, and they are kept as long as the pipeline's.
+
+    Raises:
+        StoreError: If no stage runs.
+    """
+    outer = running_stage()
+    if outer is None:
+        what = "no stage runs, whose stages could be kept"
+        raise StoreError(what, fix="run it with Store.run")
+    name = f"{outer.pipeline}.{outer.name}" if outer.pipeline else ""
+    return Store(outer.store, pipeline=name, devices=outer.devices)
 
 
 def default_store_root() -> Path:

@@ -1,10 +1,13 @@
 """The stage ``quantize_student``: post-training quantization, each report's baseline and training's start."""
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor, fx, nn
 
 from edgekd.core.artifact import stage
 from edgekd.core.atomic import write_json
@@ -64,12 +67,39 @@ def quantize_student(
 ) -> None:
     """Calibrate by every method; keep the grids whose logits are nearest to the float student's."""
     images = torch.tensor(quantize.calibration.images(data))
-    batches = torch.split(images, CALIBRATION_BATCH)
     network = student_network(student, arch, data.info())
     float_student.load_into(network)
-    seen, test = Split(images.numpy(), np.zeros(len(images), np.int64)), data.split("test")
-    float_logits = predict(network, seen)
+    test = data.split("test")
     trials: list[PtqTrial] = []
+    for grids in calibrated_grids(network, quantize, images):
+        metric = task.score(predict(grids.deployed, test), test.labels)
+        if all(grids.logit_mse < trial.logit_mse for trial in trials):
+            save_student(folder, grids.student)
+        trials.append(PtqTrial(method=grids.method, logit_mse=grids.logit_mse, metric=metric))
+    write_json(folder / "trials.json", [trial.model_dump(mode="json") for trial in trials])
+
+
+class CalibratedGrids(NamedTuple):
+    """What one calibration method made of a float network.
+
+    Attributes:
+        method: Its name.
+        student: The network with quantizers.
+        deployed: The same as an engine will hold it.
+        logit_mse: As in `PtqTrial`.
+    """
+
+    method: CalibrationMethod
+    student: fx.GraphModule
+    deployed: fx.GraphModule
+    logit_mse: float
+
+
+def calibrated_grids(network: nn.Module, quantize: QuantizeSpec, images: Tensor) -> Iterator[CalibratedGrids]:
+    """Calibrate a float network by every method, on images uint8 (n, height, width, channels)."""
+    batches = torch.split(images, CALIBRATION_BATCH)
+    seen = Split(images.numpy(), np.zeros(len(images), np.int64))
+    float_logits = predict(network, seen)
     with progress("calibrate", len(quantize.calibration.methods)) as advance:
         for method in quantize.calibration.methods:
             prepared = prepare(network, images[:2], quantize.profile, scheme=quantize.scheme)
@@ -79,9 +109,10 @@ def quantize_student(
                 deploy(deployed)
                 settle_biases(deployed)
             logit_mse = float(np.mean((predict(deployed, seen) - float_logits) ** 2))
-            metric = task.score(predict(deployed, test), test.labels)
-            if all(logit_mse < trial.logit_mse for trial in trials):
-                save_student(folder, prepared)
-            trials.append(PtqTrial(method=method, logit_mse=logit_mse, metric=metric))
+            yield CalibratedGrids(method, prepared, deployed, logit_mse)
             advance(method=method)
-    write_json(folder / "trials.json", [trial.model_dump(mode="json") for trial in trials])
+
+
+def best_grids(network: nn.Module, quantize: QuantizeSpec, images: Tensor) -> fx.GraphModule:
+    """Return a float network with the grids whose logits are nearest to its own."""
+    return min(calibrated_grids(network, quantize, images), key=lambda grids: grids.logit_mse).student

@@ -15,6 +15,7 @@ from edgekd.core.machine import Machine
 from edgekd.core.spec_base import Spec
 from edgekd.errors import StoreError
 from edgekd.report.target_schema import TargetReport
+from edgekd.search.record import SearchRecord
 from edgekd.tasks.metric import Metric
 
 SCHEMA_VERSION: Final = 1
@@ -220,6 +221,7 @@ class Report(Spec):
         targets: The engines, one at least.
         gates: Limits and verdicts.
         stages: What ran, and why.
+        search: What the search for the student found; null where it was given.
     """
 
     edgekd: str
@@ -236,6 +238,7 @@ class Report(Spec):
     targets: Annotated[tuple[TargetReport, ...], Field(min_length=1)]
     gates: tuple[GateResult, ...]
     stages: tuple[StageRecord, ...]
+    search: SearchRecord | None = None
 
     @classmethod
     def load(cls, path: Path) -> Self:

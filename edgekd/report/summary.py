@@ -14,6 +14,7 @@ from edgekd.report.costs import lost_lines, saturation_line, time_shares
 from edgekd.report.rows import ModelRow, model_rows
 from edgekd.report.runs import Run
 from edgekd.report.schema import Report
+from edgekd.report.search import search_sentences
 from edgekd.report.target_schema import TargetReport
 from edgekd.report.verdict import Finding, findings, gates_finding
 from edgekd.report.words import (
@@ -41,6 +42,8 @@ def print_summary(report: Report, console: Console) -> None:
         console: Where to print; 100 columns are enough.
     """
     gates = gates_finding(report)
+    for sentence in search_sentences(report.search) if report.search else ():
+        _print(console, f"Search: {sentence}")
     for target in report.targets:
         _print(console, f"{report.pipeline} on {target.kind}, {target.device}", style="bold")
         for finding in (*([gates] if gates else []), *findings(report, target)):

@@ -1,20 +1,151 @@
-"""The stage ``search_student``: which architecture the student has."""
+"""The stage ``search_student``: the most accurate student within limits, or the fastest accurate enough.
 
+Trials, finalists and rows of the latency table are stages of their own (`edgekd.core.store.inner_store`): a
+search that was killed finds them again, and so does the next one.
+"""
+
+import shutil
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from edgekd.core.artifact import stage
 from edgekd.core.atomic import write_json
-from edgekd.zoo.student import StudentArch, StudentSpec
+from edgekd.core.spec_base import json_digest
+from edgekd.core.store import Runner, inner_store
+from edgekd.data.dataset import DataSpec
+from edgekd.device.place import Place
+from edgekd.errors import SpecError
+from edgekd.quant.student import QuantizeSpec
+from edgekd.runtimes.target import TargetSpec
+from edgekd.search.latency_table import LatencyTable, identity_of
+from edgekd.search.record import SearchRecord
+from edgekd.search.search import Search, Teaching
+from edgekd.search.student_search import SearchStudentSpec
+from edgekd.search.study import open_study
+from edgekd.tasks.classification import TaskSpec
+from edgekd.teacher.export_teacher import Teacher, TeacherSpec
+from edgekd.train.options import TrainSpec
+from edgekd.zoo.student import NETWORK, WEIGHTS, StudentArch
+
+if TYPE_CHECKING:
+    import optuna
+
+RECORD = "search.json"
 
 
-class FixedStudentSpec(StudentSpec):
-    """The architecture is given."""
+class SearchedStudent(StudentArch):
+    """The architecture that a search chose, with the weights that it was trained to."""
 
-    kind: Literal["fixed"] = "fixed"
+    def record(self) -> SearchRecord:
+        """Return what the search tried and why it chose."""
+        return SearchRecord.model_validate(self.read_json(RECORD))
 
 
-@stage(StudentArch, version=1)
-def search_student(folder: Path, student: StudentSpec) -> None:
-    """Write the chosen architecture."""
-    write_json(folder / "network.json", student.network.architecture)
+@stage(SearchedStudent, version=1)
+def search_student(
+    folder: Path,
+    student: SearchStudentSpec,
+    teacher: Teacher | None,
+    teacher_spec: TeacherSpec | None,
+    quantize: QuantizeSpec,
+    data: DataSpec,
+    task: TaskSpec,
+    training: TrainSpec,
+    seed: int,
+    target: TargetSpec,
+    place: Place,
+    identity: dict[str, str],
+) -> None:
+    """Search, and write the chosen architecture, its weights and the record of the search.
+
+    ``identity`` is what the times belong to beside the place's own: it is part of the stage's key.
+    """
+    teaching = Teaching(teacher, teacher_spec, quantize, data, task, training, seed)
+    store = inner_store()
+    search = begin(student, teaching, target, place, store)
+    search.must_be_possible()
+    checks = search.check_table()
+    study = _study(search, folder / "scratch")
+    search.try_networks(study, alone=not student.storage)
+    trials = search.records(study)
+    finalists = search.finalists(trials)
+    chosen, why = search.choose(trials, finalists)
+    setting = next(trial.setting for trial in trials if trial.number == chosen.number)
+    best = search.candidate(search.network(setting), student.training.epochs)
+    store.finish()
+    shutil.copyfile(best.path(WEIGHTS), folder / WEIGHTS)
+    write_json(folder / NETWORK, {"setting": setting, "multiple": search.multiple})
+    record = SearchRecord(
+        space=student.space.kind,
+        space_size=student.space.size(),
+        sampler=student.sampler,
+        limits=student.limits,
+        device=identity,
+        checks=checks,
+        trials=tuple(trials),
+        finalists=finalists,
+        chosen=chosen.number,
+        why=why,
+    )
+    write_json(folder / RECORD, record.model_dump(mode="json"))
+
+
+def join(
+    student: SearchStudentSpec, teaching: Teaching, target: TargetSpec, place: Place, run: Runner
+) -> None:
+    """Work on the trials of a shared study until all of them are finished.
+
+    Raises:
+        SpecError: If the study is not shared, or is about another device.
+    """
+    if not student.storage:
+        what = "a worker joins a study that a database keeps, and student.storage names none"
+        raise SpecError(what, where="student.storage", fix="set it to postgresql://USER@HOST/DATABASE")
+    search = begin(student, teaching, target, place, run)
+    search.try_networks(_study(search, None), alone=False)
+
+
+def _study(search: Search, folder: Path | None) -> "optuna.Study":
+    """Open the study, which is about one device."""
+    student, device = search.student, identity_of(search.table.place)
+    study = open_study(
+        study_name(student, search.teaching),
+        storage=student.study_url,
+        folder=folder,
+        objectives=search.objectives,
+    )
+    first = study.user_attrs.get("device")
+    if first is None:
+        study.set_user_attr("device", device)
+    elif first != device:
+        names = [", ".join(filter(None, one.values())) for one in (first, device)]
+        what = f"the study measures on {names[0]}; here targets.0 is on {names[1]}"
+        fix = "name one device for all workers, such as an ssh board: targets.0.device"
+        raise SpecError(what, where="targets.0.device", fix=fix)
+    return study
+
+
+def begin(
+    student: SearchStudentSpec, teaching: Teaching, target: TargetSpec, place: Place, run: Runner
+) -> Search:
+    """Return a search, as one of its workers sees it.
+
+    Raises:
+        SpecError: If there are no rows to select on, or the device cannot run what is searched.
+    """
+    if len(teaching.data.split("validation")) == 0:
+        what = "a search selects on validation rows, and the data have none"
+        fix = "hold some out of train: data.validation_samples, or data.validation_fraction"
+        raise SpecError(what, where="data", fix=fix)
+    if place.not_run:
+        what = f"a search measures students on the first target, which cannot run here: {place.not_run}"
+        raise SpecError(what, where="targets.0", fix="put a target first that runs, or name its device")
+    table = LatencyTable(teaching.quantize, target, place, teaching.data.info(), run)
+    return Search(student, teaching, table, run)
+
+
+def study_name(student: SearchStudentSpec, teaching: Teaching) -> str:
+    """Return the name under which all workers of one search find its study, and no others do."""
+    asked = [student.question, teaching.teacher_spec, teaching.quantize, teaching.data, teaching.task]
+    digests = [None if spec is None else spec.digest for spec in (*asked, teaching.training)]
+    return f"edgekd-{json_digest([*digests, teaching.seed])[:16]}"

@@ -41,8 +41,10 @@ def train_student(
     weights = starting_weights(student, arch, info)
     if weights is not None:
         start_from_weights(network, weights, (info.height, info.width))
-    if student.training is not None and training is not None:
-        phase = Phase("train student", student.training, LabelLoss(task))
+    if arch.is_trained:
+        arch.load_into(network)
+    if student.label_schedule is not None and training is not None:
+        phase = Phase("train student", student.label_schedule, LabelLoss(task))
         trainee = Trainee(network, None, data.split("train"), validation_metric(data, task))
         history = train(trainee, (phase,), training, seed=seed, scratch=folder / "scratch")
     name = arch.network(student).title

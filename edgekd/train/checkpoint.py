@@ -84,7 +84,7 @@ class Progress:
 
 def save_checkpoint(folder: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
     """Write tensors and progress as one file; the previous checkpoint stays until the new one is complete."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     fault_point("checkpoint.begin")
     body = storable(tensors)
     told = json.dumps(asdict(progress))

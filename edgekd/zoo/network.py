@@ -1,14 +1,16 @@
 """What a network is: a spec that builds a body, float NCHW images in, logits out."""
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
-from pydantic import JsonValue
+from pydantic import JsonValue, SerializeAsAny
 from torch import Tensor, nn
 
 from edgekd.core.spec_base import Spec
 from edgekd.data.dataset import DataInfo
 from edgekd.errors import ExportError, SpecError
+from edgekd.zoo.part import Part
 from edgekd.zoo.weights import FetchedWeights, GivenWeights, WeightsSpec
 
 
@@ -49,9 +51,29 @@ class NetworkSpec(Spec, ABC):
             A module that maps float images (n, channels, height, width) to logits (n, classes).
         """
 
+    def parts(self, *, channels: int, classes: int, size: tuple[int, int]) -> "tuple[Part, ...]":
+        """Return what the body of `build` is a chain of, from image to logits; by default itself alone."""
+        height, width = size
+        return (WholeNetwork(channels=channels, height=height, width=width, network=self, classes=classes),)
+
     def given_weights(self, *, channels: int, classes: int, size: tuple[int, int]) -> FetchedWeights | None:
         """Return the weights that it comes with, for `build` of the same arguments; None if it has none."""
         return None
+
+
+class WholeNetwork(Part):
+    """A network that is its own only part."""
+
+    kind: Literal["whole_network"] = "whole_network"
+    network: SerializeAsAny[NetworkSpec]
+    classes: int
+    reads_pixels = True
+    makes_logits = True
+
+    def build(self) -> nn.Module:
+        """Build its body."""
+        size = (self.height, self.width)
+        return self.network.build(channels=self.channels, classes=self.classes, size=size)
 
 
 def build_body(network: NetworkSpec, info: DataInfo) -> nn.Module:

@@ -1,9 +1,10 @@
 """What stands in the ``student`` section, and what the search makes of it: one architecture."""
 
-from abc import ABC
-from typing import Self
+from abc import ABC, abstractmethod
+from typing import Any, Self
 
 from pydantic import model_validator
+from safetensors.torch import load_file
 
 from edgekd.core.artifact import Artifact
 from edgekd.core.schedule import Schedule
@@ -13,40 +14,62 @@ from edgekd.zoo.network import NetworkSpec, build_body, given_weights
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid, fold_normalization
 from edgekd.zoo.weights import GivenWeights, WeightsSpec
 
+NETWORK, WEIGHTS = "network.json", "weights.safetensors"
+
 
 class StudentSpec(Spec, ABC):
     """How the student's architecture is found.
 
     Attributes:
         kind: The way of finding it.
-        network: The architecture, or where a search starts.
         weights: Trained float weights, or
-        training: how to train it in float, on the labels.
+        training: how to train it in float.
     """
 
     kind: str
-    network: NetworkSpec
     weights: WeightsSpec | None = None
     training: Schedule | None = None
 
+    @property
+    def brings_weights(self) -> bool:
+        """Whether what is found comes with trained weights."""
+        return False
+
+    @property
+    def label_schedule(self) -> Schedule | None:
+        """How what is found is trained on the labels; None if it is not."""
+        return self.training
+
+    @abstractmethod
+    def network_of(self, written: dict[str, Any]) -> NetworkSpec:
+        """Return the architecture that a stage wrote down."""
+
     @model_validator(mode="after")
     def _has_an_origin(self) -> Self:
-        if self.weights is not None and self.network.brings_weights:
+        if self.weights is not None and self.brings_weights:
             msg = "the network brings its own weights: leave out weights"
             raise ValueError(msg)
-        if self.weights is None and self.training is None and not self.network.brings_weights:
+        if self.weights is None and self.training is None and not self.brings_weights:
             msg = "the student has no origin: give weights, training, or both"
             raise ValueError(msg)
         return self
 
 
 class StudentArch(Artifact):
-    """The chosen architecture."""
+    """The chosen architecture, and the weights that finding it left, if it left any."""
 
     def network(self, student: StudentSpec) -> NetworkSpec:
         """Return the architecture that was chosen from ``student``."""
-        given = student.network
-        return type(given).model_validate({**given.model_dump(), **self.read_json("network.json")})
+        return student.network_of(self.read_json(NETWORK))
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it comes with trained float weights."""
+        return (self.folder / WEIGHTS).is_file()
+
+    def load_into(self, network: ImageNetwork) -> None:
+        """Put the weights that it comes with into a network that `student_network` built."""
+        network.load_state_dict(load_file(self.path(WEIGHTS)))
 
 
 def student_network(student: StudentSpec, arch: StudentArch, info: DataInfo) -> ImageNetwork:
@@ -61,7 +84,7 @@ def student_network(student: StudentSpec, arch: StudentArch, info: DataInfo) -> 
 
 def starting_weights(student: StudentSpec, arch: StudentArch, info: DataInfo) -> GivenWeights | None:
     """Return the weights that the student starts from; None if they are fresh."""
-    trained = student.training is not None
+    trained = student.label_schedule is not None
     return given_weights(arch.network(student), student.weights, info, trained=trained)
 
 

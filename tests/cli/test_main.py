@@ -20,7 +20,7 @@ from edgekd.errors import BuildError, ExportError, SpecError
 SPECS = Path(__file__).parents[1] / "specs"
 TINY = (SPECS / "tiny.yaml").read_text()
 BAD = yaml.safe_load((SPECS / "bad.yaml").read_text())
-TRAINING = ["export_teacher", "search_student", "train_student", "quantize_student", "distill_student"]
+TRAINING = ["export_teacher", "given_student", "train_student", "quantize_student", "distill_student"]
 BUILDING = ["export_marked", "export_marked", "lower_for", "build_engine", "lower_for", "build_engine"]
 
 
@@ -144,7 +144,7 @@ def test_check_prints_json_with_every_stage_and_notes(cli, tiny: Path) -> None:
 def test_check_plans_nothing_to_train_with_distill_none(cli, tiny: Path) -> None:
     plan = json.loads(cli("check", tiny, "--set", "distill={kind: none}", "--json").out)
     assert [stage["name"] for stage in plan["stages"]] == [
-        "search_student", "train_student", "quantize_student", "export_marked", "lower_for", "build_engine",
+        "given_student", "train_student", "quantize_student", "export_marked", "lower_for", "build_engine",
     ]  # fmt: skip
 
 

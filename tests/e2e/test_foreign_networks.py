@@ -151,7 +151,7 @@ def test_own_student_and_onnx_teacher_run_when_allowed(run: Run, tmp_path: Path)
     layers = project / "nets" / "layers.py"
     layers.write_text(LAYERS + "# changed\n")
     first = next(stage for stage in json.loads(run("check", "--json")[1])["stages"] if not stage["cached"])
-    assert (first["name"], first["why"]) == ("search_student", "files behind student changed")
+    assert (first["name"], first["why"]) == ("given_student", "files behind student changed")
     layers.write_text(LAYERS)
 
     shutil.move(project, tmp_path / "moved")

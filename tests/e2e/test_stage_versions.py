@@ -28,7 +28,7 @@ from edgekd.distill.quantize_student import quantize_student
 from edgekd.export.export_marked import export_marked
 from edgekd.lower.marked import MARKED, MarkedOnnx
 from edgekd.runtimes.stages import lower_for
-from edgekd.search.search_student import search_student
+from edgekd.search.given_student import given_student
 from edgekd.search.train_student import train_student
 from edgekd.spec import OnnxRuntime, Pipeline, load_pipeline
 from edgekd.teacher.export_teacher import export_teacher
@@ -85,9 +85,9 @@ def spec() -> Pipeline:
     return load_pipeline(HERE / "specs" / "tiny.yaml")
 
 
-def test_search_student_gives_what_its_version_gave(spec: Pipeline, tmp_path: Path) -> None:
-    search_student.function(tmp_path, spec.student)
-    _check(search_student, _digest(tmp_path))
+def test_given_student_gives_what_its_version_gave(spec: Pipeline, tmp_path: Path) -> None:
+    given_student.function(tmp_path, spec.student)
+    _check(given_student, _digest(tmp_path))
 
 
 def test_lower_for_gives_what_its_version_gave(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_distill_none_reuses_the_float_student_and_is_ptq_alone(first_run, again
     report = again("distill={kind: none}")
     cached = {stage.name: stage.cached for stage in report.stages}
     assert cached == {
-        "search_student": True, "train_student": True, "quantize_student": True, "export_marked": True,
+        "given_student": True, "train_student": True, "quantize_student": True, "export_marked": True,
         "lower_for": False, "build_engine": False,
     }  # fmt: skip
     (target,) = report.targets
@@ -144,7 +144,7 @@ def test_other_distillation_repeats_distillation_and_what_follows(first_run) -> 
     records = _plan(first_run.store, "distill.schedule.epochs=2")
     why = {record.name: record.why for record in records if not record.cached}
     assert [record.name for record in records if record.cached] == [
-        "export_teacher", "search_student", "train_student", "quantize_student", "export_marked",
+        "export_teacher", "given_student", "train_student", "quantize_student", "export_marked",
     ]  # fmt: skip
     assert why["distill_student"] == "distill.schedule.epochs changed from 1 to 2"
     assert why["export_marked"] == "because distill_student will run"
@@ -155,7 +155,7 @@ def test_other_distillation_repeats_distillation_and_what_follows(first_run) -> 
     [
         ("seed=1", "export_teacher", "seed changed from 0 to 1"),
         ("teacher.training.epochs=2", "export_teacher", "teacher.training.epochs changed from 1 to 2"),
-        ("student.training.epochs=2", "search_student", "student.training.epochs changed from 1 to 2"),
+        ("student.training.epochs=2", "given_student", "student.training.epochs changed from 1 to 2"),
         ("quantize.weights.bits=4", "quantize_student", "quantize.weights.bits changed from 8 to 4"),
         (
             "quantize.calibration.samples=32",

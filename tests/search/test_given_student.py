@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from edgekd.core.schedule import Schedule
 from edgekd.core.store import Store
 from edgekd.data.digits import DigitsSpec
-from edgekd.search.search_student import FixedStudentSpec, search_student
+from edgekd.search.given_student import FixedStudentSpec, given_student
 from edgekd.search.train_student import train_student
 from edgekd.tasks.classification import ClassificationSpec
 from edgekd.train.evaluate import predict
@@ -26,9 +26,9 @@ def test_student_has_an_origin() -> None:
         FixedStudentSpec(network=NETWORK)
 
 
-def test_search_student_writes_the_given_architecture(tmp_path: Path) -> None:
+def test_given_student_writes_the_given_architecture(tmp_path: Path) -> None:
     spec = FixedStudentSpec(network=NETWORK, training=Schedule(epochs=1, learning_rate=0.1))
-    arch = Store(tmp_path).run(search_student, spec)
+    arch = Store(tmp_path).run(given_student, spec)
     assert arch.network(spec) == NETWORK
     assert arch.read_json("network.json") == {"kind": "resnet_cifar", "depth": 8}
 
@@ -40,7 +40,7 @@ def test_train_student_folds_given_weights_and_their_normalization(tmp_path: Pat
     weights = WeightsSpec(path=str(tmp_path / "w.safetensors"), mean=(0.3,), std=(0.2,))
     spec = FixedStudentSpec(network=NETWORK, weights=weights)
     store = Store(tmp_path / "store")
-    arch = store.run(search_student, spec)
+    arch = store.run(given_student, spec)
     student = store.run(train_student, spec, arch, DATA, TASK, TRAINING, 0)
     network = student_network(spec, arch, DATA.info())
     student.load_into(network)
@@ -54,7 +54,7 @@ def test_train_student_folds_given_weights_and_their_normalization(tmp_path: Pat
 def test_train_student_trains_on_the_labels(tmp_path: Path) -> None:
     spec = FixedStudentSpec(network=NETWORK, training=Schedule(epochs=1, learning_rate=0.1))
     store = Store(tmp_path)
-    arch = store.run(search_student, spec)
+    arch = store.run(given_student, spec)
     student = store.run(train_student, spec, arch, DATA, TASK, TRAINING, 0)
     (record,) = student.history()
     assert (record.phase, record.epoch) == ("train student", 1)

@@ -1,0 +1,87 @@
+"""The latency table of a device: one row per quantized part, timed when it is first asked for.
+
+A row is an artifact of the store, keyed by the part, the bits, the runtime and the device: every search and
+pipeline on the machine reads the same ones.
+"""
+
+from dataclasses import dataclass, field
+
+from edgekd.core.store import Runner
+from edgekd.data.dataset import DataInfo
+from edgekd.device.place import Place
+from edgekd.quant.student import CalibrationSpec, QuantizeSpec
+from edgekd.runtimes.target import TargetSpec
+from edgekd.search.limits import Cost
+from edgekd.search.time_part import PartCost, time_part
+from edgekd.zoo.cost import count_macs
+from edgekd.zoo.network import NetworkSpec, WholeNetwork, build_body
+from edgekd.zoo.part import Part
+
+
+@dataclass
+class LatencyTable:
+    """What networks cost on a device, predicted from their parts.
+
+    Attributes:
+        quantize: Bits and profile.
+        target: The runtime.
+        place: The device.
+        info: Images and classes.
+        run: Where rows are kept.
+    """
+
+    quantize: QuantizeSpec
+    target: TargetSpec
+    place: Place
+    info: DataInfo
+    run: Runner
+    _rows: dict[str, PartCost] = field(default_factory=dict)
+
+    def predict(self, network: NetworkSpec) -> Cost:
+        """Return what a network costs: the sum of its parts, and what an inference costs beside them."""
+        info = self.info
+        size, classes = (info.height, info.width), len(info.class_names)
+        parts = network.parts(channels=info.channels, classes=classes, size=size)
+        rows = [self.row(part) for part in parts]
+        rest = next(row for row, part in zip(rows, parts, strict=True) if part.reads_pixels)
+        return Cost(
+            p50_ms=rest.rest_ms + sum(row.p50_ms for row in rows),
+            p90_ms=None,
+            size_bytes=rest.rest_bytes + sum(row.size_bytes for row in rows),
+            macs=self._macs(network),
+        )
+
+    def measure(self, network: NetworkSpec) -> Cost:
+        """Return what a network costs, measured as a whole."""
+        info = self.info
+        whole = WholeNetwork(
+            channels=info.channels,
+            height=info.height,
+            width=info.width,
+            network=network,
+            classes=len(info.class_names),
+        )
+        row = self.row(whole)
+        return Cost(p50_ms=row.p50_ms, p90_ms=row.p90_ms, size_bytes=row.size_bytes, macs=self._macs(network))
+
+    def row(self, part: Part) -> PartCost:
+        """Return what a part costs, timing it if no search has done so here."""
+        if part.digest not in self._rows:
+            made = self.run.run(time_part, part, self._bits, self.target, self.place, identity_of(self.place))
+            self._rows[part.digest] = made.cost()
+        return self._rows[part.digest]
+
+    @property
+    def _bits(self) -> QuantizeSpec:
+        return self.quantize.model_copy(update={"calibration": CalibrationSpec()})
+
+    def _macs(self, network: NetworkSpec) -> int:
+        info = self.info
+        body = build_body(network, info)
+        return count_macs(body, channels=info.channels, height=info.height, width=info.width)
+
+
+def identity_of(place: Place) -> dict[str, str]:
+    """Return what times on a device belong to."""
+    machine = place.machine
+    return {"device": place.device.name, "cpu": machine.cpu, "cores": str(machine.cores), "gpu": place.gpu}

@@ -1,0 +1,94 @@
+"""The ``student`` section of a search: what to choose from, what it may cost, and how much is tried."""
+
+import os
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from edgekd.core.schedule import Schedule
+from edgekd.search.limits import Limits
+from edgekd.search.space import SearchSpace
+from edgekd.zoo.network import NetworkSpec
+from edgekd.zoo.student import StudentSpec
+
+
+class SearchStudentSpec(StudentSpec):
+    """The architecture is searched for.
+
+    Attributes:
+        space: The networks to choose from.
+        limits: What the student has to keep.
+        trials: Networks that are trained; those that cost too much are not, and do not count.
+        sampler: ``tpe`` learns from the trials so far which settings are worth trying (Bergstra et al. 2011);
+            ``random`` does not.
+        rungs: Epochs after which trials are compared: successive halving (Jamieson & Talwalkar 2016,
+            arXiv:1502.07943), as each trial comes by (Li et al. 2018, arXiv:1810.05934).
+        keep: One trial of so many goes on from a rung to the next.
+        finalists: The best, which are trained by the full schedule, ``training``.
+        judging: Training with fake quantization before a trial is judged; without it calibrated grids are,
+            which say little below 8 bits.
+        temperature: T of the teacher's probabilities, which trials imitate in float.
+        alpha: Weight of the teacher's word against the labels', 0..1.
+        checked: Networks drawn at random whose predicted latency is compared with their measured one.
+        storage: Of the study: empty keeps it in the store, for one process; ``postgresql://...`` shares it
+            with workers on any number of machines. May name environment variables.
+    """
+
+    kind: Literal["search"] = "search"
+    space: SearchSpace
+    limits: Limits
+    training: Schedule
+    trials: int = Field(default=24, ge=1)
+    sampler: Literal["tpe", "random"] = "tpe"
+    rungs: tuple[int, ...] = Field(default=(1, 3), min_length=1)
+    keep: int = Field(default=3, ge=2)
+    finalists: int = Field(default=2, ge=1)
+    judging: Schedule | None = None
+    temperature: float = Field(default=2.0, gt=0)
+    alpha: float = Field(default=0.9, ge=0, le=1)
+    checked: int = Field(default=20, ge=0)
+    storage: str = ""
+
+    @field_validator("rungs")
+    @classmethod
+    def _ascend(cls, rungs: tuple[int, ...]) -> tuple[int, ...]:
+        if list(rungs) != sorted(set(rungs)) or rungs[0] < 1:
+            msg = f"rungs are epochs in rising order, from 1: {list(rungs)} are not"
+            raise ValueError(msg)
+        return rungs
+
+    @model_validator(mode="after")
+    def _start_at_random(self) -> Self:
+        if self.weights is not None:
+            msg = "no weights fit every network of a space: leave them out"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def label_schedule(self) -> None:
+        """None: finalists imitate the teacher."""
+        return None
+
+    @property
+    def question(self) -> Self:
+        """The same search without where its study is kept, which is no part of the answer."""
+        return self.model_copy(update={"storage": ""})
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 of the question."""
+        return self.question.digest if self.storage else super().digest
+
+    @property
+    def study_url(self) -> str:
+        """``storage`` with the environment's variables in their places."""
+        return os.path.expandvars(self.storage)
+
+    @property
+    def wants_the_fastest(self) -> bool:
+        """Whether the fastest student that is accurate enough is wanted, not the most accurate one."""
+        return self.limits.min_metric is not None
+
+    def network_of(self, written: dict[str, Any]) -> NetworkSpec:
+        """Return the network of the setting that the search wrote."""
+        return self.space.network(written["setting"], multiple=written["multiple"])

@@ -1,0 +1,159 @@
+"""The study: trials of one search, in a file of the store or in a database that workers share.
+
+Optuna keeps the trials and proposes settings; whatever decides on them is in ``search.py``.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekd.core.optional import require
+from edgekd.errors import SpecError
+from edgekd.search.space import Setting, Value
+
+if TYPE_CHECKING:
+    import optuna
+
+HEARTBEAT_S, GRACE_S = 10, 40
+"""A worker says so often that it lives; one that was silent for so long has lost its trial to the others."""
+
+POSTGRES = "postgresql://"
+
+Knobs = dict[str, tuple[Value, ...]]
+
+
+def optuna_package() -> Any:
+    """Return optuna, silent.
+
+    Raises:
+        RuntimeMissing: If it is not installed.
+    """
+    found = require("optuna", package="optuna", extra="search")
+    found.logging.set_verbosity(found.logging.ERROR)
+    return found
+
+
+def open_study(name: str, *, storage: str, folder: Path | None, objectives: int) -> "optuna.Study":
+    """Open the study of a search, or begin it.
+
+    Args:
+        name: The same for all workers of one search, and for no other.
+        storage: URL of a database; empty: a journal in ``folder``.
+        folder: For the journal; None with a database.
+        objectives: How many values a trial has, all to be maximised.
+
+    Raises:
+        SpecError: If the database cannot be reached.
+    """
+    package = optuna_package()
+    directions = ["maximize"] * objectives
+    try:
+        kept = _database(package, storage) if storage else _journal(package, folder)
+        study = package.create_study(
+            storage=kept, study_name=name, directions=directions, load_if_exists=True
+        )
+    except Exception as e:
+        if not storage:
+            raise
+        what = (
+            f"the study's database does not answer: {type(e).__name__}: {_without_password(str(e), storage)}"
+        )
+        fix = "start it, or correct student.storage; leave it out to keep the study in the store"
+        raise SpecError(what, where="student.storage", fix=fix) from e
+    found: optuna.Study = study
+    return found
+
+
+def _journal(package: Any, folder: Path | None) -> Any:
+    assert folder is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    backend = package.storages.journal.JournalFileBackend(str(folder / "journal.log"))
+    return package.storages.JournalStorage(backend)
+
+
+def _database(package: Any, url: str) -> Any:
+    if url.startswith(POSTGRES):
+        require("psycopg", package="psycopg", extra="search")
+        url = url.replace(POSTGRES, "postgresql+psycopg://", 1)
+    return package.storages.RDBStorage(
+        url,
+        heartbeat_interval=HEARTBEAT_S,
+        grace_period=GRACE_S,
+        heartbeat_stale_trial_callback=package.storages.RetryFailedTrialCallback(),
+    )
+
+
+def _without_password(text: str, url: str) -> str:
+    """Return the first line of an error without the credentials of ``url``."""
+    credentials = url.partition("://")[2].rpartition("@")[0]
+    first = text.strip().splitlines()[0] if text.strip() else ""
+    return first.replace(credentials, "***") if credentials else first
+
+
+def sampler(kind: str, *, seed: int | None) -> "optuna.samplers.BaseSampler":
+    """Return what proposes settings; with a seed it is a function of it and of the finished trials."""
+    samplers = optuna_package().samplers
+    chosen = samplers.RandomSampler(seed=seed) if kind == "random" else samplers.TPESampler(seed=seed)
+    found: optuna.samplers.BaseSampler = chosen
+    return found
+
+
+def suggest(trial: "optuna.Trial", knobs: Knobs) -> dict[str, Value]:
+    """Return the setting that the sampler proposes: of each knob the position among its values."""
+    return {name: values[trial.suggest_int(name, 0, len(values) - 1)] for name, values in knobs.items()}
+
+
+def setting_of(trial: "optuna.trial.FrozenTrial", knobs: Knobs) -> Setting:
+    """Return the setting of a trial."""
+    return {name: values[trial.params[name]] for name, values in knobs.items()}
+
+
+def run_trials(
+    study: "optuna.Study",
+    objective: "Callable[[optuna.Trial], tuple[float, ...]]",
+    *,
+    trials: int,
+    make_sampler: "Callable[[int | None], optuna.samplers.BaseSampler]",
+    seed: int | None,
+    wait: Callable[[], None],
+) -> None:
+    """Try settings until ``trials`` of them are finished, by whichever worker.
+
+    Args:
+        study: The study.
+        objective: Tries one; raises TrialPruned where it costs too much, which does not count.
+        trials: How many.
+        make_sampler: From a seed.
+        seed: Of the search where this is its only worker: each trial is then a function of it and of the
+            finished trials, also when a search goes on that was killed. None where there are more.
+        wait: Called while other workers finish the last trials.
+    """
+    state = optuna_package().trial.TrialState
+    if seed is not None:
+        _give_up_running(study)
+    while True:
+        of_others = study.get_trials(deepcopy=False, states=(state.RUNNING, state.WAITING))
+        finished = study.get_trials(deepcopy=False, states=(state.COMPLETE,))
+        if len(finished) >= trials:
+            return
+        waiting = any(trial.state == state.WAITING for trial in of_others)
+        if len(finished) + len(of_others) >= trials and not waiting:
+            wait()
+            _release_trials_of_the_dead(study)
+            continue
+        known = study.get_trials(deepcopy=False)
+        lost = sum(trial.state == state.FAIL for trial in known)
+        study.sampler = make_sampler(None if seed is None else seed + len(known) - lost)
+        study.optimize(objective, n_trials=1)
+
+
+def _give_up_running(study: "optuna.Study") -> None:
+    """Mark the trials of a process that was killed: this is the only one that works on the study."""
+    state = optuna_package().trial.TrialState
+    for trial in study.get_trials(deepcopy=False, states=(state.RUNNING,)):
+        study.tell(trial.number, state=state.FAIL)
+
+
+def _release_trials_of_the_dead(study: "optuna.Study") -> None:
+    package = optuna_package()
+    package.storages.fail_stale_trials(study)

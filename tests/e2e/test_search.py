@@ -1,0 +1,208 @@
+"""Searches on the digits, in a space of few small networks."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from edgekd.core.store import Store
+from edgekd.errors import SpecError
+from edgekd.pipeline import compress, search
+from edgekd.search.record import SearchRecord
+from edgekd.spec import Pipeline, load_pipeline
+
+GENEROUS = {"max_macs": 2_000_000}
+FILE: dict[str, Any] = {
+    "version": 1,
+    "name": "searched",
+    "data": {"kind": "digits", "image_size": 8},
+    "teacher": {
+        "network": {"kind": "resnet_cifar", "depth": 8},
+        "training": {"epochs": 2, "learning_rate": 0.05},
+    },
+    "student": {
+        "kind": "search",
+        "space": {"kind": "resnet", "blocks": [1], "widths": [0.5, 1.0]},
+        "limits": GENEROUS,
+        "training": {"epochs": 2, "learning_rate": 0.05},
+        "trials": 3,
+        "rungs": [1, 2],
+        "keep": 2,
+        "finalists": 2,
+        "checked": 2,
+    },
+    "training": {"batch_size": 64},
+    "quantize": {"profile": "ort", "calibration": {"samples": 64, "methods": ["minmax"]}},
+    "distill": {"kind": "hinton", "schedule": {"epochs": 1, "learning_rate": 0.005}},
+}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("search") / "searched.yaml"
+    path.write_text(yaml.safe_dump(FILE))
+    return path
+
+
+@pytest.fixture(scope="module")
+def first(file: Path, one_thread: None) -> tuple[Path, SearchRecord]:
+    """The store of a finished search, and what it found."""
+    store = file.parent / "store"
+    spec = load_pipeline(file)
+    return store, search(spec, Store(store, pipeline=spec.name))
+
+
+@pytest.fixture
+def again(file: Path, first: tuple[Path, SearchRecord], tmp_path: Path) -> Callable[..., SearchRecord]:
+    """Search with other settings, on a copy of the first search's store."""
+    shutil.copytree(first[0], tmp_path / "store")
+
+    def run(*overrides: str) -> SearchRecord:
+        spec = load_pipeline(file, overrides)
+        return search(spec, Store(tmp_path / "store", pipeline=spec.name))
+
+    return run
+
+
+def rows(store: Path) -> int:
+    return len(list((store / "entries" / "time_part").iterdir()))
+
+
+def test_search_trains_as_many_trials_as_asked_and_chooses_the_most_accurate_finalist(
+    first: tuple[Path, SearchRecord],
+) -> None:
+    record = first[1]
+    trained = [trial for trial in record.trials if trial.metric is not None]
+    assert len(trained) == 3
+    assert {trial.epochs for trial in trained} <= {1, 2}
+    values = {one.number: one.metric.value for one in record.finalists if one.metric is not None}
+    assert len(values) == 2
+    assert values[record.chosen] == max(values.values())
+    assert all(one.measured.macs <= GENEROUS["max_macs"] for one in record.finalists)
+    assert len(record.checks) == 2
+    assert record.median_error is not None
+    assert record.median_error < 0.5  # on a busy machine; benchmarks.search measures it on a quiet one
+
+
+def test_compress_goes_on_with_the_student_that_the_search_found(
+    first: tuple[Path, SearchRecord], file: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(first[0], tmp_path / "store")
+    spec = load_pipeline(file)
+    store = Store(tmp_path / "store", pipeline=spec.name)
+    report = compress(spec, store, runs=tmp_path / "runs", command="edgekd compress searched.yaml")
+    record = first[1]
+    chosen = next(trial for trial in record.trials if trial.number == record.chosen)
+    assert next(stage for stage in report.stages if stage.name == "search_student").cached
+    assert report.student.name == chosen.name
+    assert report.student.macs == chosen.predicted.macs
+    assert report.search == record
+    (target,) = report.targets
+    assert target.fidelity.oracle_mismatches == 0
+    assert target.coverage.float_ops == 0
+
+
+def test_a_second_search_times_no_part_again(
+    first: tuple[Path, SearchRecord], again: Callable[..., SearchRecord], tmp_path: Path
+) -> None:
+    before = rows(tmp_path / "store")
+    record = again("student.limits={max_size_bytes: 150000}", "seed=0")
+    new_wholes = len({one.number for one in record.finalists}) + len(record.checks)
+    assert rows(tmp_path / "store") - before <= new_wholes
+    assert again("student.limits={max_size_bytes: 150000}") == record
+
+
+def test_a_limit_that_no_network_keeps_is_named_with_what_would_have_to_give(
+    again: Callable[..., SearchRecord],
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        again("student.limits={max_p50_ms: 0.0001}")
+    message = str(caught.value)
+    assert re.search(r"no student keeps the limits: resnet 1x\d+ 1x16 1x32, the fastest network", message)
+    assert "student.limits.max_p50_ms" in message
+    proposed = re.search(r"set max_p50_ms to ([0-9.]+) or more", message)
+    assert proposed is not None
+    assert float(proposed[1]) > 0.0001
+
+
+def test_the_fastest_student_that_is_accurate_enough_is_returned(again: Callable[..., SearchRecord]) -> None:
+    record = again("student.limits={min_metric: 0.05}")
+    kept = [one for one in record.finalists if one.metric is not None and one.metric.value >= 0.05]
+    chosen = next(one for one in record.finalists if one.number == record.chosen)
+    assert chosen.measured.p50_ms == min(one.measured.p50_ms for one in kept)
+    with pytest.raises(SpecError, match=r"no student reaches min_metric 1: the best of the finalists"):
+        again("student.limits={min_metric: 1.0}")
+
+
+def test_a_killed_search_goes_on_with_the_trials_that_it_would_have_tried(
+    first: tuple[Path, SearchRecord], file: Path, tmp_path: Path
+) -> None:
+    """Kill it with -9 in its second trial: of what it had finished, nothing is done again or otherwise."""
+    store = tmp_path / "store"
+    for stage in ("export_teacher", "time_part"):
+        shutil.copytree(first[0] / "entries" / stage, store / "entries" / stage)
+    command = [sys.executable, "-m", "edgekd", "search", str(file), "--store", str(store)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("search 1/3"):
+                process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    trained = {path.name for path in (store / "entries" / "train_candidate").iterdir()}
+    assert trained
+    spec = load_pipeline(file)
+    record = search(spec, Store(store, pipeline=spec.name))
+    kept = {path.name for path in (store / "entries" / "train_candidate").iterdir()}
+    assert trained < kept
+    assert tried(record) == tried(first[1])
+    assert record.why.split(" ms")[0].rpartition(",")[0] == first[1].why.split(" ms")[0].rpartition(",")[0]
+
+
+def tried(record: SearchRecord) -> list[tuple[Any, ...]]:
+    return [(trial.setting, trial.epochs, trial.metric) for trial in record.trials]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["data={kind: digits, image_size: 8, validation_samples: 0}"], "validation"),
+        (["quantize.weights={kind: lsq, bits: 4}"], "set student.judging"),
+        (["student.weights={path: a.safetensors, mean: [0], std: [1]}"], "leave them out"),
+        (["student.rungs=[3, 1]"], "rising order"),
+        (["student.limits={}"], "set at least one of max_p50_ms"),
+        (["student.space.kind=resnett"], "did you mean 'resnet'"),
+        (
+            ["distill={kind: apprentice, scheme: A, schedule: {epochs: 1, learning_rate: 0.1}}"],
+            "random weights",
+        ),
+    ],
+)
+def test_a_search_that_cannot_work_is_refused_by_its_file(
+    file: Path, overrides: list[str], says: str
+) -> None:
+    with pytest.raises(SpecError, match=says):
+        load_pipeline(file, tuple(overrides))
+
+
+def test_a_worker_needs_a_study_that_is_shared(file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgekd", "search", str(file), "--worker", "--store", str(tmp_path)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "where: student.storage" in done.stderr
+    assert "postgresql://" in done.stderr
+
+
+def test_a_given_student_is_not_searched(tmp_path: Path) -> None:
+    given = {"network": {"kind": "resnet_cifar", "depth": 8}, "training": FILE["student"]["training"]}
+    fixed = Pipeline.model_validate({**FILE, "student": given})
+    with pytest.raises(SpecError, match="there is nothing to search"):
+        search(fixed, Store(tmp_path))
