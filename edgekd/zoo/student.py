@@ -45,8 +45,7 @@ class StudentArch(Artifact):
 
     def network(self, student: StudentSpec) -> NetworkSpec:
         """Return the architecture that was chosen from ``student``."""
-        given = student.network
-        return type(given).model_validate({**given.model_dump(), **self.read_json("network.json")})
+        return student.network.with_architecture(self.read_json("network.json"))
 
 
 def student_network(student: StudentSpec, arch: StudentArch, info: DataInfo) -> ImageNetwork:
