@@ -75,26 +75,29 @@ def test_the_channels_with_the_greatest_norm_over_all_that_goes_with_them_stay()
     assert torch.equal(whole(images), sliced(images))
 
 
-KINDS = {  # network: MACs of 32-pixel images that may be missing to one half, as a fraction
-    "resnet_cifar": 0.02,  # zeros beside channels
-    "mobilenet_v2": 0.01,  # depthwise convolutions
-    "timm:resnet18": 0.01,
-    "timm:mobilenetv3_small_100": 0.03,  # squeeze and excitation
-    "timm:ghostnet_100": 0.01,  # slices and concatenations
-    "timm:test_byobnet": 0.01,
-    "timm:hgnetv2_b0": 0.01,  # activations that make something out of nothing
-    "torchvision:squeezenet1_1": 0.01,  # concatenations
-}
-
-
-@pytest.mark.parametrize("network", KINDS)
+@pytest.mark.parametrize(
+    "network",
+    ["resnet_cifar", "mobilenet_v2", "timm:resnet18", "timm:test_vit2", "torchvision:squeezenet1_1"],
+)
 def test_half_of_the_macs_are_nearly_half_of_the_macs(network):
     whole = macs(NETWORK.validate_python(network).build(**SHAPE))
     left = macs(pruned(network, keep_macs=0.5).build(**SHAPE))
-    assert 0.5 - KINDS[network] < left / whole <= 0.5
+    assert 0.49 < left / whole <= 0.5
 
 
-@pytest.mark.parametrize("network", [*KINDS, "timm:resnext26ts"])
+KINDS = {
+    "resnet_cifar": "zeros beside channels",
+    "mobilenet_v2": "depthwise convolutions",
+    "timm:resnet18": "projections",
+    "timm:resnext26ts": "grouped convolutions",
+    "timm:mobilenetv3_small_100": "squeeze and excitation",
+    "timm:ghostnet_100": "slices",
+    "timm:hgnetv2_b0": "activations that make something out of zero",
+    "torchvision:squeezenet1_1": "concatenations",
+}
+
+
+@pytest.mark.parametrize("network", KINDS, ids=KINDS.values())
 def test_channels_that_nothing_depends_on_go_and_the_logits_stay(network):
     torch.manual_seed(0)
     spec = pruned(network, keep_channels=[0.5], round_to=1)
@@ -161,7 +164,9 @@ def test_all_of_a_network_is_the_network_itself(monkeypatch):
 def test_each_part_of_a_network_keeps_its_own_fraction_and_what_is_named_keeps_all():
     spec = pruned("resnet_cifar", keep_channels=[1.0, 0.5, 0.25], keep_layers=["layer2.0"])
     body = spec.build(**SHAPE)
-    inner = [stage[i].conv1.out_channels for stage in (body.layer1, body.layer2, body.layer3) for i in range(3)]
+    inner = [
+        stage[i].conv1.out_channels for stage in (body.layer1, body.layer2, body.layer3) for i in range(3)
+    ]
     assert inner == [16, 16, 16, 32, 16, 16, 32, 16, 16]  # eight groups in three parts: 3, 3, 2
     assert [body.conv1.in_channels, body.linear.out_features] == [3, 10]
     assert spec.title == "resnet20, 100/50/25 % of the channels"
@@ -258,8 +263,10 @@ def test_a_spec_says_how_much_of_which_network(fields, what):
         pruned(**{"network": "resnet_cifar", **fields})
 
 
-class Odd(TwoConvs):
-    kind: Literal["odd"] = "odd"
+class Flipped(TwoConvs):
+    """Torch-pruning takes the order of its channels for what it was: they may run, but must not go."""
+
+    kind: Literal["flipped"] = "flipped"
 
     def build(self, *, channels, classes, size):
         class Net(nn.Module):
@@ -269,7 +276,7 @@ class Odd(TwoConvs):
                 self.linear = nn.Linear(32, classes)
 
             def forward(self, x):
-                return self.linear(self.conv(x).mean((2, 3)).reshape(-1, 4, 8).flip(1).reshape(-1, 32))
+                return self.linear(self.conv(x).mean((2, 3)).flip(1))
 
         return Net()
 
@@ -278,7 +285,7 @@ class Odd(TwoConvs):
     ("spec", "kind", "what", "fix"),
     [
         (PrunedSpec(network=TwoConvs(), keep_macs=0.5), ExportError, "no channels can be", "round_to: 1"),
-        (PrunedSpec(network=Odd(), keep_macs=0.5), ExportError, "no channels can be", "without pruned"),
+        (PrunedSpec(network=Flipped(), keep_macs=0.5), ExportError, "no channels can be", "without pruned"),
         (
             PrunedSpec(network=ResNetCifarSpec(depth=8), keep_macs=0.1),
             SpecError,
