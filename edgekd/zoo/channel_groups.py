@@ -3,8 +3,8 @@
 Source: Fang et al. 2023, *DepGraph: Towards Any Structural Pruning*, arXiv:2301.12900, as torch-pruning does
 it: its graph says what goes with a channel of a layer, its group norm which channels matter. Where we differ:
 no claim of the graph is believed. A group counts only if, with random weights in the network, the logits do
-not depend on what reads its channels once what makes them is zero, and if the network without them runs at
-the cost that it should. So groups and widths are a function of the architecture alone, never of the weights.
+not depend on what makes its channels once what reads them is zero, or the other way round, and if the network
+without them runs at the cost that it should. So groups are a function of the architecture, never of weights.
 """
 
 import copy
@@ -20,6 +20,7 @@ from edgekd.core.optional import require
 from edgekd.zoo.cost import macs_by_layer
 from edgekd.zoo.widths import ChannelGroup, LayerCost, macs_left
 
+_ROUNDING = 1e-5
 _CUTS_HEADS = ("bmm", "softmax", "scaleddot")  # attention: a head is a part of the channels
 
 
@@ -54,9 +55,9 @@ class Claim:
         self.normalized = any(isinstance(m.layer, across_channels) for m in members)
 
     def silence(self) -> None:
-        """Set to zero what makes the channels; what reads them, where nothing looks across channels.
+        """Set one side to zero: what reads the channels, for an activation may make something out of zero.
 
-        A normalization over channels sees what is never read, and an activation may turn zero into something.
+        What makes them, where a normalization looks across all channels, those that are never read too.
         """
         (self.scale_makers if self.normalized else self.scale_readers)(0)
 
@@ -179,11 +180,8 @@ def sound_groups(
     if len(groups) == 1:
         return []
     middle = len(groups) // 2
-    return [
-        group
-        for half in (groups[:middle], groups[middle:])
-        for group in sound_groups(body, images, half, costs)
-    ]
+    halves = [sound_groups(body, images, half, costs) for half in (groups[:middle], groups[middle:])]
+    return [group for half in halves for group in half]
 
 
 def _are_sound(
@@ -196,34 +194,37 @@ def _are_sound(
         for group in groups
     }
     try:
-        probe = ChannelGraph(_with_random_weights(copy.deepcopy(body), random), images)
+        probe = ChannelGraph(_lively(copy.deepcopy(body), noise, random), images)
         claims = [probe.claim(group, channels) for group, channels in removed.items()]
         with torch.no_grad():
             for claim in claims:
                 claim.silence()
-            logits = probe.body.eval()(noise)
+            logits = probe.body(noise)
             for claim in claims:
                 claim.disturb()
-            unnoticed = torch.equal(logits, probe.body(noise))
+            noticed = (probe.body(noise) - logits).abs().max() / logits.abs().max()
         for group, channels in removed.items():
             probe.remove(group, channels)
         left = sum(cost.macs for cost in probe.costs().values())
     except Exception:  # whatever a foreign forward does with other shapes
         return False
     widths = [(group, group.channels - len(channels)) for group, channels in removed.items()]
-    return unnoticed and left == macs_left(costs, widths)
+    return bool(noticed < _ROUNDING) and left == macs_left(costs, widths)
 
 
-def _with_random_weights(body: nn.Module, random: torch.Generator) -> nn.Module:
-    """Put numbers of a like size into every layer, so that all of them count; in place."""
-    with torch.no_grad():
-        for parameter in body.parameters():
-            fan_in = parameter[0].numel() if parameter.dim() > 1 else 1
-            parameter.copy_(torch.randn(parameter.shape, generator=random) / fan_in**0.5)
-    for layer in body.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            layer.reset_running_stats()
-    return body
+@torch.no_grad()
+def _lively(body: nn.Module, noise: Tensor, random: torch.Generator) -> nn.Module:
+    """Put a network into eval mode with random weights of such sizes that all of it counts; in place."""
+    for parameter in body.parameters():
+        fan_in = parameter[0].numel() if parameter.dim() > 1 else 2
+        parameter.copy_(torch.randn(parameter.shape, generator=random) * (2 / fan_in) ** 0.5)
+    norms = [layer for layer in body.eval().modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the average over all batches
+        norm.train()
+    body(noise)
+    return body.eval()
 
 
 def _is_root(layer: nn.Module) -> bool:
