@@ -31,11 +31,13 @@ class PrunedSpec(NetworkSpec):
     Attributes:
         network: The network that is made smaller. Given weights are for it.
         keep_macs: The fraction of its multiply-accumulates that may remain, the same fraction of channels in
-            all layers, or
+            all layers, half if nothing is said, or
         keep_channels: the fractions of channels that remain in as many equal parts of its layers.
         keep_layers: Layers that make as many channels as before, or modules that hold them: ``layer4.0``.
         round_to: What numbers of channels are multiples of, where there are enough.
     """
+
+    text_field = "network"
 
     kind: Literal["pruned"] = "pruned"
     network: NetworkSpec
@@ -43,6 +45,12 @@ class PrunedSpec(NetworkSpec):
     keep_channels: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
     keep_layers: tuple[str, ...] = ()
     round_to: int = Field(default=8, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _half_by_default(cls, fields: Any) -> Any:
+        silent = isinstance(fields, dict) and not {"keep_macs", "keep_channels"} & fields.keys()
+        return {**fields, "keep_macs": 0.5} if silent else fields
 
     @model_validator(mode="after")
     def _says_how_much(self) -> Self:

@@ -28,9 +28,9 @@ def build(channels, classes, width=8):
 
 @dataclass(frozen=True)
 class Case:
-    """A kind as a file has it, what has to be added to it to be another network, and its channels."""
+    """The text form of a kind, what has to be added to it to be another network, and its channels."""
 
-    text: str | dict[str, Any]
+    text: str
     other: dict[str, Any] = field(default_factory=dict)
     channels: int = 1
 
@@ -43,7 +43,7 @@ CASES = {
     "timm": Case("timm:resnet10t", {"name": "resnet14t"}),
     "torchvision": Case("torchvision:squeezenet1_1", {"name": "resnet18"}, channels=3),
     "python": Case("python:mine.py:build", {"options": {"width": 12}}),
-    "pruned": Case({"kind": "pruned", "network": "resnet_cifar", "keep_macs": 0.5}, {"keep_macs": 0.7}),
+    "pruned": Case("pruned:resnet_cifar", {"keep_macs": 0.7}),
 }
 KINDS = members_by_kind(Network)
 

@@ -250,7 +250,7 @@ def test_a_network_of_the_users_own_shrinks_too(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("fields", "what"),
     [
-        ({}, "either keep_macs: 0.5 or keep_channels"),
+        ({"keep_macs": None}, "either keep_macs: 0.5 or keep_channels"),
         ({"keep_macs": 0.5, "keep_channels": [0.5]}, "either keep_macs: 0.5 or keep_channels"),
         ({"keep_macs": 0.0}, "greater than 0"),
         ({"keep_channels": [0.5, 1.5]}, "less than or equal to 1"),
@@ -258,9 +258,10 @@ def test_a_network_of_the_users_own_shrinks_too(tmp_path, monkeypatch):
         ({"keep_macs": 0.5, "network": {"kind": "pruned", "network": "resnet"}}, "'pruned'"),
     ],
 )
-def test_a_spec_says_how_much_of_which_network(fields, what):
+def test_a_spec_says_how_much_of_which_network_or_means_half(fields, what):
     with pytest.raises(ValidationError, match=what):
         pruned(**{"network": "resnet_cifar", **fields})
+    assert NETWORK.validate_python("pruned:timm:resnet18") == pruned("timm:resnet18", keep_macs=0.5)
 
 
 class Flipped(TwoConvs):
