@@ -20,6 +20,7 @@ from edgekd.zoo.network import NetworkSpec, build_body, given_weights
 from edgekd.zoo.pruned import PrunedSpec
 from edgekd.zoo.resnet_cifar import ResNetCifarSpec
 from edgekd.zoo.timm_network import TimmSpec
+from edgekd.zoo.torchvision_network import TorchvisionSpec
 from edgekd.zoo.weights import WeightsSpec
 
 pytestmark = pytest.mark.usefixtures("torchvision")
@@ -265,7 +266,7 @@ def test_a_spec_says_how_much_of_which_network_or_means_half(fields, what):
 
 
 class Flipped(TwoConvs):
-    """Torch-pruning takes the order of its channels for what it was: they may run, but must not go."""
+    """Torch-pruning takes the order of its channels for what it was: what runs without them is not it."""
 
     kind: Literal["flipped"] = "flipped"
 
@@ -287,6 +288,12 @@ class Flipped(TwoConvs):
     [
         (PrunedSpec(network=TwoConvs(), keep_macs=0.5), ExportError, "no channels can be", "round_to: 1"),
         (PrunedSpec(network=Flipped(), keep_macs=0.5), ExportError, "no channels can be", "without pruned"),
+        (
+            PrunedSpec(network=TorchvisionSpec(name="shufflenet_v2_x0_5"), keep_macs=0.5),
+            ExportError,
+            "cannot be traced for pruning",
+            "without pruned",
+        ),
         (
             PrunedSpec(network=ResNetCifarSpec(depth=8), keep_macs=0.1),
             SpecError,
