@@ -54,6 +54,7 @@ from edgekd.teacher.onnx_teacher import OnnxTeacherSpec
 from edgekd.train.options import TrainSpec
 from edgekd.zoo.ds_cnn import DsCnnSpec
 from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
+from edgekd.zoo.pruned import PrunedSpec
 from edgekd.zoo.python_network import PythonNetworkSpec
 from edgekd.zoo.resnet import ResNetSpec
 from edgekd.zoo.resnet_cifar import ResNetCifarSpec
@@ -71,7 +72,7 @@ def _no_onnx(network: Any) -> Any:
 
 
 Data = Annotated[DigitsSpec | ParquetSpec | ImageFolderSpec | ArraysSpec | PythonDataSpec | HubSpec, BY_KIND]
-Network = Annotated[
+WholeNetwork = Annotated[
     MobileNetV2Spec
     | ResNetCifarSpec
     | ResNetSpec
@@ -82,6 +83,15 @@ Network = Annotated[
     BY_KIND,
     BeforeValidator(_no_onnx),
 ]
+
+
+class Pruned(PrunedSpec):
+    """Any of them with fewer channels, which keeps its weights."""
+
+    network: WholeNetwork
+
+
+Network = Annotated[WholeNetwork | Pruned, BY_KIND, BeforeValidator(_no_onnx)]
 TeacherNetwork = Annotated[Network | OnnxTeacherSpec, BY_KIND]
 Quantizer = Annotated[
     LsqSpec

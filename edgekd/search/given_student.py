@@ -26,7 +26,7 @@ class FixedStudentSpec(StudentSpec):
 
     def network_of(self, written: dict[str, Any]) -> NetworkSpec:
         """Return the network, with the fields that make it what it is as the stage wrote them."""
-        return type(self.network).model_validate({**self.network.model_dump(), **written})
+        return self.network.with_architecture(written)
 
 
 @stage(StudentArch, version=1)

@@ -14,7 +14,7 @@ from edgekd.runtimes.target import TargetSpec
 from edgekd.search.limits import Cost
 from edgekd.search.time_part import PartCost, time_part
 from edgekd.zoo.cost import count_macs
-from edgekd.zoo.network import NetworkSpec, WholeNetwork, build_body
+from edgekd.zoo.network import NetworkPart, NetworkSpec, build_body
 from edgekd.zoo.part import Part
 
 
@@ -54,7 +54,7 @@ class LatencyTable:
     def measure(self, network: NetworkSpec) -> Cost:
         """Return what a network costs, measured as a whole."""
         info = self.info
-        whole = WholeNetwork(
+        whole = NetworkPart(
             channels=info.channels,
             height=info.height,
             width=info.width,

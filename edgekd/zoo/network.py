@@ -1,7 +1,8 @@
 """What a network is: a spec that builds a body, float NCHW images in, logits out."""
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import JsonValue, SerializeAsAny
@@ -38,6 +39,10 @@ class NetworkSpec(Spec, ABC):
         """The fields that make it what it is, as JSON: all but where its files lie on this machine."""
         return self.model_dump(mode="json")
 
+    def with_architecture(self, architecture: Mapping[str, Any]) -> Self:
+        """Return the network of its kind that has this `architecture`; files lie where its own do."""
+        return type(self).model_validate({**self.model_dump(), **architecture})
+
     @abstractmethod
     def build(self, *, channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
         """Build the body with fresh weights from torch's global random state.
@@ -54,17 +59,23 @@ class NetworkSpec(Spec, ABC):
     def parts(self, *, channels: int, classes: int, size: tuple[int, int]) -> "tuple[Part, ...]":
         """Return what the body of `build` is a chain of, from image to logits; by default itself alone."""
         height, width = size
-        return (WholeNetwork(channels=channels, height=height, width=width, network=self, classes=classes),)
+        return (NetworkPart(channels=channels, height=height, width=width, network=self, classes=classes),)
 
     def given_weights(self, *, channels: int, classes: int, size: tuple[int, int]) -> FetchedWeights | None:
-        """Return the weights that it comes with, for `build` of the same arguments; None if it has none."""
+        """Return the weights that it comes with, for `fit` of the same arguments; None if it has none."""
         return None
 
+    def fit(
+        self, weights: GivenWeights, *, channels: int, classes: int, size: tuple[int, int]
+    ) -> GivenWeights:
+        """Return trained weights, its own or those of its section, as weights of what `build` makes."""
+        return weights
 
-class WholeNetwork(Part):
+
+class NetworkPart(Part):
     """A network that is its own only part."""
 
-    kind: Literal["whole_network"] = "whole_network"
+    kind: Literal["network"] = "network"
     network: SerializeAsAny[NetworkSpec]
     classes: int
     reads_pixels = True
@@ -96,14 +107,19 @@ def given_weights(
     Raises:
         SpecError: If its own weights are for other classes and nothing trains it.
     """
-    if weights is not None:
-        return weights
     classes = len(info.class_names)
-    own = network.given_weights(channels=info.channels, classes=classes, size=(info.height, info.width))
+    shape: dict[str, Any] = {
+        "channels": info.channels,
+        "classes": classes,
+        "size": (info.height, info.width),
+    }
+    if weights is not None:
+        return network.fit(weights, **shape)
+    own = network.given_weights(**shape)
     if own is not None and own.classes != classes and not trained:
         what = f"{network.title} knows {own.classes} classes, the data have {classes}, and nothing trains it"
         raise SpecError(what, where="network", fix="add training: {epochs: ..., learning_rate: ...}")
-    return own
+    return None if own is None else network.fit(own, **shape)
 
 
 def init_convolutions(module: nn.Module) -> None:

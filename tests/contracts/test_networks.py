@@ -1,7 +1,7 @@
 """What every network promises; a new member of the union is tested the moment it is listed."""
 
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from edgekd.core import user_code
+from edgekd.core.union import members_by_kind
 from edgekd.quant.prepare import prepare
 from edgekd.spec import Network
 from edgekd.zoo.cost import count_params
@@ -42,8 +43,9 @@ CASES = {
     "timm": Case("timm:resnet10t", {"name": "resnet14t"}),
     "torchvision": Case("torchvision:squeezenet1_1", {"name": "resnet18"}, channels=3),
     "python": Case("python:mine.py:build", {"options": {"width": 12}}),
+    "pruned": Case("pruned:resnet_cifar", {"keep_macs": 0.7}),
 }
-KINDS = [member.model_fields["kind"].default for member in get_args(get_args(Network)[0])]
+KINDS = members_by_kind(Network)
 
 pytestmark = [pytest.mark.parametrize("kind", KINDS), pytest.mark.usefixtures("torchvision")]
 
@@ -87,7 +89,7 @@ def test_the_digest_is_a_function_of_meaning(kind):
 
 def test_what_an_artifact_keeps_makes_the_same_network(kind):
     network = NETWORK.validate_python(CASES[kind].text)
-    assert type(network).model_validate({**network.model_dump(), **network.architecture}) == network
+    assert network.with_architecture(network.architecture) == network
     assert network.title
     assert not network.brings_weights
     assert network.given_weights(channels=3, classes=7, size=(32, 32)) is None

@@ -13,6 +13,7 @@ from pathlib import Path
 import onnx
 import onnxruntime
 import pytest
+from safetensors.torch import load_file, save_file
 
 from edgekd.cli.main import main
 from edgekd.core.plan import Planner
@@ -57,6 +58,23 @@ def test_report_is_complete_and_says_that_the_engine_is_integer_and_right(first_
     assert [method.method for method in report.student.ptq.methods] == ["minmax", "mse"]
     assert report.spec_digest == first_run.spec.digest
     assert not any(stage.cached for stage in report.stages)
+
+
+def test_a_pruned_student_starts_from_what_the_whole_one_learned(first_run, again, tmp_path: Path) -> None:
+    (trained,) = first_run.store.glob("entries/export_teacher*/**/weights.safetensors")
+    body = {name.removeprefix("body."): tensor for name, tensor in load_file(trained).items()}
+    save_file(body, tmp_path / "whole.safetensors")
+    report = again(
+        "student.network={kind: pruned, network: {kind: resnet_cifar, depth: 14}, keep_macs: 0.5}",
+        f"student.weights={{path: {tmp_path}/whole.safetensors, mean: [0.5], std: [0.25]}}",
+        "distill={kind: none}",
+    )
+    (target,), teacher = report.targets, first_run.report.teacher
+    assert report.student.name == "resnet14, 50 % of the MACs"
+    assert 0.48 < report.student.macs / teacher.macs <= 0.5
+    assert report.student.metric_float.value > teacher.metric.value
+    assert (target.coverage.float_ops, target.fidelity.oracle_mismatches) == (0, 0)
+    assert target.fidelity.layer_off_by_more == 0
 
 
 def test_run_folder_holds_what_a_person_opens(first_run) -> None:
