@@ -45,6 +45,7 @@ from edgekd.runtimes.target import BitsAsked, TargetSpec
 from edgekd.runtimes.tensorrt_target import TensorRtRtxTarget, TensorRtTarget
 from edgekd.search.given_student import FixedStudentSpec
 from edgekd.search.mobilenet_v2_space import MobileNetV2Space
+from edgekd.search.pruned_space import PrunedSpace
 from edgekd.search.resnet_space import ResNetSpace
 from edgekd.search.student_search import SearchStudentSpec
 from edgekd.tasks.classification import ClassificationSpec
@@ -130,7 +131,13 @@ class Teacher(TeacherSpec):
     network: TeacherNetwork
 
 
-Space = Annotated[ResNetSpace | MobileNetV2Space, BY_KIND]
+class NetworkPruned(PrunedSpace):
+    """Any network with fewer channels, which keeps what it has learned."""
+
+    network: WholeNetwork
+
+
+Space = Annotated[ResNetSpace | MobileNetV2Space | NetworkPruned, BY_KIND]
 
 
 class FixedStudent(FixedStudentSpec):

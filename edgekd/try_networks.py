@@ -14,9 +14,9 @@ from edgekd.search.study import optuna_package
 from edgekd.spec import Pipeline
 from edgekd.teacher.export_teacher import teacher_network
 from edgekd.teacher.onnx_teacher import OnnxTeacherSpec
-from edgekd.zoo.network import NetworkSpec, build_body, given_weights, must_classify
-from edgekd.zoo.pixels import ImageNetwork, PixelGrid
-from edgekd.zoo.student import start_from_weights
+from edgekd.zoo.network import NetworkSpec, given_weights, must_classify
+from edgekd.zoo.pixels import ImageNetwork
+from edgekd.zoo.student import image_network, start_from_weights
 from edgekd.zoo.weights import GivenWeights
 
 
@@ -56,15 +56,14 @@ def _try_student(spec: Pipeline) -> None:
     optuna_package()
     multiple = PROFILES[spec.quantize.profile].channel_multiple
     for setting in (student.space.smallest(), student.space.largest()):
-        _try_network(spec, student.space.network(setting, multiple=multiple))
+        _try_network(spec, student.space.network_of(setting, multiple=multiple))
 
 
 def _try_network(spec: Pipeline, network: NetworkSpec) -> None:
     student, info, quantize = spec.student, spec.data.info(), spec.quantize
     trained = student.training is not None
     weights = _weights("student", given_weights(network, student.weights, info, trained=trained), info)
-    grid = PixelGrid.like() if weights is None else PixelGrid.like(weights.mean, weights.std)
-    built = ImageNetwork(grid, build_body(network, info))
+    built = image_network(network, weights, info)
     if weights is not None:
         start_from_weights(built, weights, (info.height, info.width))
     _must_classify("student", network, built, info)

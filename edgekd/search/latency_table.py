@@ -39,9 +39,7 @@ class LatencyTable:
 
     def predict(self, network: NetworkSpec) -> Cost:
         """Return what a network costs: the sum of its parts, and what an inference costs beside them."""
-        info = self.info
-        size, classes = (info.height, info.width), len(info.class_names)
-        parts = network.parts(channels=info.channels, classes=classes, size=size)
+        parts = self._parts(network)
         rows = [self.row(part) for part in parts]
         rest = next(row for row, part in zip(rows, parts, strict=True) if part.reads_pixels)
         return Cost(
@@ -50,6 +48,15 @@ class LatencyTable:
             size_bytes=rest.rest_bytes + sum(row.size_bytes for row in rows),
             macs=self._macs(network),
         )
+
+    def adds_up(self, network: NetworkSpec) -> bool:
+        """Whether a network's latency is predicted from those of several parts."""
+        return len(self._parts(network)) > 1
+
+    def _parts(self, network: NetworkSpec) -> tuple[Part, ...]:
+        info = self.info
+        size, classes = (info.height, info.width), len(info.class_names)
+        return network.parts(channels=info.channels, classes=classes, size=size)
 
     def measure(self, network: NetworkSpec) -> Cost:
         """Return what a network costs, measured as a whole."""

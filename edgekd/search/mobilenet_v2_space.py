@@ -45,7 +45,7 @@ class MobileNetV2Space(SearchSpace):
         }
         return whole | stages
 
-    def network(self, setting: Setting, *, multiple: int) -> MobileNetV2Spec:
+    def network_of(self, setting: Setting, *, multiple: int) -> MobileNetV2Spec:
         """Return the MobileNetV2 of these stages; it rounds widths by its own rule, to multiples of 8."""
         stages = list(paper_stages(self.stem))
         for index in SEARCHED_STAGES:

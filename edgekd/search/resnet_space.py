@@ -32,7 +32,7 @@ class ResNetSpace(SearchSpace):
         blocks = {f"blocks{number}": ascending(self.blocks) for number in numbers}
         return blocks | {f"width{number}": ascending(self.widths) for number in numbers}
 
-    def network(self, setting: Setting, *, multiple: int) -> ResNetSpec:
+    def network_of(self, setting: Setting, *, multiple: int) -> ResNetSpec:
         """Return the residual network of these stages."""
         stages = tuple(
             Stage(

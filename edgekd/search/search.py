@@ -89,7 +89,7 @@ class Search:
 
     def network(self, setting: Setting) -> NetworkSpec:
         """Return the network of a setting."""
-        return self.student.space.network(setting, multiple=self.multiple)
+        return self.student.space.network_of(setting, multiple=self.multiple)
 
     def must_be_possible(self) -> None:
         """Look for the fastest network if the smallest one does not keep the limits.
@@ -118,7 +118,9 @@ class Search:
         return setting
 
     def check_table(self) -> tuple[TableCheck, ...]:
-        """Compare predicted and measured latency of networks drawn at random."""
+        """Compare predicted with measured latency of networks drawn at random; none where they are one."""
+        if not self.table.adds_up(self.network(self.student.space.smallest())):
+            return ()
         rng = np.random.default_rng(self.teaching.seed)
         knobs, found = self.student.space.knobs(), []
         for index in range(self.student.checked):
@@ -209,8 +211,8 @@ class Search:
             alpha=student.alpha,
         )
         return self.run.run(
-            train_candidate, network, start, teaching.teacher, teaching.teacher_spec, how, teaching.quantize,
-            teaching.data, teaching.task, teaching.training, teaching.seed,
+            train_candidate, network, student.weights, start, teaching.teacher, teaching.teacher_spec, how,
+            teaching.quantize, teaching.data, teaching.task, teaching.training, teaching.seed,
         )  # fmt: skip
 
     def records(self, study: "optuna.Study", *, rung: int | None = None) -> list[TrialRecord]:

@@ -21,12 +21,22 @@ class SearchSpace(Spec, ABC):
 
     kind: str
 
+    @property
+    def brings_weights(self) -> bool:
+        """Whether its networks come with trained weights."""
+        return False
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether given weights fit its networks."""
+        return False
+
     @abstractmethod
     def knobs(self) -> dict[str, tuple[Value, ...]]:
         """Return the values of every knob, from the one that makes the smallest network upwards."""
 
     @abstractmethod
-    def network(self, setting: Setting, *, multiple: int) -> NetworkSpec:
+    def network_of(self, setting: Setting, *, multiple: int) -> NetworkSpec:
         """Return the network of a setting.
 
         Args:

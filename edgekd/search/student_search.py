@@ -58,11 +58,16 @@ class SearchStudentSpec(StudentSpec):
         return rungs
 
     @model_validator(mode="after")
-    def _start_at_random(self) -> Self:
-        if self.weights is not None:
-            msg = "no weights fit every network of a space: leave them out"
+    def _weights_fit(self) -> Self:
+        if self.weights is not None and not self.space.takes_weights:
+            msg = f"no weights fit every network of space {self.space.kind}: leave them out"
             raise ValueError(msg)
         return self
+
+    @property
+    def brings_weights(self) -> bool:
+        """Whether the networks of the space do."""
+        return self.space.brings_weights
 
     @property
     def label_schedule(self) -> None:
@@ -91,4 +96,4 @@ class SearchStudentSpec(StudentSpec):
 
     def network_of(self, written: dict[str, Any]) -> NetworkSpec:
         """Return the network of the setting that the search wrote."""
-        return self.space.network(written["setting"], multiple=written["multiple"])
+        return self.space.network_of(written["setting"], multiple=written["multiple"])

@@ -24,9 +24,9 @@ from edgekd.train.label_loss import LabelLoss
 from edgekd.train.loop import Trainee, train
 from edgekd.train.options import TrainSpec
 from edgekd.train.phase import KdLoss, Phase
-from edgekd.zoo.network import NetworkSpec, build_body
-from edgekd.zoo.pixels import ImageNetwork, PixelGrid
-from edgekd.zoo.weights import storable
+from edgekd.zoo.network import NetworkSpec, given_weights
+from edgekd.zoo.student import image_network, start_from_weights
+from edgekd.zoo.weights import WeightsSpec, storable
 
 
 class CandidateTraining(Spec):
@@ -70,6 +70,7 @@ class Candidate(Artifact):
 def train_candidate(
     folder: Path,
     network: NetworkSpec,
+    weights: WeightsSpec | None,
     start: Candidate | None,
     teacher: Teacher | None,
     teacher_spec: TeacherSpec | None,
@@ -80,12 +81,15 @@ def train_candidate(
     training: TrainSpec,
     seed: int,
 ) -> None:
-    """Train a network in float, from ``start``'s weights or from random ones; judge it on validation rows."""
+    """Train a network in float, from ``start`` on or from the beginning; judge it on validation rows."""
     info = data.info()
     torch.manual_seed(seed)
-    student = ImageNetwork(PixelGrid.like(), build_body(network, info))
+    given = given_weights(network, weights, info, trained=True)
+    student = image_network(network, given, info)
     if start is not None:
         start.load_into(student)
+    elif given is not None:
+        start_from_weights(student, given, (info.height, info.width))
     teaching = load_teacher(teacher, teacher_spec, info) if teacher and teacher_spec else None
     loss = how.loss(task, teaching)
     train_split = data.split("train")

@@ -39,10 +39,10 @@ def train_student(
     network = student_network(student, arch, info)
     history: list[EpochRecord] = []
     weights = starting_weights(student, arch, info)
-    if weights is not None:
-        start_from_weights(network, weights, (info.height, info.width))
     if arch.is_trained:
         arch.load_into(network)
+    elif weights is not None:
+        start_from_weights(network, weights, (info.height, info.width))
     if student.label_schedule is not None and training is not None:
         phase = Phase("train student", student.label_schedule, LabelLoss(task))
         trainee = Trainee(network, None, data.split("train"), validation_metric(data, task))

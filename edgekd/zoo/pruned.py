@@ -11,7 +11,7 @@ from math import ceil
 from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, SerializeAsAny, model_validator
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -40,7 +40,7 @@ class PrunedSpec(NetworkSpec):
     text_field = "network"
 
     kind: Literal["pruned"] = "pruned"
-    network: NetworkSpec
+    network: SerializeAsAny[NetworkSpec]
     keep_macs: float | None = Field(default=None, gt=0, le=1)
     keep_channels: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
     keep_layers: tuple[str, ...] = ()

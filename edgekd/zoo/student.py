@@ -77,9 +77,13 @@ def student_network(student: StudentSpec, arch: StudentArch, info: DataInfo) -> 
 
     Its pixel grid is the one nearest to the normalization of the given weights, if there are any.
     """
-    weights = starting_weights(student, arch, info)
+    return image_network(arch.network(student), starting_weights(student, arch, info), info)
+
+
+def image_network(network: NetworkSpec, weights: GivenWeights | None, info: DataInfo) -> ImageNetwork:
+    """Build a network with fresh weights on the pixel grid of ``weights``, of which it gets no other."""
     grid = PixelGrid.like() if weights is None else PixelGrid.like(weights.mean, weights.std)
-    return ImageNetwork(grid, build_body(arch.network(student), info))
+    return ImageNetwork(grid, build_body(network, info))
 
 
 def starting_weights(student: StudentSpec, arch: StudentArch, info: DataInfo) -> GivenWeights | None:
