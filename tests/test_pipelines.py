@@ -16,7 +16,8 @@ from edgekd.quant.prepare import prepare
 from edgekd.runtimes.stages import write_lowered
 from edgekd.runtimes.tensorrt_coverage import engine_coverage, layers_of_log
 from edgekd.runtimes.tensorrt_target import TensorRtRtxTarget
-from edgekd.spec import load_pipeline
+from edgekd.spec import Pipeline, load_pipeline
+from edgekd.zoo.network import NetworkSpec
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 
 CIFAR10_GRID = PixelGrid.like((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -26,7 +27,14 @@ PIPELINES = sorted((Path(__file__).parents[1] / "pipelines").glob("*.yaml"))
 def _students() -> dict[str, Path]:
     """Return a pipeline of each student: a network and its quantizers."""
     specs = {path: load_pipeline(path) for path in PIPELINES}
-    return {f"{spec.student.network!r} {spec.quantize.scheme!r}": path for path, spec in specs.items()}
+    return {f"{_network(spec)!r} {spec.quantize.scheme!r}": path for path, spec in specs.items()}
+
+
+def _network(spec: Pipeline) -> NetworkSpec:
+    """Return the given network, or the largest one that a search may choose."""
+    if spec.student.kind == "search":
+        return spec.student.space.network_of(spec.student.space.largest(), multiple=32)
+    return spec.student.network
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +74,7 @@ def test_tensorrt_rtx_builds_the_student_of_every_pipeline(path: Path, tmp_path:
     spec = load_pipeline(path)
     torch.manual_seed(0)
     channels, size, grid = (1, 32, PixelGrid.like()) if spec.data.kind == "digits" else (3, 32, CIFAR10_GRID)
-    body = spec.student.network.build(channels=channels, classes=10, size=(size, size))
+    body = _network(spec).build(channels=channels, classes=10, size=(size, size))
     images = torch.randint(0, 256, (4, size, size, channels), dtype=torch.uint8)
     student = prepare(ImageNetwork(grid, body), images, "portable", scheme=spec.quantize.scheme)
     calibrate(student, [images], "minmax")

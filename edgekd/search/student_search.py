@@ -57,6 +57,14 @@ class SearchStudentSpec(StudentSpec):
             raise ValueError(msg)
         return rungs
 
+    @field_validator("storage")
+    @classmethod
+    def _holds_no_password(cls, storage: str) -> str:
+        if ":" in storage.partition("://")[2].rpartition("@")[0]:
+            msg = "a password here would stand in reports: name a variable that holds the address, $EDGEKD_STUDY"
+            raise ValueError(msg)
+        return storage
+
     @model_validator(mode="after")
     def _weights_fit(self) -> Self:
         if self.weights is not None and not self.space.takes_weights:

@@ -79,7 +79,7 @@ def _database(package: Any, url: str) -> Any:
         url,
         heartbeat_interval=HEARTBEAT_S,
         grace_period=GRACE_S,
-        heartbeat_stale_trial_callback=package.storages.RetryFailedTrialCallback(),
+        heartbeat_stale_trial_callback=lambda study, trial: study.enqueue_trial(trial.params),
     )
 
 
@@ -128,7 +128,16 @@ def run_trials(
             finished trials, also when a search goes on that was killed. None where there are more.
         wait: Called while other workers finish the last trials.
     """
-    state = optuna_package().trial.TrialState
+    package = optuna_package()
+    state = package.trial.TrialState
+
+    def wanted(trial: "optuna.Trial") -> tuple[float, ...]:
+        """Try one, unless two workers began the last one at the same time and this is the later."""
+        counted = study.get_trials(deepcopy=False, states=(state.RUNNING, state.WAITING, state.COMPLETE))
+        if sum(other.number < trial.number for other in counted) >= trials:
+            raise package.TrialPruned
+        return objective(trial)
+
     if seed is not None:
         _give_up_running(study)
     while True:
@@ -144,7 +153,7 @@ def run_trials(
         known = study.get_trials(deepcopy=False)
         lost = sum(trial.state == state.FAIL for trial in known)
         study.sampler = make_sampler(None if seed is None else seed + len(known) - lost)
-        study.optimize(objective, n_trials=1)
+        study.optimize(wanted, n_trials=1)
 
 
 def _give_up_running(study: "optuna.Study") -> None:

@@ -178,6 +178,7 @@ def tried(record: SearchRecord) -> list[tuple[Any, ...]]:
         (["quantize.weights={kind: lsq, bits: 4}"], "set student.judging"),
         (["student.weights={path: a.safetensors, mean: [0], std: [1]}"], "leave them out"),
         (["student.rungs=[3, 1]"], "rising order"),
+        (["student.storage=postgresql://me:secret@host/studies"], "EDGEKD_STUDY"),
         (["student.limits={}"], "set at least one of max_p50_ms"),
         (["student.space.kind=resnett"], "did you mean 'resnet'"),
         (
