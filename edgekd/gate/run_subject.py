@@ -36,6 +36,11 @@ class RunSubject(Subject):
         """Return what the report says."""
         return self.target.not_run
 
+    @property
+    def exact(self) -> bool:
+        """Return what the report says."""
+        return self.target.least_agreement is None
+
     def size_bytes(self) -> int:
         """Return what the report says."""
         return self.target.size_bytes
@@ -60,7 +65,7 @@ class RunSubject(Subject):
         """Return what the report says.
 
         Raises:
-            SpecError: If its device is not emulated.
+            NotApplicableError: If its device is not emulated.
         """
         if self.target.native is None:
             what = f"whether it computes the same bits as this machine: its device is {self.target.device}"
@@ -72,7 +77,7 @@ class RunSubject(Subject):
         """Return the engine beside the report.
 
         Raises:
-            SpecError: If this machine cannot time such an engine.
+            NotApplicableError: If this machine cannot time such an engine.
             StoreError: If the folder holds the report alone.
         """
         here = LocalDevice().kind
@@ -98,7 +103,7 @@ class RunSubject(Subject):
         """Return what the report says.
 
         Raises:
-            SpecError: If its task knows no such thing.
+            NotApplicableError: If its task knows no such thing.
         """
         if self.target.agreement_top1 is None:
             what = "how often it agrees with the trained student: its task knows no such thing"
@@ -109,7 +114,7 @@ class RunSubject(Subject):
         """Return what the report says.
 
         Raises:
-            SpecError: If the run did not time the two.
+            NotApplicableError: If the run did not time the two.
         """
         found = {baseline.name: baseline.speedup for baseline in self.target.baselines}
         if over not in found:

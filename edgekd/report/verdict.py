@@ -101,10 +101,13 @@ def gates_finding(report: Report) -> Finding | None:
     """Return whether all gates passed; None if there are none."""
     if not report.gates:
         return None
-    passed, total = sum(gate.state == "passed" for gate in report.gates), len(report.gates)
+    judged = [gate for gate in report.gates if gate.state != "not_applicable"]
+    passed, total = sum(gate.state == "passed" for gate in judged), len(judged)
     figure = f"{passed} of {total} passed"
     if passed == total:
-        return Finding("Gates", "good", figure, f"all {total} gates passed")
+        others = len(report.gates) - total
+        more = f", {others} not applicable to their engine" if others else ""
+        return Finding("Gates", "good", figure, f"all {total} gates passed{more}")
     failed = [gate for gate in report.gates if gate.state == "failed"]
     missed = failed or [gate for gate in report.gates if gate.state == "inconclusive"]
     names = ", ".join(f"{gate.name} (limit {gate_limit(gate)}, is {gate_value(gate)})" for gate in missed)

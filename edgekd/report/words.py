@@ -173,7 +173,9 @@ def gate_limit(gate: GateResult) -> str:
 
 
 def gate_value(gate: GateResult) -> str:
-    """Return what a gate found with its unit, and the interval that decided, if one did."""
+    """Return what a gate found with its unit, and the interval that decided; a dash for nothing."""
+    if gate.value is None:
+        return "-"
     if gate.interval is None:
         return _in_unit(gate.value, gate.unit)
     low, high = gate.interval
@@ -182,7 +184,13 @@ def gate_value(gate: GateResult) -> str:
 
 def gate_sentence(gate: GateResult) -> str:
     """Return what a gate found, its limit, and what it was measured on, on one line."""
-    return one_line(f"{gate_value(gate)}, limit {gate_limit(gate)}: {gate.text}")
+    found = "" if gate.value is None else f"{gate_value(gate)}, "
+    return one_line(f"{found}limit {gate_limit(gate)}: {gate.text}")
+
+
+def gate_state(gate: GateResult) -> str:
+    """Return how a gate ended."""
+    return gate.state.replace("_", " ")
 
 
 def one_line(text: str, *, characters: int = 400) -> str:
