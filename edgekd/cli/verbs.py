@@ -219,13 +219,14 @@ def verify(
     from edgekd.verify.verify import verify as prove
 
     runtime = target_from_text(target, threads=threads)
-    free_sizes = try_model(model_file(model), target=runtime.reader)
+    file = model_file(model, kind=runtime.kind)
+    free_sizes = try_model(file, target=runtime.reader)
     given: dict[str, Any] = {}
     if data:
         from edgekd.spec import data_from_text
         from edgekd.verify.verify import sized_for
 
-        source = sized_for(model, data_from_text(data))
+        source = sized_for(file, data_from_text(data))
         test = source.split("test")
         given = {"images": test.images, "labels": test.labels, "classes": len(source.info().class_names)}
     found = prove(

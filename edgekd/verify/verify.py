@@ -1,5 +1,6 @@
 """The verb ``verify``: what a model file is, with proof."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from edgekd.core.machine import memory_bytes
 from edgekd.data.dataset import DataSpec, Labels, StreamedImages
 from edgekd.errors import BuildError, DataError
 from edgekd.lower.marked import MARKED, PROBES
+from edgekd.runtimes.host import ONNX_RUNTIME
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.random_inputs import MOST_PROBE_VALUES, FreeSizes, random_feeds
 from edgekd.runtimes.session import Session, fitting
@@ -80,8 +82,9 @@ def verify(
         DataError: If images and labels do not belong together, or do not fit the model.
     """
     with TemporaryDirectory(prefix="edgekd-") as scratch:
-        engine = model_file(Path(model))
-        built = runnable(target or OnnxRuntimeTarget(), engine, Path(scratch) / "engine")
+        runtime = target or OnnxRuntimeTarget()
+        engine = model_file(Path(model), kind=runtime.kind)
+        built = runnable(runtime, engine, Path(scratch) / "engine")
         return _verified(Path(model), built, images, labels, classes, mean, std, free_sizes)
 
 
@@ -116,26 +119,33 @@ def _verified(
     return replace(known, faithfulness=verify_feeds(built, feeds, marked=marked))
 
 
-def model_file(path: Path) -> Path:
-    """Return the model that a person means: the file itself, or the only one in a folder of edgekd's.
+def model_file(path: Path, *, kind: str = ONNX_RUNTIME) -> Path:
+    """Return the model that a person means: the file itself, or that of a folder of edgekd's.
+
+    Args:
+        path: The file or the folder.
+        kind: The runtime whose engine is meant, where a folder holds those of several.
 
     Raises:
-        BuildError: If there is no such file, or a folder holds none, or engines of several targets.
+        BuildError: If there is no such file, or a folder holds none, or several for this runtime alone.
     """
     if not path.is_dir():
         if not path.is_file() or path.stat().st_size > memory_bytes():
             what = "it is no file that fits into memory" if path.exists() else f"no such file: {path}"
             raise BuildError(what, where=str(path), fix="give an ONNX file, or a folder of edgekd's")
         return path
-    engines = [path / MODEL] if (path / MODEL).exists() else sorted(path.glob("model.*.onnx"))
-    if len(engines) != 1:
-        names = ", ".join(engine.name for engine in engines)
-        what = f"the folder holds several engines: {names}" if engines else "the folder holds no model"
-        fix = (
-            "name one of the files" if engines else "give an ONNX file, a folder of edgekd.export, or a run's"
-        )
+    held = [path / MODEL] if (path / MODEL).exists() else sorted(path.glob("model.*.onnx"))
+    if not held:
+        what, fix = "the folder holds no model", "give an ONNX file, a folder of edgekd.export, or a run's"
         raise BuildError(what, where=str(path), fix=fix)
-    return engines[0]
+    ours = re.compile(rf"model\.{kind}(_\d+)?\.onnx")
+    found = held if len(held) == 1 else [engine for engine in held if ours.fullmatch(engine.name)]
+    if len(found) != 1:
+        names = ", ".join(engine.name for engine in found or held)
+        what = f"the folder holds {'several engines' if found else 'no engine'} for {kind}: {names}"
+        fix = "name one of the files, or another --target"
+        raise BuildError(what, where=str(path), fix=fix)
+    return found[0]
 
 
 def sized_for(model: Path, data: DataSpec) -> DataSpec:
