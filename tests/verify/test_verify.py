@@ -155,7 +155,7 @@ def test_a_folder_stands_for_its_only_engine(residual, tmp_path):
     assert model_file(tmp_path) == tmp_path / "model.onnxruntime.onnx"
     assert model_file(tmp_path, kind="tensorrt") == tmp_path / "model.tensorrt.onnx"
     with pytest.raises(
-        BuildError, match="several engines for openvino: model.openvino.onnx, model.openvino_2"
+        BuildError, match=r"several engines for openvino: model.openvino.onnx, model.openvino_2"
     ):
         model_file(tmp_path, kind="openvino")
     with pytest.raises(BuildError, match=r"no engine for ncnn: model.onnxruntime.onnx, "):
