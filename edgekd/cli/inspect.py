@@ -42,13 +42,13 @@ def inspect(
         "saturation": [layer.model_dump(mode="json") for layer in found.saturation],
         "lint": [vars(mistake) for mistake in mistakes],
     }
-    show_faithfulness(model, found, as_json=as_json, extra=extra)
+    show_faithfulness(model, found, tolerance=runtime.tolerance, as_json=as_json, extra=extra)
     if not as_json:
         _print_costs(found.coverage.nodes, top)
         _print_risks(mistakes, found.saturation)
     if refused:
         raise typer.Exit(FAILED)
-    exit_unless_faithful(found, exact=runtime.tolerance is None)
+    exit_unless_faithful(found, tolerance=runtime.tolerance)
 
 
 def _print_costs(nodes: Sequence[Any], top: int) -> None:

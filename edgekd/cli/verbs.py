@@ -237,17 +237,19 @@ def verify(
         target=runtime,
         free_sizes=free_sizes,
     )
-    scored = {"top1": found.top1, "n": found.n, "not_scored": found.not_scored}
-    show_faithfulness(model, found.faithfulness, as_json=as_json, extra=scored)
-    exit_unless_faithful(found.faithfulness, exact=runtime.tolerance is None)
-    _check_compared(model, found)
+    names = ("top1", "n", "not_scored", "agreement", "not_run")
+    scored, tolerance = {name: getattr(found, name) for name in names}, runtime.tolerance
+    show_faithfulness(model, found.faithfulness, tolerance=tolerance, as_json=as_json, extra=scored)
+    exit_unless_faithful(found.faithfulness, tolerance=tolerance, agreement=found.agreement)
+    _check_compared(model, found, runtime)
 
 
-def _check_compared(model: Path, found: Any) -> None:
+def _check_compared(model: Path, found: Any, runtime: Any) -> None:
     if found.compares_nothing:
-        what = (
-            "nothing was compared: no operator of the model has an exact integer form, and nothing was scored"
-        )
+        why = "no operator of the model has an exact integer form"
+        if runtime.tolerance is not None:
+            why = f"{runtime.kind} has no integer oracle"
+        what = f"nothing was compared: {why}, and nothing was scored"
         fix = "give --data of its task (and --mean, --std); edgekd inspect says why its operators are float"
         raise DataError(what, where=str(model), fix=found.not_scored or fix)
     if found.not_scored:

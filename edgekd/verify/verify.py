@@ -21,6 +21,7 @@ from edgekd.runtimes.session import Session, fitting
 from edgekd.runtimes.stages import MODEL
 from edgekd.runtimes.target import BuiltModel, TargetSpec
 from edgekd.runtimes.targets import runnable
+from edgekd.runtimes.tensorrt_target import QdqInFloat
 from edgekd.verify.preprocess import Preprocess
 from edgekd.verify.verify_engine import SCORED_AT_ONCE, Faithfulness, verify_feeds
 
@@ -36,12 +37,17 @@ class Verified:
         top1: Fraction of right answers, 0..1; None where there is nothing to score or nothing to score with.
         n: Samples behind ``top1``.
         not_scored: Why images were given and ``top1`` is None all the same.
+        agreement: Fraction of the scored images to which a runtime with an arithmetic of its own answers as
+            the file's Q/DQ graph does in float; None for others, and where nothing is scored.
+        not_run: Why the runtime was not run: then all of this is of the file's Q/DQ graph in float.
     """
 
     faithfulness: Faithfulness
     top1: float | None = None
     n: int = 0
     not_scored: str = ""
+    agreement: float | None = None
+    not_run: str = ""
 
     @property
     def compares_nothing(self) -> bool:
@@ -85,7 +91,8 @@ def verify(
         runtime = target or OnnxRuntimeTarget()
         engine = model_file(Path(model), kind=runtime.kind)
         built = runnable(runtime, engine, Path(scratch) / "engine")
-        return _verified(Path(model), built, images, labels, classes, mean, std, free_sizes)
+        found = _verified(Path(model), built, images, labels, classes, mean, std, free_sizes)
+        return found if built.target is runtime else replace(found, not_run=runtime.readiness().not_run)
 
 
 def _verified(
@@ -112,7 +119,7 @@ def _verified(
                 preprocess = Preprocess.fitting(wanted, images, mean=mean, std=std, where=str(engine))
                 feeds = {wanted.name: fitting(preprocess(_probes(images)), session.fixed_batch)}
                 if labels is not None:
-                    known = _scored(session, images, labels, classes, preprocess)
+                    known = _scored(session, images, labels, classes, preprocess, in_float=_in_float(built))
         if marked is not None:
             probes = np.load(path / PROBES, allow_pickle=False)
             feeds = {session.inputs[0].name: fitting(probes, session.fixed_batch)}
@@ -192,6 +199,8 @@ def _scored(
     labels: Labels,
     classes: int | None,
     preprocess: Preprocess,
+    *,
+    in_float: BuiltModel | None,
 ) -> Verified:
     if len(images) != len(labels) or not len(images):
         what = f"{len(images)} images and {len(labels)} labels"
@@ -210,11 +219,28 @@ def _scored(
         which = "none is" if not scores else "more than one is"
         reason = f"the model gives {shapes}: {which} one score for each of {wanted} classes"
         return replace(nothing, not_scored=reason)
-    right = 0
-    for start in range(0, len(images), SCORED_AT_ONCE):
-        logits = session.predict(preprocess(images[start : start + SCORED_AT_ONCE]), output=scores[0])
-        right += int(np.sum(logits.argmax(1) == labels[start : start + SCORED_AT_ONCE]))
-    return replace(nothing, top1=right / len(labels), n=len(labels))
+    answers = _answers(session, images, preprocess, scores[0])
+    scored = replace(nothing, top1=float(np.mean(answers == labels)), n=len(labels))
+    if in_float is None:
+        return scored
+    with in_float.open() as reference:
+        expected = _answers(reference, images, preprocess, scores[0])
+    return replace(scored, agreement=float(np.mean(answers == expected)))
+
+
+def _answers(
+    session: Session, images: NDArray[Any] | StreamedImages, preprocess: Preprocess, output: str
+) -> NDArray[np.int64]:
+    batches = (images[start : start + SCORED_AT_ONCE] for start in range(0, len(images), SCORED_AT_ONCE))
+    return np.concatenate([session.predict(preprocess(batch), output=output).argmax(1) for batch in batches])
+
+
+def _in_float(built: BuiltModel) -> BuiltModel | None:
+    """Return what says how an engine whose codes need not be exact should answer; None for any other."""
+    file = built.source or built.path
+    if built.target.tolerance is None or isinstance(built.target, QdqInFloat) or file.suffix != ".onnx":
+        return None
+    return BuiltModel(QdqInFloat(), file)
 
 
 def _is_score(value: object, classes: int, *, exactly: bool) -> bool:
