@@ -3,7 +3,7 @@
 from edgekd.core.text import printable
 from edgekd.device.latency import Speedup
 from edgekd.report.schema import GateResult, GateUnit, StudentReport
-from edgekd.report.target_schema import Native
+from edgekd.report.target_schema import Native, TargetReport
 from edgekd.tasks.metric import Metric
 from edgekd.verify.paired import Paired
 
@@ -165,6 +165,11 @@ def speedup_interval(speedup: Speedup) -> str:
     low, high = speedup.ci
     decimals = 2 if speedup.ratio < 10 else 1
     return f"{speedup.ratio:.{decimals}f}x ({low:.{decimals}f}-{high:.{decimals}f})"
+
+
+def idle_words(target: TargetReport) -> str:
+    """Return what was not done with an engine; empty if it was run."""
+    return "not built" if target.not_built else "built, not run" if target.not_run else ""
 
 
 def gate_limit(gate: GateResult) -> str:

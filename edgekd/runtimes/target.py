@@ -92,6 +92,15 @@ class TargetSpec(Spec, ABC):
     batch: int = Field(default=0, ge=0)
 
     @property
+    def options(self) -> str:
+        """What is set otherwise than by default, as ``threads 2, batch 8``; empty for nothing."""
+        own = {
+            name: field for name, field in type(self).model_fields.items() if name not in ("kind", "device")
+        }
+        changed = [name for name, field in own.items() if getattr(self, name) != field.default]
+        return ", ".join(f"{name.replace('_', ' ')} {getattr(self, name)}" for name in changed)
+
+    @property
     @abstractmethod
     def profiles(self) -> Sequence[ProfileName]:
         """Profiles whose students this runtime executes in integers."""

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import onnx
 import onnx_ir as ir
+from pydantic import field_validator
 
 from edgekd.core.atomic import write_bytes
 from edgekd.core.layout import user_cache
@@ -47,6 +48,14 @@ class NvidiaTarget(TargetSpec):
 
     float_parts: FloatParts = "fp32"
 
+    @field_validator("threads")
+    @classmethod
+    def _has_none(cls, threads: int) -> int:
+        if threads != 1:
+            msg = "an engine on a GPU has no threads: leave it out"
+            raise ValueError(msg)
+        return threads
+
     @property
     def profiles(self) -> Sequence[ProfileName]:
         """``ort`` is missing: int8 with zero point 0 holds 127 steps above 0, not 255."""
@@ -83,7 +92,7 @@ class NvidiaTarget(TargetSpec):
         gpu, version = str(facts["gpu"]), str(facts["version"])
         if gpu:
             return Readiness(version, gpu=gpu)
-        missing = "there is no NVIDIA GPU: set targets.N.device to a machine that has one"
+        missing = "there is no NVIDIA GPU: name a device that has one, as device: ssh:HOST"
         return Readiness(version, not_built="" if facts["builds_without_gpu"] else missing, not_run=missing)
 
     def build(self, model: Path, engine: Path, *, host: Host = HERE) -> str:
