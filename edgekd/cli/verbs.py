@@ -176,14 +176,14 @@ def check(
     """Validate a pipeline and say which stages would run, and why. Runs nothing."""
     from edgekd.core.plan import Planner
     from edgekd.core.store import Store, default_store_root
-    from edgekd.pipeline import build, survey
+    from edgekd.pipeline import build, idle_notes, survey
     from edgekd.spec import advice, load_pipeline
 
     pipeline = load_pipeline(spec, tuple(overrides))
     planner = Planner(Store(store or default_store_root(), pipeline=pipeline.name))
     places = survey(pipeline)
     build(pipeline, places, planner)
-    notes = advice(pipeline)
+    notes = [*idle_notes(pipeline, places), *advice(pipeline)]
     if as_json:
         stages = [{"name": r.name, "key": r.key, "cached": r.cached, "why": r.why} for r in planner.records]
         print_json(
