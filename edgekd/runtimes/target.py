@@ -79,6 +79,7 @@ class TargetSpec(Spec, ABC):
     Attributes:
         engine_suffix: End of the name of an engine's file, as people expect it.
         tolerance: What is demanded of its engines; None: every code is exact, which is proved node by node.
+        float_products: What is to be known of products of two activations, where they are not all integer.
         kind: The runtime, by the name that hosts know.
         threads: Threads of one inference.
         batch: Images per inference, or 0 for a free first dimension.
@@ -86,6 +87,7 @@ class TargetSpec(Spec, ABC):
 
     engine_suffix: ClassVar[str]
     tolerance: ClassVar[Tolerance | None] = None
+    float_products: ClassVar[str] = ""
 
     kind: str
     threads: int = Field(default=1, ge=1, le=MAX_THREADS)
