@@ -10,13 +10,10 @@ from edgekd.errors import StoreError
 from edgekd.gate.subject import Subject
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import Coverage, Fidelity, Native, TargetReport
-from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-from edgekd.runtimes.openvino_target import OpenVinoTarget
+from edgekd.runtimes.host import KNOWN
 from edgekd.tasks.metric import Metric
 
 REPORT = "report.json"
-TIMED_RUNTIMES = (OnnxRuntimeTarget().kind, OpenVinoTarget().kind)
-"""Whose engines are a file that this process can open."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +77,8 @@ class RunSubject(Subject):
             NotApplicableError: If this machine cannot time such an engine.
             StoreError: If the folder holds the report alone.
         """
-        here = LocalDevice().kind
-        if self.target.device != here or self.kind not in TIMED_RUNTIMES:
+        here, runtime = LocalDevice().kind, KNOWN.get(self.kind)
+        if self.target.device != here or runtime is None or runtime.makes_engines:
             what = f"its time on this machine: it is for {self.kind} on the device {self.target.device}"
             fix = "limit min_speedup_over_..., which its run timed there; or name another target in the gate"
             self.refuse(what, fix=fix)

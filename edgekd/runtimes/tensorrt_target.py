@@ -20,7 +20,7 @@ from edgekd.lower.tensorrt_dialect import FloatParts, lower_for_tensorrt
 from edgekd.lower.tensorrt_lint import lint_tensorrt
 from edgekd.runtimes.coverage import Coverage
 from edgekd.runtimes.here import HERE
-from edgekd.runtimes.host import TITLES, Host
+from edgekd.runtimes.host import KNOWN, Host
 from edgekd.runtimes.onnx_runtime import PROFILED_RUNS, mean_times, tap
 from edgekd.runtimes.readiness import Readiness
 from edgekd.runtimes.session import DEFAULT_BATCH, Session, Tensors
@@ -87,7 +87,7 @@ class NvidiaTarget(TargetSpec):
         try:
             facts = host.facts(self.kind)
         except RuntimeMissing as e:
-            reason = f"{TITLES[self.kind]} is not installed: {e.fix}"
+            reason = f"{KNOWN[self.kind].title} is not installed: {e.fix}"
             return Readiness("", not_built=reason, not_run=reason)
         gpu, version = str(facts["gpu"]), str(facts["version"])
         if gpu:
