@@ -17,7 +17,7 @@ from edgekd.device.local import LocalDevice
 from edgekd.device.place import Place, place_of
 from edgekd.distill.distill_student import DistilledStudent, distill_student
 from edgekd.distill.quantize_student import PtqStudent, quantize_student
-from edgekd.errors import BuildError, LowerError, SpecError
+from edgekd.errors import BuildError, LowerError, RuntimeMissing, SpecError
 from edgekd.export.export_marked import export_marked
 from edgekd.export.float_network import FloatStudent
 from edgekd.lower.marked import MarkedOnnx
@@ -78,14 +78,33 @@ class Built:
 
 
 def survey(spec: Pipeline) -> tuple[Place, ...]:
-    """Ask the device of every target what it is, in their order; DeviceError if one does not answer."""
-    places = tuple(place_of(target, target.device) for target in spec.targets)
+    """Ask the device of every target what it is, in their order.
+
+    Raises:
+        DeviceError: If one does not answer.
+        RuntimeMissing: If a package is not installed without which nothing of a target can be measured.
+    """
+    places = tuple(_place(target) for target in spec.targets)
     for target, place in zip(spec.targets, places, strict=True):
         if target.device != LocalDevice():
             note(str(place))
-        if place.not_run:
-            note(f"{target.kind} will not be {'built' if place.not_built else 'run'}: {place.not_run}")
     return places
+
+
+def _place(target: Target) -> Place:
+    try:
+        return place_of(target, target.device)
+    except RuntimeMissing as e:
+        raise RuntimeMissing(e.what, where=f"the target {target.kind}", fix=e.fix) from e
+
+
+def idle_notes(spec: Pipeline, places: Sequence[Place]) -> list[str]:
+    """Say which engines will not be built or run, why, and how they could be."""
+    return [
+        f"{target.kind} will not be {'built' if place.not_built else 'run'}: {place.not_run}"
+        for target, place in zip(spec.targets, places, strict=True)
+        if place.not_run
+    ]
 
 
 def build(spec: Pipeline, places: Sequence[Place], run: Runner) -> Built:
@@ -253,6 +272,8 @@ def _fail_early(spec: Pipeline, store: Store, folder: Path) -> tuple[Place, ...]
     store.check_writable()
     check_devices(store.devices, batch_size=spec.training.batch_size)
     places, plan = survey(spec), Planner(store)
+    for idle in idle_notes(spec, places):
+        note(idle)
     build(spec, places, plan)
     if not all(record.cached for record in plan.records):
         for name in SPLITS:

@@ -186,6 +186,7 @@ def _runtime(spec: Pipeline, results: TargetResults) -> dict[str, Any]:
     profile, tolerance = PROFILES[spec.quantize.profile], target.tolerance
     return {
         "kind": target.kind,
+        "options": target.options,
         "profile": profile.name,
         "profile_version": profile.version,
         "bits_note": spec.bits_note(target, runtime_version=place.runtime_version),

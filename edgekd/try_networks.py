@@ -5,8 +5,10 @@ from pathlib import Path
 import torch
 
 from edgekd.core.profile import PROFILES
+from edgekd.core.progress import note
 from edgekd.data.dataset import DataInfo
 from edgekd.errors import SpecError
+from edgekd.quant.operators import is_product
 from edgekd.quant.prepare import prepare
 from edgekd.runtimes.trial import try_model
 from edgekd.search.student_search import SearchStudentSpec
@@ -68,7 +70,10 @@ def _try_network(spec: Pipeline, network: NetworkSpec) -> None:
         start_from_weights(built, weights, (info.height, info.width))
     _must_classify("student", network, built, info)
     example = torch.zeros((2, info.height, info.width, info.channels), dtype=torch.uint8)
-    prepare(built, example, quantize.profile, scheme=quantize.scheme)
+    prepared = prepare(built, example, quantize.profile, scheme=quantize.scheme)
+    for kind, told in {target.kind: target.float_products for target in spec.targets}.items():
+        if told and (products := sum(map(is_product, prepared.graph.nodes))):
+            note(f"{kind}: the student multiplies two activations {products} times. {told}")
 
 
 def _weights(section: str, weights: GivenWeights | None, info: DataInfo) -> GivenWeights | None:

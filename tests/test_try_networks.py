@@ -12,6 +12,7 @@ from edgekd.core.store import Store
 from edgekd.errors import EdgeKdError
 from edgekd.pipeline import compress
 from edgekd.spec import load_pipeline
+from edgekd.try_networks import try_networks
 from edgekd.zoo.resnet_cifar import ResNetCifarSpec
 
 TINY = yaml.safe_load((Path(__file__).parent / "specs" / "tiny.yaml").read_text())
@@ -35,6 +36,17 @@ def branches(channels, classes): return Branches(channels, classes)
 def too_many(channels, classes): return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes + 1))
 def raises(channels, classes): raise ValueError("no such width")
 def a_dict(channels, classes): return {"net": 1}
+
+class Attends(nn.Module):
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(channels, 8, 4, stride=4), nn.Linear(8, classes)
+
+    def forward(self, x):
+        x = self.conv(x).flatten(2)
+        return self.head((x @ x.transpose(1, 2)).softmax(-1).matmul(x).mean(2))
+
+def attends(channels, classes): return Attends(channels, classes)
 """
 
 
@@ -126,3 +138,17 @@ def test_an_onnx_teacher_that_is_none_is_refused_first(folder, tmp_path) -> None
     (folder / "noise.onnx").write_bytes(b"\x08\x07\x12\x03abc")
     error = _refused(folder, tmp_path, teacher={"network": "onnx:noise.onnx"})
     assert "refuses the model" in error.what
+
+
+def test_what_attention_costs_on_a_runtime_is_said_first(folder, tmp_path, monkeypatch, capsys) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(user_code, "_ALLOWED", True)
+    monkeypatch.setenv("EDGEKD_PROGRESS", "on")
+    path = folder / "attends.yaml"
+    student = {**TINY["student"], "network": "python:nets.py:attends"}
+    path.write_text(yaml.safe_dump({**TINY, "student": student, "targets": ["onnxruntime", "openvino"]}))
+    try_networks(load_pipeline(path))
+    told = capsys.readouterr().err
+    assert "openvino: the student multiplies two activations 2 times. OpenVINO takes the zero point" in told
+    try_networks(load_pipeline(path, ("targets=[onnxruntime]",)))
+    assert capsys.readouterr().err == ""

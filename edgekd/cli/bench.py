@@ -108,8 +108,8 @@ def _measured(
     from edgekd.runtimes.targets import runnable, target_from_text
     from edgekd.verify.verify import model_file
 
-    place, files = device_from_text(device), _by_label({path: model_file(path) for path in given}, given)
-    runtime = target_from_text(target, threads=threads)
+    place, runtime = device_from_text(device), target_from_text(target, threads=threads)
+    files = _by_label({path: model_file(path, kind=runtime.kind) for path in given}, given)
     with place.connect() as connection, TemporaryDirectory(prefix="edgekd-") as scratch:
         if not connection.times:
             raise DeviceError(NO_TIME, where=place.name, fix="bench on the board itself")

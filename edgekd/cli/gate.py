@@ -10,7 +10,7 @@ import typer
 
 from edgekd.cli.exit_codes import FAILED, INCONCLUSIVE, OK
 from edgekd.cli.options import AsJson, Mean, Std, Threads, fractions
-from edgekd.cli.printing import print_json, print_table
+from edgekd.cli.printing import print_json, print_table, say
 from edgekd.cli.workflow_log import in_workflow, print_command
 from edgekd.errors import SpecError, StoreError
 
@@ -42,6 +42,9 @@ def gate(
     data: Annotated[str, typer.Option(help="Of a MODEL: KIND, KIND:PATH or a pipeline file.")] = "",
     mean: Mean = "",
     std: Std = "",
+    target: Annotated[
+        str, typer.Option(help="Judge the engines of this runtime, or of this file, alone.")
+    ] = "",
     threads: Threads = 1,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Markdown table.")] = None,
@@ -62,7 +65,7 @@ def gate(
     for folder in [path.absolute().parent for path in (junit, markdown) if path] + [run] * record:
         check_writable(folder)
     scoring = Scoring(_source(data), tuple(fractions(mean)), tuple(fractions(std)), threads)
-    results = judge(limits, run, baseline=baseline, scoring=scoring)
+    results = judge(limits, run, baseline=baseline, scoring=scoring, target=target)
     _write_results(run, results, junit=junit, table=markdown)
     if record:
         record_gates(run, results)
@@ -111,24 +114,23 @@ def _write(path: Path, text: str, *, mode: str = "w") -> None:
 def _show(run: Path, state: str, results: Sequence[Any], *, as_json: bool) -> None:
     """Print the results; where a GitHub workflow runs, its annotations too."""
     from edgekd.gate.github import annotations
-    from edgekd.report.words import gate_limit, gate_value, one_line
+    from edgekd.report.words import gate_limit, gate_state, gate_value, one_line
 
     if as_json:
         gates = [result.model_dump(mode="json") for result in results]
         print_json({"run": str(run), "state": state, "gates": gates})
     else:
-        several = len({result.engine for result in results}) > 1
-        rows = [
-            (
-                result.state,
-                result.name,
-                gate_limit(result),
-                gate_value(result),
-                one_line(f"{result.engine}: {result.text}" if several else result.text),
-            )
-            for result in results
-        ]
-        print_table(f"{run}: {state}", ("", "gate", "limit", "measured", "on"), rows, whole=4)
+        engines = dict.fromkeys(result.engine for result in results)
+        for engine in engines:
+            rows = [
+                (gate_state(one), one.name, gate_limit(one), gate_value(one), one_line(one.text))
+                for one in results
+                if one.engine == engine
+            ]
+            title = f"{run}: {state}" if len(engines) == 1 else engine
+            print_table(title, ("", "gate", "limit", "measured", "on"), rows, whole=4)
+        if len(engines) > 1:
+            say(f"{run}: {state}")
     if in_workflow():
         for line in annotations(results):
             print_command(line, err=as_json)

@@ -30,24 +30,25 @@ def inspect(
     from edgekd.verify.verify import model_file
     from edgekd.verify.verify import verify as prove
 
-    file, runtime = model_file(model), target_from_text(target, threads=threads)
+    runtime = target_from_text(target, threads=threads)
+    file = model_file(model, kind=runtime.kind)
     free_sizes = try_model(file, target=runtime.reader)
     mistakes = runtime.lint(ir.load(file))
     refused = any(mistake.severity == "refused" for mistake in mistakes)
     seen = runtime.stand_in("") if refused else runtime  # the lint says it better than the builder would
-    found = prove(model, target=seen, free_sizes=free_sizes).faithfulness
+    found = prove(file if refused else model, target=seen, free_sizes=free_sizes).faithfulness
     extra = {
         "lost_time": [asdict(item) for item in lost_time(found.coverage.nodes)],
         "saturation": [layer.model_dump(mode="json") for layer in found.saturation],
         "lint": [vars(mistake) for mistake in mistakes],
     }
-    show_faithfulness(model, found, as_json=as_json, extra=extra)
+    show_faithfulness(model, found, tolerance=runtime.tolerance, as_json=as_json, extra=extra)
     if not as_json:
         _print_costs(found.coverage.nodes, top)
         _print_risks(mistakes, found.saturation)
     if refused:
         raise typer.Exit(FAILED)
-    exit_unless_faithful(found, exact=runtime.tolerance is None)
+    exit_unless_faithful(found, tolerance=runtime.tolerance)
 
 
 def _print_costs(nodes: Sequence[Any], top: int) -> None:

@@ -19,9 +19,7 @@ AllowCode = Annotated[bool, typer.Option("--allow-code", help="Run the Python fi
 Mean = Annotated[str, typer.Option(help="Mean that the weights were trained with, as 0.485,0.456,0.406.")]
 Std = Annotated[str, typer.Option(help="Deviation that they were trained with, as 0.229,0.224,0.225.")]
 Threads = Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of one inference.")]
-TargetText = Annotated[
-    str, typer.Option("--target", help="Runtime: onnxruntime, openvino, tensorrt or tensorrt_rtx.")
-]
+TargetText = Annotated[str, typer.Option("--target", help="Runtime, as edgekd list target shows them.")]
 StoreRoot = Annotated[
     Path | None, typer.Option("--store", help="Store folder; default $EDGEKD_STORE or the cache.")
 ]

@@ -16,6 +16,14 @@ from edgekd.core.text import printable
 LOG_WIDTH = 110
 """Columns of a log; a terminal says its own."""
 BORDERS = ("QuantizeLinear", "DequantizeLinear")
+MOST_OFF_BY_MORE = 0.5
+"""Share of a layer's codes: a runtime that does not round before an addition was seen to move a fifth."""
+COVERAGE_SOURCES = {
+    "engine": "",
+    "builder": ", by the builder of the engine",
+    "file": ", by the quantizers of the file alone",
+}
+"""What is said of the count of operators, by what says it."""
 
 
 def announce(text: str) -> None:
@@ -23,8 +31,18 @@ def announce(text: str) -> None:
     Console(stderr=True, highlight=False).print(printable(text), markup=False)
 
 
-def show_faithfulness(model: Path, found: Any, *, as_json: bool, extra: dict[str, Any]) -> None:
-    """Print what `verify` and `inspect` found of a model."""
+def show_faithfulness(
+    model: Path, found: Any, *, tolerance: Any, as_json: bool, extra: dict[str, Any]
+) -> None:
+    """Print what `verify` and `inspect` found of a model.
+
+    Args:
+        model: As a person named it.
+        found: Of `verify_feeds`.
+        tolerance: Of the runtime.
+        as_json: Whether for machines.
+        extra: What else was found.
+    """
     from edgekd.report.measured import coverage, fidelity
 
     cover, faith = coverage(found), fidelity(found)
@@ -32,28 +50,38 @@ def show_faithfulness(model: Path, found: Any, *, as_json: bool, extra: dict[str
         seen = {"coverage": cover.model_dump(mode="json"), "fidelity": faith.model_dump(mode="json")}
         print_json({"model": str(model), **extra, **seen})
     else:
-        _print_faithfulness(model, cover, faith, extra)
+        _print_faithfulness(model, cover, faith, tolerance, extra)
 
 
-def exit_unless_faithful(found: Any, *, exact: bool) -> None:
+def exit_unless_faithful(found: Any, *, tolerance: Any, agreement: float | None = None) -> None:
     """Exit with 3 if numbers are wrong, or if an engine of edgekd is float where it must not be.
 
     Args:
         found: Of `verify` or `inspect`.
-        exact: Whether the runtime's layers have to be those of training, code by code.
+        tolerance: Of the runtime: None demands every code; otherwise no layer may be another one in most of
+            its codes.
+        agreement: With the answers of the file in float, if they were compared.
     """
     oracle, layers = found.oracle, found.layers
-    wrong = oracle.mismatches or (exact and any(layer.off_by_more for layer in layers))
+    most = 0.0 if tolerance is None else MOST_OFF_BY_MORE
+    wrong = oracle.mismatches or any(layer.off_by_more > most * layer.values for layer in layers)
+    if tolerance is not None and agreement is not None and agreement < tolerance.agreement:
+        wrong = True
     if wrong or (layers and found.coverage.unlisted):
         raise typer.Exit(FAILED)
 
 
-def _print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, Any]) -> None:
-    share = cover.integer_time_share
+def _print_faithfulness(model: Path, cover: Any, faith: Any, tolerance: Any, extra: dict[str, Any]) -> None:
+    share, not_run = cover.integer_time_share, extra.get("not_run", "")
     spent = f" ({100 * (1 - share):.1f} % of the time)" if cover.float_ops and share is not None else ""
-    say(f"{model}: {cover.integer_ops} operators in integers, {cover.float_ops} in float{spent}")
-    compared = f"{faith.oracle_values} values in {faith.oracle_nodes} operators"
-    say(f"oracle: {faith.oracle_mismatches} of {compared} differ from exact arithmetic")
+    said = f"{model}: {cover.integer_ops} operators in integers, {cover.float_ops} in float{spent}"
+    say(f"{said}{COVERAGE_SOURCES[cover.source]}")
+    if faith.oracle_nodes:
+        compared = f"{faith.oracle_values} values in {faith.oracle_nodes} operators"
+        say(f"oracle: {faith.oracle_mismatches} of {compared} differ from exact arithmetic")
+    else:
+        why = tolerance.reason if tolerance else "no operator of it has an exact integer form"
+        say(f"no oracle: {why}")
     if faith.first_mismatch:
         say(f"first: {faith.first_mismatch}")
     if faith.oracle_unchecked:
@@ -62,7 +90,11 @@ def _print_faithfulness(model: Path, cover: Any, faith: Any, extra: dict[str, An
         share = f"{100 * faith.layer_off_by_one:.3f} % of codes off by one"
         say(f"layers: {share}, {faith.layer_off_by_more} by more, in {faith.layer_tensors} tensors")
     if extra.get("top1") is not None:
-        say(f"top1: {100 * extra['top1']:.2f} % of {extra['n']}")
+        qualified = f", computed in float from the file's Q/DQ graph: {not_run}" if not_run else ""
+        say(f"top1: {100 * extra['top1']:.2f} % of {extra['n']}{qualified}")
+    if extra.get("agreement") is not None:
+        agree = f"{100 * extra['agreement']:.2f} % as the file's Q/DQ graph in float"
+        say(f"answers: {agree}, {100 * tolerance.agreement:g} % demanded")
     if extra.get("not_scored"):
         say(f"top1: not compared: {extra['not_scored']}")
     rows = [(item.node, item.op, item.reason) for item in cover.fallbacks if item.op not in BORDERS]

@@ -176,14 +176,14 @@ def check(
     """Validate a pipeline and say which stages would run, and why. Runs nothing."""
     from edgekd.core.plan import Planner
     from edgekd.core.store import Store, default_store_root
-    from edgekd.pipeline import build, survey
+    from edgekd.pipeline import build, idle_notes, survey
     from edgekd.spec import advice, load_pipeline
 
     pipeline = load_pipeline(spec, tuple(overrides))
     planner = Planner(Store(store or default_store_root(), pipeline=pipeline.name))
     places = survey(pipeline)
     build(pipeline, places, planner)
-    notes = advice(pipeline)
+    notes = [*idle_notes(pipeline, places), *advice(pipeline)]
     if as_json:
         stages = [{"name": r.name, "key": r.key, "cached": r.cached, "why": r.why} for r in planner.records]
         print_json(
@@ -219,13 +219,14 @@ def verify(
     from edgekd.verify.verify import verify as prove
 
     runtime = target_from_text(target, threads=threads)
-    free_sizes = try_model(model_file(model), target=runtime.reader)
+    file = model_file(model, kind=runtime.kind)
+    free_sizes = try_model(file, target=runtime.reader)
     given: dict[str, Any] = {}
     if data:
         from edgekd.spec import data_from_text
         from edgekd.verify.verify import sized_for
 
-        source = sized_for(model, data_from_text(data))
+        source = sized_for(file, data_from_text(data))
         test = source.split("test")
         given = {"images": test.images, "labels": test.labels, "classes": len(source.info().class_names)}
     found = prove(
@@ -236,17 +237,19 @@ def verify(
         target=runtime,
         free_sizes=free_sizes,
     )
-    scored = {"top1": found.top1, "n": found.n, "not_scored": found.not_scored}
-    show_faithfulness(model, found.faithfulness, as_json=as_json, extra=scored)
-    exit_unless_faithful(found.faithfulness, exact=runtime.tolerance is None)
-    _check_compared(model, found)
+    names = ("top1", "n", "not_scored", "agreement", "not_run")
+    scored, tolerance = {name: getattr(found, name) for name in names}, runtime.tolerance
+    show_faithfulness(model, found.faithfulness, tolerance=tolerance, as_json=as_json, extra=scored)
+    exit_unless_faithful(found.faithfulness, tolerance=tolerance, agreement=found.agreement)
+    _check_compared(model, found, runtime)
 
 
-def _check_compared(model: Path, found: Any) -> None:
+def _check_compared(model: Path, found: Any, runtime: Any) -> None:
     if found.compares_nothing:
-        what = (
-            "nothing was compared: no operator of the model has an exact integer form, and nothing was scored"
-        )
+        why = "no operator of the model has an exact integer form"
+        if runtime.tolerance is not None:
+            why = f"{runtime.kind} has no integer oracle"
+        what = f"nothing was compared: {why}, and nothing was scored"
         fix = "give --data of its task (and --mean, --std); edgekd inspect says why its operators are float"
         raise DataError(what, where=str(model), fix=found.not_scored or fix)
     if found.not_scored:

@@ -63,6 +63,14 @@ TENSORRT_RULES: tuple[TensorrtRule, ...] = (
         "input, and BitShift; it builds INT4 in a convolution with float input",
     ),
     TensorrtRule(
+        "weight_axis",
+        "scales of weights lie along the output channels: axis 0 of a convolution's, the last axis of a "
+        "matrix product's, the first one of a Gemm's with transB",
+        "write the axis of the output channels at the DequantizeLinear of the weights: without one, ONNX "
+        "means axis 1",
+        "TensorRT-RTX 1.7.1 builds another axis without a word and computes the layer in float",
+    ),
+    TensorrtRule(
         "both_quantized",
         "input and weights of a convolution or matrix product are both quantized, or neither",
         "quantize both, or neither",

@@ -21,8 +21,7 @@ from edgekd.device.doubts import doubts
 from edgekd.device.latency import LatencySamples, Measurement
 from edgekd.errors import DeviceError
 from edgekd.runtimes.external_data import whole
-from edgekd.runtimes.here import ON_BOARDS, PACKAGES
-from edgekd.runtimes.host import FACTS, ONNX_RUNTIME, BuiltEngine, Host, cannot_run, refused
+from edgekd.runtimes.host import KNOWN, ONNX_RUNTIME, BuiltEngine, Host, cannot_run, refused
 from edgekd.runtimes.session import Session, Tensors, tensor_info
 from edgekd.runtimes.target import BuiltModel
 
@@ -48,7 +47,7 @@ class RunnerHost(Host):
         if runtime not in self._facts:
             found = _facts(self.channel, runtime)
             with understood(self.channel):
-                found = _typed(found, FACTS[runtime])
+                found = _typed(found, KNOWN[runtime].facts)
             self._facts[runtime] = found
         return self._facts[runtime]
 
@@ -256,8 +255,8 @@ def _facts(channel: Channel, runtime: str) -> dict[str, Any]:
         if e.kind not in _NOT_INSTALLED:
             raise
         what = f"its Python cannot import what runs models: {e.what}"
-        package, _ = PACKAGES[runtime]
-        ways = [f"python3 -m pip install numpy {package}", *filter(None, [ON_BOARDS.get(runtime)])]
+        known = KNOWN[runtime]
+        ways = [f"python3 -m pip install numpy {known.package}", *filter(None, [known.on_boards])]
         fix = f"install it there: {'; '.join(ways)}; or set device.python to another"
         raise DeviceError(what, where=channel.device, fix=fix) from e
     return found

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from edgekd.core.spec_base import Spec
 from edgekd.gate.case import Case
+from edgekd.gate.subject import NotApplicableError
 from edgekd.report.schema import GateResult, GateState, GateUnit
 
 DIGITS = 12
@@ -42,11 +43,18 @@ class GateSpec(Spec, ABC):
             raise ValueError(msg)
         return self
 
+    def single(self) -> tuple[Self, ...]:
+        """Return a gate for each limit that is set."""
+        unset = dict.fromkeys(self.limits())
+        asked = [name for name in unset if getattr(self, name) is not None]
+        return tuple(self.model_copy(update={**unset, name: getattr(self, name)}) for name in asked)
+
     def check(self, case: Case) -> None:
         """Say before any engine is looked into that it asks for what is not there.
 
         Raises:
-            EdgeKdError: If so.
+            NotApplicableError: If another engine may have it.
+            EdgeKdError: If nobody has.
         """
         for limit in self.over_baseline:
             if getattr(self, limit) is not None:
@@ -57,14 +65,20 @@ class GateSpec(Spec, ABC):
         """Decide each limit that is set.
 
         Raises:
-            EdgeKdError: If it asks for what the engine or its baseline does not know.
+            NotApplicableError: If it asks for what the engine or its baseline does not know.
+            EdgeKdError: If it asks for what no engine knows.
         """
+
+    def decide(self, case: Case) -> GateResult:
+        """Decide its only limit, see `single`; raises as `judge` does."""
+        (found,) = self.judge(case)
+        return found
 
     def decided(
         self,
         case: Case,
         limit: str,
-        value: float,
+        value: float | None,
         text: str,
         *,
         unit: GateUnit,
@@ -75,17 +89,18 @@ class GateSpec(Spec, ABC):
         Args:
             case: What is judged.
             limit: Its key.
-            value: What was found.
+            value: What was found; None if nothing was, because the engine was not run.
             text: What it was measured on and compared with.
             unit: Of value and limit.
             interval: Of ``value``, where it is an estimate: then the whole of it decides.
         """
         allowed = float(getattr(self, limit))
-        ends = interval or (value, value)
-        state = at_least(allowed, ends) if limit.startswith("min") else at_most(allowed, ends)
+        decide = at_least if limit.startswith("min") else at_most
+        state = "inconclusive" if value is None else decide(allowed, interval or (value, value))
         if case.subject.not_run and self.needs_engine:
             state = "inconclusive"
-            text = f"of its file in float; the engine was not run: {case.subject.not_run}; {text}"
+            whose = "" if value is None else "of its file in float; "
+            text = f"{whose}the engine was not run: {case.subject.not_run}; {text}"
         return GateResult(
             name=self.name(limit),
             engine=case.subject.name,
@@ -95,6 +110,19 @@ class GateSpec(Spec, ABC):
             interval=interval,
             state=state,
             text=text,
+        )
+
+    def not_applicable(self, case: Case, why: NotApplicableError) -> GateResult:
+        """Return what is to be said of its only limit for an engine that cannot be asked."""
+        (limit,) = (name for name in self.limits() if getattr(self, name) is not None)
+        return GateResult(
+            name=self.name(limit),
+            engine=case.subject.name,
+            limit=float(getattr(self, limit)),
+            value=None,
+            unit="number",
+            state="not_applicable",
+            text=why.what,
         )
 
     def name(self, limit: str) -> str:

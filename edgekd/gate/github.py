@@ -8,17 +8,17 @@ Source:
 from collections.abc import Sequence
 
 from edgekd.report.schema import GateResult
-from edgekd.report.words import gate_sentence, one_line
+from edgekd.report.words import gate_sentence, gate_state, one_line
 
-COMMANDS = {"failed": "error", "inconclusive": "warning"}
+COMMANDS = {"failed": "error", "inconclusive": "warning", "not_applicable": "notice"}
 
 
 def annotations(results: Sequence[GateResult]) -> list[str]:
-    """Return a command for each gate that failed or could not be decided."""
+    """Return a command for each gate that did not pass."""
     return [
         _command(
             COMMANDS[result.state],
-            f"{result.name} {result.state}: {one_line(result.engine)}",
+            f"{result.name} {gate_state(result)}: {one_line(result.engine)}",
             gate_sentence(result),
         )
         for result in results

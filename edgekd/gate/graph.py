@@ -11,6 +11,7 @@ from pydantic import Field
 from edgekd.errors import DataError
 from edgekd.gate.case import Case
 from edgekd.gate.gate import GateSpec
+from edgekd.gate.subject import NotApplicableError
 from edgekd.report.schema import GateResult
 from edgekd.report.target_schema import Fallback
 from edgekd.report.words import native_words
@@ -68,6 +69,8 @@ class FidelitySpec(GateSpec):
         """Decide on the counts."""
         found = case.subject.fidelity()
         if self.max_oracle_mismatches is not None:
+            if not case.subject.exact:
+                raise _own_arithmetic(case, "has no integer oracle")
             if not found.oracle_values:
                 what = "no operator of it has an exact integer form: nothing was compared"
                 raise _nothing(case, what, "edgekd inspect says why its operators are float")
@@ -75,6 +78,8 @@ class FidelitySpec(GateSpec):
             text += f", first in {found.first_mismatch}" if found.first_mismatch else ""
             yield self.decided(case, "max_oracle_mismatches", found.oracle_mismatches, text, unit="count")
         if self.max_layer_off_by_more is not None:
+            if not found.layer_tensors and not case.subject.exact:
+                raise _own_arithmetic(case, "shows the codes of no layer")
             if not found.layer_tensors:
                 fix = (
                     "give the folder of edgekd compress or edgekd.export, or leave max_layer_off_by_more out"
@@ -90,6 +95,11 @@ class FidelitySpec(GateSpec):
 
 def _first(fallbacks: tuple[Fallback, ...]) -> str:
     return f", first {fallbacks[0].node} ({fallbacks[0].op}): {fallbacks[0].reason}" if fallbacks else ""
+
+
+def _own_arithmetic(case: Case, what: str) -> NotApplicableError:
+    fix = "limit agreement and accuracy, or name another target in the gate"
+    return NotApplicableError(f"{case.subject.kind} {what}", where=str(case.subject.where), fix=fix)
 
 
 def _nothing(case: Case, what: str, fix: str) -> DataError:

@@ -56,8 +56,11 @@ class LatencySpec(GateSpec):
         for limit in self.limits():
             if limit.startswith(OVER) and getattr(self, limit) is not None:
                 over = limit.removeprefix(OVER)
-                found = case.subject.speedup(over)
                 text = f"times the speed of {over}, as the run timed both in turns"
+                if case.subject.not_run:
+                    yield self.decided(case, limit, None, text, unit="ratio")
+                    continue
+                found = case.subject.speedup(over)
                 yield self.decided(case, limit, found.ratio, text, unit="ratio", interval=found.ci)
         if self.max_ratio is not None or self.max_p50_ms is not None:
             yield from self._measured(case)

@@ -4,9 +4,9 @@ import string
 from collections.abc import Sequence
 
 from edgekd.report.schema import GateResult
-from edgekd.report.words import gate_limit, gate_value, one_line
+from edgekd.report.words import gate_limit, gate_state, gate_value, one_line
 
-MARKS = {"passed": "✅", "failed": "❌", "inconclusive": "❔"}
+MARKS = {"passed": "✅", "failed": "❌", "inconclusive": "❔", "not_applicable": "⬜"}
 COLUMNS = ("", "gate", "engine", "limit", "measured", "")
 _PLAIN = frozenset(string.ascii_letters + string.digits + " .,%()+-")
 
@@ -15,7 +15,7 @@ def markdown(title: str, results: Sequence[GateResult]) -> str:
     """Return a heading and a table with a row for each limit and engine."""
     rows = [
         (
-            f"{MARKS[result.state]} {result.state}",
+            f"{MARKS[result.state]} {gate_state(result)}",
             result.name,
             result.engine,
             gate_limit(result),
@@ -25,8 +25,9 @@ def markdown(title: str, results: Sequence[GateResult]) -> str:
         for result in results
     ]
     passed = sum(result.state == "passed" for result in results)
+    judged = sum(result.state != "not_applicable" for result in results)
     lines = [
-        f"### edgekd gate: {passed} of {len(results)} passed, {_cell(title)}",
+        f"### edgekd gate: {passed} of {judged} passed, {_cell(title)}",
         "",
         _row(COLUMNS),
         _row(["---"] * len(COLUMNS)),

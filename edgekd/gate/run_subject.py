@@ -10,13 +10,10 @@ from edgekd.errors import StoreError
 from edgekd.gate.subject import Subject
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import Coverage, Fidelity, Native, TargetReport
-from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
-from edgekd.runtimes.openvino_target import OpenVinoTarget
+from edgekd.runtimes.host import KNOWN
 from edgekd.tasks.metric import Metric
 
 REPORT = "report.json"
-TIMED_RUNTIMES = (OnnxRuntimeTarget().kind, OpenVinoTarget().kind)
-"""Whose engines are a file that this process can open."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,11 @@ class RunSubject(Subject):
     def not_run(self) -> str:
         """Return what the report says."""
         return self.target.not_run
+
+    @property
+    def exact(self) -> bool:
+        """Return what the report says."""
+        return self.target.least_agreement is None
 
     def size_bytes(self) -> int:
         """Return what the report says."""
@@ -60,7 +62,7 @@ class RunSubject(Subject):
         """Return what the report says.
 
         Raises:
-            SpecError: If its device is not emulated.
+            NotApplicableError: If its device is not emulated.
         """
         if self.target.native is None:
             what = f"whether it computes the same bits as this machine: its device is {self.target.device}"
@@ -72,11 +74,11 @@ class RunSubject(Subject):
         """Return the engine beside the report.
 
         Raises:
-            SpecError: If this machine cannot time such an engine.
+            NotApplicableError: If this machine cannot time such an engine.
             StoreError: If the folder holds the report alone.
         """
-        here = LocalDevice().kind
-        if self.target.device != here or self.kind not in TIMED_RUNTIMES:
+        here, runtime = LocalDevice().kind, KNOWN.get(self.kind)
+        if self.target.device != here or runtime is None or runtime.makes_engines:
             what = f"its time on this machine: it is for {self.kind} on the device {self.target.device}"
             fix = "limit min_speedup_over_..., which its run timed there; or name another target in the gate"
             self.refuse(what, fix=fix)
@@ -98,7 +100,7 @@ class RunSubject(Subject):
         """Return what the report says.
 
         Raises:
-            SpecError: If its task knows no such thing.
+            NotApplicableError: If its task knows no such thing.
         """
         if self.target.agreement_top1 is None:
             what = "how often it agrees with the trained student: its task knows no such thing"
@@ -109,7 +111,7 @@ class RunSubject(Subject):
         """Return what the report says.
 
         Raises:
-            SpecError: If the run did not time the two.
+            NotApplicableError: If the run did not time the two.
         """
         found = {baseline.name: baseline.speedup for baseline in self.target.baselines}
         if over not in found:

@@ -11,9 +11,13 @@ from edgekd.report.target_schema import Coverage, Fidelity, Native
 from edgekd.tasks.metric import Metric
 
 
+class NotApplicableError(SpecError):
+    """A limit asks what this engine cannot say; an engine of another runtime or run may."""
+
+
 @dataclass(frozen=True)
 class Subject(ABC):
-    """An engine. What it does not know is a mistake of the gate that asks.
+    """An engine. What none of those that a gate is for knows is a mistake of the gate.
 
     Attributes:
         name: Of its file.
@@ -31,6 +35,11 @@ class Subject(ABC):
     def not_run(self) -> str:
         """Why its engine was not run: then what is known are numbers of its file; empty if it was."""
         return ""
+
+    @property
+    def exact(self) -> bool:
+        """Whether every code of its runtime can be exact; otherwise its arithmetic is its own."""
+        return True
 
     @abstractmethod
     def size_bytes(self) -> int:
@@ -75,4 +84,4 @@ class Subject(ABC):
     def refuse(self, what: str, *, fix: str) -> NoReturn:
         """Raise the error that says what is not known of this engine."""
         message = f"{self.name} does not say {what}"
-        raise SpecError(message, where=str(self.where), fix=fix)
+        raise NotApplicableError(message, where=str(self.where), fix=fix)

@@ -133,6 +133,20 @@ def _weights(node: ir.Node) -> Mistakes:
         yield "int8_weights", "a convolution has INT4 weights", "refused" if quantized else "float"
 
 
+def _weight_axis(node: ir.Node) -> Mistakes:
+    """Scales of a layer's weights lie along another axis than the output channels."""
+    weights = producer(node, 1, "DequantizeLinear") if is_op(node, *LAYERS) else None
+    scale = None if weights is None else array(weights.inputs[1])
+    codes = None if weights is None else array(weights.inputs[0])
+    if weights is None or scale is None or codes is None or scale.ndim != 1 or scale.size < 2:
+        return
+    output = 0 if is_op(node, "Conv") or attribute(node, "transB", 0) else codes.ndim - 1
+    axis = attribute(weights, "axis", 1) % codes.ndim
+    if axis != output:
+        what = f"the scales of its weights lie along axis {axis}, its output channels along axis {output}"
+        yield "weight_axis", f"{what}: it runs in float", "float"
+
+
 def _one_side(node: ir.Node) -> Mistakes:
     """Of a layer's input and weights one is float."""
     if not is_op(node, *LAYERS):
@@ -181,6 +195,7 @@ CHECKS: tuple[Callable[[ir.Node], Mistakes], ...] = (
     _scales,
     _bias,
     _weights,
+    _weight_axis,
     _one_side,
     _two_quantizers,
     _residual,

@@ -150,6 +150,13 @@ def onnx_op(node: fx.Node, modules: dict[str, nn.Module]) -> str:
     return found
 
 
+def is_product(node: fx.Node) -> bool:
+    """Whether a node is a matrix product of two activations, as in attention; layers have modules."""
+    if node.op == "call_method":
+        return _METHODS.get(str(node.target)) == "MatMul"
+    return node.op == "call_function" and _FUNCTIONS.get(node.target) == "MatMul"  # type: ignore[arg-type]
+
+
 def is_size(node: fx.Node) -> bool:
     """Whether a node is no tensor but a size that depends on the batch."""
     values = node.meta.get("values")

@@ -9,7 +9,15 @@ from edgekd.report.runs import Run, machine_letters, measured_on, same_test, tar
 from edgekd.report.schema import Report
 from edgekd.report.target_schema import TargetReport
 from edgekd.report.verdict import outcome
-from edgekd.report.words import metric_interval, metric_value, milliseconds, percent, size, speedup_interval
+from edgekd.report.words import (
+    idle_words,
+    metric_interval,
+    metric_value,
+    milliseconds,
+    percent,
+    size,
+    speedup_interval,
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,10 @@ class ComparedEngine:
         operators = max(1, coverage.integer_ops + coverage.float_ops)
         off = fidelity.oracle_mismatches + fidelity.layer_off_by_more
         exact = "not checked" if not fidelity.oracle_nodes else f"{off} wrong" if off else "exact"
+        if target.least_agreement is not None and target.agreement_top1 is not None:
+            exact = f"{percent(target.agreement_top1)} agree"
+        if target.not_run:
+            exact = idle_words(target)
         return (
             self.run,
             outcome(self.report).state,

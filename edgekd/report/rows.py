@@ -64,6 +64,8 @@ def model_rows(report: Report, target: TargetReport) -> tuple[ModelRow, ...]:
         rows.append(row("ptq", "PTQ student", detail, target.ptq_metric, size_bytes))
     trained, engine = f"{bits}, {student.method}", f"{bits}, {target.kind}"
     label = "Engine" if target.coverage.float_ops else "Integer engine"
+    if target.not_run:
+        label = "File, not built" if target.not_built else "Engine, not run"
     macs, latency = student.macs, target.latency_ms
     return (
         *rows,

@@ -102,7 +102,7 @@ def target_label(report: Report, target: TargetReport) -> str:
     if len(report.targets) == 1:
         return ""
     alike = sum(other.kind == target.kind for other in report.targets)
-    return f"{target.kind} on {target.device}" if alike > 1 else target.kind
+    return f"{target.title} on {target.device}" if alike > 1 else target.kind
 
 
 def machine_letters(runs: Iterable[Run]) -> dict[str, str]:

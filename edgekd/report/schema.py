@@ -22,7 +22,7 @@ SCHEMA_VERSION: Final = 1
 MOST_DIGITS = 18
 """Of a whole number."""
 
-GateState = Literal["passed", "failed", "inconclusive"]
+GateState = Literal["passed", "failed", "inconclusive", "not_applicable"]
 GateUnit = Literal["bytes", "count", "fraction", "ms", "number", "ratio"]
 
 
@@ -168,17 +168,18 @@ class GateResult(Spec):
         name: Kind of the gate and the limit's key, such as ``size.max_growth``.
         engine: File of the engine that was judged.
         limit: What was allowed.
-        value: What was found.
+        value: What was found; null if nothing was.
         unit: Of both.
         interval: Ends of the interval that decided; null where the value itself did.
-        state: ``inconclusive``: the interval reaches across the limit.
+        state: ``inconclusive``: the interval reaches across the limit, or the engine was not run.
+            ``not_applicable``: this engine cannot be asked, another one of the run was; it decides nothing.
         text: What it was measured on and compared with.
     """
 
     name: str
     engine: str
     limit: float
-    value: float
+    value: float | None
     unit: GateUnit
     interval: tuple[float, float] | None = None
     state: GateState

@@ -45,7 +45,7 @@ def print_summary(report: Report, console: Console) -> None:
     for sentence in search_sentences(report.search) if report.search else ():
         _print(console, f"Search: {sentence}")
     for target in report.targets:
-        _print(console, f"{report.pipeline} on {target.kind}, {target.device}", style="bold")
+        _print(console, f"{report.pipeline} on {target.title}, {target.device}", style="bold")
         for finding in (*([gates] if gates else []), *findings(report, target)):
             console.print(_finding_text(finding))
         console.print(_models_table(report, target))
@@ -141,9 +141,11 @@ def _file_line(target: TargetReport) -> str:
 
 def _fidelity_line(target: TargetReport) -> str:
     found, agreement = target.fidelity, target.agreement_top1
-    exact = f"oracle {found.oracle_mismatches} of {count(found.oracle_values)} values differ; "
+    oracle = f"oracle {found.oracle_mismatches} of {count(found.oracle_values)} values differ"
+    if not found.oracle_nodes:
+        oracle = f"no oracle ({target.tolerance_reason or 'no operator has an exact integer form'})"
     return (
-        f"Fidelity: {exact if target.least_agreement is None else ''}layers "
+        f"Fidelity: {oracle}; layers "
         f"{percent(found.layer_off_by_one, digits=2)} off by one, {found.layer_off_by_more} by more"
         + ("" if agreement is None else f"; agreement {percent(agreement)}")
     )

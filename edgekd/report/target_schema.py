@@ -213,6 +213,7 @@ class TargetReport(Spec):
 
     Attributes:
         kind: Runtime.
+        options: What the target sets otherwise than by default, as ``threads 2, batch 8``; empty for nothing.
         profile: Profile that the student was trained for.
         profile_version: Version of that profile.
         bits_note: What fewer than 8 bits buy here; empty where all are 8.
@@ -256,6 +257,7 @@ class TargetReport(Spec):
     """
 
     kind: str
+    options: str = ""
     profile: str
     profile_version: int
     bits_note: str = ""
@@ -289,6 +291,11 @@ class TargetReport(Spec):
     ptq_metric: Metric | None = None
     baselines: tuple[Baseline, ...]
     times_ms: dict[str, tuple[float, ...]]
+
+    @property
+    def title(self) -> str:
+        """What people call it: its runtime, and what is not by default."""
+        return ", ".join(filter(None, (self.kind, self.options)))
 
     @field_validator("model_path")
     @classmethod

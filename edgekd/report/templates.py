@@ -19,6 +19,7 @@ for _filter in (
     words.count,
     words.duration,
     words.gate_limit,
+    words.gate_state,
     words.gate_value,
     words.metric_interval,
     words.metric_value,

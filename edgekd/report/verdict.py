@@ -1,16 +1,17 @@
 """What a run proved, in words."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edgekd.device.latency import Speedup
 from edgekd.report.schema import Report
-from edgekd.report.target_schema import TargetReport
+from edgekd.report.target_schema import Coverage, TargetReport
 from edgekd.report.words import (
     count,
     gate_limit,
     gate_value,
+    idle_words,
     metric_difference,
     metric_interval,
     metric_value,
@@ -67,7 +68,7 @@ def outcome(report: Report) -> Outcome:
     if failed := [finding.text for finding in demanded if finding.tone == "bad"]:
         return Outcome("failed", "; ".join(failed))
     if idle := [target for target in report.targets if target.not_run]:
-        names = "; ".join(f"{target.kind} was not run: {target.not_run}" for target in idle)
+        names = "; ".join(f"{target.title} was not run: {target.not_run}" for target in idle)
         return Outcome("inconclusive", names)
     if any(_compared_nothing(target) for target in report.targets):
         return Outcome("inconclusive", "not all engines were compared with what was trained")
@@ -101,10 +102,13 @@ def gates_finding(report: Report) -> Finding | None:
     """Return whether all gates passed; None if there are none."""
     if not report.gates:
         return None
-    passed, total = sum(gate.state == "passed" for gate in report.gates), len(report.gates)
+    judged = [gate for gate in report.gates if gate.state != "not_applicable"]
+    passed, total = sum(gate.state == "passed" for gate in judged), len(judged)
     figure = f"{passed} of {total} passed"
     if passed == total:
-        return Finding("Gates", "good", figure, f"all {total} gates passed")
+        others = len(report.gates) - total
+        more = f", {others} not applicable to their engine" if others else ""
+        return Finding("Gates", "good", figure, f"all {total} gates passed{more}")
     failed = [gate for gate in report.gates if gate.state == "failed"]
     missed = failed or [gate for gate in report.gates if gate.state == "inconclusive"]
     names = ", ".join(f"{gate.name} (limit {gate_limit(gate)}, is {gate_value(gate)})" for gate in missed)
@@ -113,7 +117,14 @@ def gates_finding(report: Report) -> Finding | None:
 
 
 def _integer(target: TargetReport) -> Finding:
-    coverage = target.coverage
+    found, idle = _in_integers(target.coverage), idle_words(target)
+    if not idle:
+        return found
+    tone: Tone = "bad" if found.tone == "bad" else "warn"
+    return replace(found, tone=tone, text=f"{found.text}; the engine was {idle}")
+
+
+def _in_integers(coverage: Coverage) -> Finding:
     total = coverage.integer_ops + coverage.float_ops
     if total == 0:
         return Finding("Integer", "warn", "no operator", "the graph has no operator at all")
@@ -222,6 +233,8 @@ def _accurate(report: Report, target: TargetReport) -> Finding:
         f"{metric.name} {metric_value(metric)} ({metric_interval(metric)}) "
         f"against {metric_value(reference)} float"
     )
+    if idle := idle_words(target):
+        text += f"; computed in float from the file's Q/DQ graph, for the engine was {idle}"
     if target.exact_metric is not None:
         text += f"; {metric_value(target.exact_metric)} in exact integers"
     if target.agreement_top1 is not None:
@@ -232,7 +245,7 @@ def _accurate(report: Report, target: TargetReport) -> Finding:
     ):
         if paired is not None:
             text += f"; {paired_words(paired, other)}"
-    as_good = metric.reaches(reference)
+    as_good = metric.reaches(reference) and not idle
     if target.ptq_metric is not None and not metric.reaches(target.ptq_metric):
         text += f"; post-training quantization alone gives {metric_value(target.ptq_metric)}"
         as_good = False

@@ -3,7 +3,7 @@
 from edgekd.core.text import printable
 from edgekd.device.latency import Speedup
 from edgekd.report.schema import GateResult, GateUnit, StudentReport
-from edgekd.report.target_schema import Native
+from edgekd.report.target_schema import Native, TargetReport
 from edgekd.tasks.metric import Metric
 from edgekd.verify.paired import Paired
 
@@ -167,13 +167,20 @@ def speedup_interval(speedup: Speedup) -> str:
     return f"{speedup.ratio:.{decimals}f}x ({low:.{decimals}f}-{high:.{decimals}f})"
 
 
+def idle_words(target: TargetReport) -> str:
+    """Return what was not done with an engine; empty if it was run."""
+    return "not built" if target.not_built else "built, not run" if target.not_run else ""
+
+
 def gate_limit(gate: GateResult) -> str:
     """Return the limit of a gate with its unit."""
     return _in_unit(gate.limit, gate.unit)
 
 
 def gate_value(gate: GateResult) -> str:
-    """Return what a gate found with its unit, and the interval that decided, if one did."""
+    """Return what a gate found with its unit, and the interval that decided; a dash for nothing."""
+    if gate.value is None:
+        return "-"
     if gate.interval is None:
         return _in_unit(gate.value, gate.unit)
     low, high = gate.interval
@@ -182,7 +189,13 @@ def gate_value(gate: GateResult) -> str:
 
 def gate_sentence(gate: GateResult) -> str:
     """Return what a gate found, its limit, and what it was measured on, on one line."""
-    return one_line(f"{gate_value(gate)}, limit {gate_limit(gate)}: {gate.text}")
+    found = "" if gate.value is None else f"{gate_value(gate)}, "
+    return one_line(f"{found}limit {gate_limit(gate)}: {gate.text}")
+
+
+def gate_state(gate: GateResult) -> str:
+    """Return how a gate ended."""
+    return gate.state.replace("_", " ")
 
 
 def one_line(text: str, *, characters: int = 400) -> str:

@@ -11,19 +11,8 @@ from numpy.typing import NDArray
 from edgekd.board.runtime import How, OpenModel, Runtime, RuntimeRefusal
 from edgekd.core.optional import missing, require
 from edgekd.runtimes.external_data import external_data, whole
-from edgekd.runtimes.host import ONNX_RUNTIME, BuiltEngine, Host, cannot_run, refused
+from edgekd.runtimes.host import KNOWN, ONNX_RUNTIME, BuiltEngine, Host, cannot_run, refused
 from edgekd.runtimes.session import Session, Tensors, tensor_info
-
-PACKAGES = {
-    ONNX_RUNTIME: ("onnxruntime", "onnxruntime"),
-    "openvino": ("openvino", "openvino"),
-    "tensorrt": ("tensorrt", "tensorrt"),
-    "tensorrt_rtx": ("tensorrt-rtx", "tensorrt-rtx"),
-}
-"""By runtime, the package that brings it and the extra of edgekd that brings the package."""
-
-ON_BOARDS = {"tensorrt": "on a Jetson: apt-get install python3-libnvinfer, for the python3 of its system"}
-"""By runtime, what brings it where the package of `PACKAGES` does not."""
 
 
 class HereSession(Session):
@@ -122,7 +111,7 @@ def runtime_here(name: str) -> Runtime:
     Raises:
         RuntimeMissing: If it is not installed, with the line that installs it.
     """
-    package, extra = PACKAGES[name]
+    package, extra = KNOWN[name].package, KNOWN[name].extra
     found: Runtime = require(f"edgekd.board.{name}", package=package, extra=extra).RUNTIME
     try:
         found.facts()

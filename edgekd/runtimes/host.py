@@ -11,28 +11,51 @@ from edgekd.runtimes.session import Session, Tensors
 ONNX_RUNTIME = "onnxruntime"
 """The kind of its targets, and what runs wherever no other runtime is named."""
 
-TITLES = {
-    ONNX_RUNTIME: "ONNX Runtime",
-    "openvino": "OpenVINO",
-    "tensorrt": "TensorRT",
-    "tensorrt_rtx": "TensorRT-RTX",
-}
-"""What people call the runtimes, by the kind of their targets."""
-
-
-_OF_ENGINES = ("tensorrt", "tensorrt_rtx")
 _EXPORT_AGAIN = "give an ONNX file of standard operators; export it again, or with a lower opset"
 _BUILD_AGAIN = "build it with the version, and on a machine with the GPU, that opens it"
 
 
 _GPU_FACTS = {"version": str, "gpu": str, "builds_without_gpu": bool}
-FACTS: Mapping[str, Mapping[str, type]] = {
-    ONNX_RUNTIME: {"version": str, "saturates": bool},
-    "openvino": {"version": str},
-    "tensorrt": _GPU_FACTS,
-    "tensorrt_rtx": _GPU_FACTS,
+
+
+class KnownRuntime(NamedTuple):
+    """What is known of a runtime before it is imported.
+
+    Attributes:
+        title: What people call it.
+        package: What brings it, as pip knows it.
+        extra: Of edgekd, which brings the package.
+        facts: What a machine says of it.
+        on_boards: What brings it where the package does not.
+    """
+
+    title: str
+    package: str
+    extra: str
+    facts: Mapping[str, type]
+    on_boards: str = ""
+
+    @property
+    def makes_engines(self) -> bool:
+        """Whether it runs engines that it builds, not ONNX files."""
+        return "gpu" in self.facts
+
+
+KNOWN = {
+    ONNX_RUNTIME: KnownRuntime(
+        "ONNX Runtime", "onnxruntime", "onnxruntime", {"version": str, "saturates": bool}
+    ),
+    "openvino": KnownRuntime("OpenVINO", "openvino", "openvino", {"version": str}),
+    "tensorrt": KnownRuntime(
+        "TensorRT",
+        "tensorrt",
+        "tensorrt",
+        _GPU_FACTS,
+        "on a Jetson: apt-get install python3-libnvinfer, for the python3 of its system",
+    ),
+    "tensorrt_rtx": KnownRuntime("TensorRT-RTX", "tensorrt-rtx", "tensorrt-rtx", _GPU_FACTS),
 }
-"""What a machine says of each runtime."""
+"""The runtimes, by the kind of their targets."""
 
 
 class BuiltEngine(NamedTuple):
@@ -129,14 +152,14 @@ class Host(ABC):
 
 def refused(words: str, runtime: str, version: str, model: Path | bytes) -> BuildError:
     """Return what to raise when a runtime does not open or build a model."""
-    what = f"{TITLES[runtime]} {version} refuses the model: {words}"
+    what = f"{KNOWN[runtime].title} {version} refuses the model: {words}"
     if isinstance(model, bytes):
         return BuildError(what, fix=_EXPORT_AGAIN)
-    is_engine = runtime in _OF_ENGINES and model.suffix != ".onnx"
+    is_engine = KNOWN[runtime].makes_engines and model.suffix != ".onnx"
     return BuildError(what, where=str(model), fix=_BUILD_AGAIN if is_engine else _EXPORT_AGAIN)
 
 
 def cannot_run(words: str, runtime: str, version: str) -> BuildError:
     """Return what to raise when a kernel refuses its inputs."""
-    what = f"{TITLES[runtime]} {version} cannot run the model: {words}"
+    what = f"{KNOWN[runtime].title} {version} cannot run the model: {words}"
     return BuildError(what, fix="look at the scales of the operator that is named: was the network trained?")

@@ -12,6 +12,7 @@ from edgekd.runtimes.coverage import Coverage, Fallback
 from edgekd.runtimes.lost_time import Kind, NodeCost
 
 _ENDS = ("Input", "Output")
+_SHAPE = "ShapeOf"  # it reads no number
 _CONSTANT = "Const"
 _BORDERS = ("Convert", "Reorder", "Transpose")
 _ONNX_NAMES = {
@@ -113,7 +114,7 @@ def openvino_coverage(
     total = sum(times_us.get(node.name, 0.0) for node in nodes)
     fallbacks, costs, integers, float_time = [], [], 0, 0.0
     for node in nodes:
-        if node.op in _ENDS:
+        if node.op in (*_ENDS, _SHAPE):
             continue
         share = times_us.get(node.name, 0.0) / total if total else None
         reason, inside = "", _float_inside(node, op_types)

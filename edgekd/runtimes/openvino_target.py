@@ -32,6 +32,11 @@ class OpenVinoTarget(TargetSpec):
         reason="OpenVINO fuses an addition into the convolution before it and does not round in between",
     )
 
+    float_products: ClassVar[str] = (
+        "OpenVINO takes the zero point off in float before it multiplies two activations, and multiplies "
+        "what a softmax gives in float: attention is not all integer, so that compress exits with 3"
+    )
+
     kind: Literal["openvino"] = "openvino"
 
     @property

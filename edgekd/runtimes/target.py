@@ -79,6 +79,7 @@ class TargetSpec(Spec, ABC):
     Attributes:
         engine_suffix: End of the name of an engine's file, as people expect it.
         tolerance: What is demanded of its engines; None: every code is exact, which is proved node by node.
+        float_products: What is to be known of products of two activations, where they are not all integer.
         kind: The runtime, by the name that hosts know.
         threads: Threads of one inference.
         batch: Images per inference, or 0 for a free first dimension.
@@ -86,10 +87,20 @@ class TargetSpec(Spec, ABC):
 
     engine_suffix: ClassVar[str]
     tolerance: ClassVar[Tolerance | None] = None
+    float_products: ClassVar[str] = ""
 
     kind: str
     threads: int = Field(default=1, ge=1, le=MAX_THREADS)
     batch: int = Field(default=0, ge=0)
+
+    @property
+    def options(self) -> str:
+        """What is set otherwise than by default, as ``threads 2, batch 8``; empty for nothing."""
+        own = {
+            name: field for name, field in type(self).model_fields.items() if name not in ("kind", "device")
+        }
+        changed = [name for name, field in own.items() if getattr(self, name) != field.default]
+        return ", ".join(f"{name.replace('_', ' ')} {getattr(self, name)}" for name in changed)
 
     @property
     @abstractmethod

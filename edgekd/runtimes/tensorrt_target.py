@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import onnx
 import onnx_ir as ir
+from pydantic import field_validator
 
 from edgekd.core.atomic import write_bytes
 from edgekd.core.layout import user_cache
@@ -19,7 +20,7 @@ from edgekd.lower.tensorrt_dialect import FloatParts, lower_for_tensorrt
 from edgekd.lower.tensorrt_lint import lint_tensorrt
 from edgekd.runtimes.coverage import Coverage
 from edgekd.runtimes.here import HERE
-from edgekd.runtimes.host import TITLES, Host
+from edgekd.runtimes.host import KNOWN, Host
 from edgekd.runtimes.onnx_runtime import PROFILED_RUNS, mean_times, tap
 from edgekd.runtimes.readiness import Readiness
 from edgekd.runtimes.session import DEFAULT_BATCH, Session, Tensors
@@ -46,6 +47,14 @@ class NvidiaTarget(TargetSpec):
     )
 
     float_parts: FloatParts = "fp32"
+
+    @field_validator("threads")
+    @classmethod
+    def _has_none(cls, threads: int) -> int:
+        if threads != 1:
+            msg = "an engine on a GPU has no threads: leave it out"
+            raise ValueError(msg)
+        return threads
 
     @property
     def profiles(self) -> Sequence[ProfileName]:
@@ -78,12 +87,12 @@ class NvidiaTarget(TargetSpec):
         try:
             facts = host.facts(self.kind)
         except RuntimeMissing as e:
-            reason = f"{TITLES[self.kind]} is not installed: {e.fix}"
+            reason = f"{KNOWN[self.kind].title} is not installed: {e.fix}"
             return Readiness("", not_built=reason, not_run=reason)
         gpu, version = str(facts["gpu"]), str(facts["version"])
         if gpu:
             return Readiness(version, gpu=gpu)
-        missing = "there is no NVIDIA GPU: set targets.N.device to a machine that has one"
+        missing = "there is no NVIDIA GPU: name a device that has one, as device: ssh:HOST"
         return Readiness(version, not_built="" if facts["builds_without_gpu"] else missing, not_run=missing)
 
     def build(self, model: Path, engine: Path, *, host: Host = HERE) -> str:

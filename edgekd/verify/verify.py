@@ -1,5 +1,6 @@
 """The verb ``verify``: what a model file is, with proof."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +14,14 @@ from edgekd.core.machine import memory_bytes
 from edgekd.data.dataset import DataSpec, Labels, StreamedImages
 from edgekd.errors import BuildError, DataError
 from edgekd.lower.marked import MARKED, PROBES
+from edgekd.runtimes.host import ONNX_RUNTIME
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.random_inputs import MOST_PROBE_VALUES, FreeSizes, random_feeds
 from edgekd.runtimes.session import Session, fitting
 from edgekd.runtimes.stages import MODEL
 from edgekd.runtimes.target import BuiltModel, TargetSpec
 from edgekd.runtimes.targets import runnable
+from edgekd.runtimes.tensorrt_target import QdqInFloat
 from edgekd.verify.preprocess import Preprocess
 from edgekd.verify.verify_engine import SCORED_AT_ONCE, Faithfulness, verify_feeds
 
@@ -34,12 +37,17 @@ class Verified:
         top1: Fraction of right answers, 0..1; None where there is nothing to score or nothing to score with.
         n: Samples behind ``top1``.
         not_scored: Why images were given and ``top1`` is None all the same.
+        agreement: Fraction of the scored images to which a runtime with an arithmetic of its own answers as
+            the file's Q/DQ graph does in float; None for others, and where nothing is scored.
+        not_run: Why the runtime was not run: then all of this is of the file's Q/DQ graph in float.
     """
 
     faithfulness: Faithfulness
     top1: float | None = None
     n: int = 0
     not_scored: str = ""
+    agreement: float | None = None
+    not_run: str = ""
 
     @property
     def compares_nothing(self) -> bool:
@@ -80,9 +88,11 @@ def verify(
         DataError: If images and labels do not belong together, or do not fit the model.
     """
     with TemporaryDirectory(prefix="edgekd-") as scratch:
-        engine = model_file(Path(model))
-        built = runnable(target or OnnxRuntimeTarget(), engine, Path(scratch) / "engine")
-        return _verified(Path(model), built, images, labels, classes, mean, std, free_sizes)
+        runtime = target or OnnxRuntimeTarget()
+        engine = model_file(Path(model), kind=runtime.kind)
+        built = runnable(runtime, engine, Path(scratch) / "engine")
+        found = _verified(Path(model), built, images, labels, classes, mean, std, free_sizes)
+        return found if built.target is runtime else replace(found, not_run=runtime.readiness().not_run)
 
 
 def _verified(
@@ -109,33 +119,40 @@ def _verified(
                 preprocess = Preprocess.fitting(wanted, images, mean=mean, std=std, where=str(engine))
                 feeds = {wanted.name: fitting(preprocess(_probes(images)), session.fixed_batch)}
                 if labels is not None:
-                    known = _scored(session, images, labels, classes, preprocess)
+                    known = _scored(session, images, labels, classes, preprocess, in_float=_in_float(built))
         if marked is not None:
             probes = np.load(path / PROBES, allow_pickle=False)
             feeds = {session.inputs[0].name: fitting(probes, session.fixed_batch)}
     return replace(known, faithfulness=verify_feeds(built, feeds, marked=marked))
 
 
-def model_file(path: Path) -> Path:
-    """Return the model that a person means: the file itself, or the only one in a folder of edgekd's.
+def model_file(path: Path, *, kind: str = ONNX_RUNTIME) -> Path:
+    """Return the model that a person means: the file itself, or that of a folder of edgekd's.
+
+    Args:
+        path: The file or the folder.
+        kind: The runtime whose engine is meant, where a folder holds those of several.
 
     Raises:
-        BuildError: If there is no such file, or a folder holds none, or engines of several targets.
+        BuildError: If there is no such file, or a folder holds none, or several for this runtime alone.
     """
     if not path.is_dir():
         if not path.is_file() or path.stat().st_size > memory_bytes():
             what = "it is no file that fits into memory" if path.exists() else f"no such file: {path}"
             raise BuildError(what, where=str(path), fix="give an ONNX file, or a folder of edgekd's")
         return path
-    engines = [path / MODEL] if (path / MODEL).exists() else sorted(path.glob("model.*.onnx"))
-    if len(engines) != 1:
-        names = ", ".join(engine.name for engine in engines)
-        what = f"the folder holds several engines: {names}" if engines else "the folder holds no model"
-        fix = (
-            "name one of the files" if engines else "give an ONNX file, a folder of edgekd.export, or a run's"
-        )
+    held = [path / MODEL] if (path / MODEL).exists() else sorted(path.glob("model.*.onnx"))
+    if not held:
+        what, fix = "the folder holds no model", "give an ONNX file, a folder of edgekd.export, or a run's"
         raise BuildError(what, where=str(path), fix=fix)
-    return engines[0]
+    ours = re.compile(rf"model\.{kind}(_\d+)?\.onnx")
+    found = held if len(held) == 1 else [engine for engine in held if ours.fullmatch(engine.name)]
+    if len(found) != 1:
+        names = ", ".join(engine.name for engine in found or held)
+        what = f"the folder holds {'several engines' if found else 'no engine'} for {kind}: {names}"
+        fix = "name one of the files, or another --target"
+        raise BuildError(what, where=str(path), fix=fix)
+    return found[0]
 
 
 def sized_for(model: Path, data: DataSpec) -> DataSpec:
@@ -182,6 +199,8 @@ def _scored(
     labels: Labels,
     classes: int | None,
     preprocess: Preprocess,
+    *,
+    in_float: BuiltModel | None,
 ) -> Verified:
     if len(images) != len(labels) or not len(images):
         what = f"{len(images)} images and {len(labels)} labels"
@@ -200,11 +219,28 @@ def _scored(
         which = "none is" if not scores else "more than one is"
         reason = f"the model gives {shapes}: {which} one score for each of {wanted} classes"
         return replace(nothing, not_scored=reason)
-    right = 0
-    for start in range(0, len(images), SCORED_AT_ONCE):
-        logits = session.predict(preprocess(images[start : start + SCORED_AT_ONCE]), output=scores[0])
-        right += int(np.sum(logits.argmax(1) == labels[start : start + SCORED_AT_ONCE]))
-    return replace(nothing, top1=right / len(labels), n=len(labels))
+    answers = _answers(session, images, preprocess, scores[0])
+    scored = replace(nothing, top1=float(np.mean(answers == labels)), n=len(labels))
+    if in_float is None:
+        return scored
+    with in_float.open() as reference:
+        expected = _answers(reference, images, preprocess, scores[0])
+    return replace(scored, agreement=float(np.mean(answers == expected)))
+
+
+def _answers(
+    session: Session, images: NDArray[Any] | StreamedImages, preprocess: Preprocess, output: str
+) -> NDArray[np.int64]:
+    batches = (images[start : start + SCORED_AT_ONCE] for start in range(0, len(images), SCORED_AT_ONCE))
+    return np.concatenate([session.predict(preprocess(batch), output=output).argmax(1) for batch in batches])
+
+
+def _in_float(built: BuiltModel) -> BuiltModel | None:
+    """Return what says how an engine whose codes need not be exact should answer; None for any other."""
+    file = built.source or built.path
+    if built.target.tolerance is None or isinstance(built.target, QdqInFloat) or file.suffix != ".onnx":
+        return None
+    return BuiltModel(QdqInFloat(), file)
 
 
 def _is_score(value: object, classes: int, *, exactly: bool) -> bool:

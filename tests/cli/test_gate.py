@@ -54,6 +54,13 @@ def test_exit_code_says_what_happened(cli, gates, pixel_model: Path, undecided, 
         assert len(answer["gates"]) == len(lines)
 
 
+def test_target_names_the_engine_to_judge(cli, gates, pixel_model: Path) -> None:
+    limits = gates("kind: size, max_bytes: 1000000")
+    assert cli("gate", pixel_model, "--gates", limits, "--target", "onnxruntime").code == 0
+    refused = cli("gate", pixel_model, "--gates", limits, "--target", "openvino")
+    assert (refused.code, "no engine for the target 'openvino'" in refused.err) == (2, True)
+
+
 def test_results_are_written_shown_and_annotated(
     cli, gates, pixel_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

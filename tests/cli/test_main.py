@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typer.main import get_command
 import edgekd.cli.main
 from edgekd.cli.verbs import app
 from edgekd.errors import BuildError, ExportError, SpecError
+from edgekd.runtimes.here import runtime_here
 
 SPECS = Path(__file__).parents[1] / "specs"
 TINY = (SPECS / "tiny.yaml").read_text()
@@ -139,6 +141,26 @@ def test_check_prints_json_with_every_stage_and_notes(cli, tiny: Path) -> None:
     assert not any(stage["cached"] for stage in plan["stages"])
     assert len(plan["spec_digest"]) == 64
     assert "4 bits" in plan["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("target", "module", "code", "extra"),
+    [("openvino", "openvino", 2, "openvino"), ("tensorrt_rtx", "tensorrt_rtx", 0, "tensorrt-rtx")],
+)
+def test_check_says_how_to_install_what_a_target_needs(
+    cli, tiny: Path, monkeypatch: pytest.MonkeyPatch, target: str, module: str, code: int, extra: str
+) -> None:
+    """Without OpenVINO nothing of its target can be measured; a file for TensorRT is made all the same."""
+    for name in (module, f"{module}_bindings", f"edgekd.board.{target}"):
+        monkeypatch.setitem(sys.modules, name, None)
+    runtime_here.cache_clear()
+    done = cli(
+        "check", tiny, "--set", f"targets=[onnxruntime, {target}]", "--set", "quantize.profile=portable"
+    )
+    runtime_here.cache_clear()
+    assert (done.code, f"pip install 'edgekd[{extra}]'" in done.out + done.err) == (code, True)
+    told = f"note: {target} will not be built" if code == 0 else f"where: the target {target}"
+    assert told in done.out + done.err
 
 
 def test_check_plans_nothing_to_train_with_distill_none(cli, tiny: Path) -> None:

@@ -83,6 +83,31 @@ def run(engine: Path, report: Report, tmp_path: Path) -> Change:
     return write
 
 
+@pytest.fixture
+def three(run: Change, report: Report) -> Path:
+    """A run's folder with engines of three runtimes: one exact, one near, one near and not run."""
+    folder = run("three")
+    found = Report.load(folder / "report.json")
+    (exact,) = found.targets
+    nothing = {"oracle_nodes": 0, "oracle_values": 0}
+    near = {
+        "kind": "openvino",
+        "model_path": "model.openvino.onnx",
+        "least_agreement": 0.98,
+        "fidelity": exact.fidelity.model_copy(update=nothing),
+    }
+    idle = {
+        **near,
+        "kind": "tensorrt",
+        "model_path": "model.tensorrt.plan",
+        "not_run": "no GPU",
+        "baselines": (),
+    }
+    targets = (exact, exact.model_copy(update=near), exact.model_copy(update=idle))
+    found.model_copy(update={"targets": targets}).save(folder / "report.json")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def decide() -> Callable[..., GateResult]:
     """Return a function that decides one gate with one limit."""
@@ -102,9 +127,10 @@ HOSTILE = "a|b\n::error::c%0A<script>&\"']]>\x00\x1b[31m **d** `e` [f](http://g)
 
 @pytest.fixture
 def results(report: Report) -> tuple[GateResult, ...]:
-    """One of each state, the last two with words that no output may take for its own."""
+    """One of each state, the second and third with words that no output may take for its own."""
     passed = report.gates[0]
     hostile = {"engine": HOSTILE, "text": HOSTILE}
     failed = passed.model_copy(update={"state": "failed", **hostile})
+    elsewhere = passed.model_copy(update={"state": "not_applicable", "value": None, "text": "no oracle"})
     open_ = report.gates[2].model_copy(update={"state": "inconclusive", **hostile})
-    return passed, failed, open_
+    return passed, failed, open_, elsewhere

@@ -211,25 +211,69 @@ def test_load_gates_calls_its_file_by_its_name(tmp_path: Path) -> None:
     assert "edgekd schema gates" in caught.value.fix
 
 
-def test_gate_is_for_every_engine_or_for_those_of_its_target(run, report) -> None:
-    folder = run()
-    second = report.targets[0].model_copy(update={"kind": "tensorrt", "model_path": "model.tensorrt.plan"})
-    found = report.model_validate_json((folder / "report.json").read_text())
-    found.model_copy(update={"targets": (*found.targets, second)}).save(folder / "report.json")
-    both = {"kind": "download", "max_bytes": 10**6}
-    named = ("tensorrt", "model.onnxruntime.onnx")
-    gates = Gates.model_validate(
-        {"version": 1, "gates": [both, *({**both, "target": name} for name in named)]}
-    )
-    results = judge(gates, folder, baseline=folder, scoring=Scoring())
-    assert [result.engine for result in results] == [
-        "model.onnxruntime.onnx", "model.tensorrt.plan", "model.tensorrt.plan", "model.onnxruntime.onnx",
+def _judged(folder: Path, *gates: dict[str, Any], target: str = "") -> list[tuple[str, str]]:
+    spec = Gates.model_validate({"version": 1, "gates": gates})
+    found = judge(spec, folder, baseline=folder, scoring=Scoring(), target=target)
+    return [(result.engine.split(".")[1], result.state) for result in found]
+
+
+DOWNLOAD = {"kind": "download", "max_bytes": 10**6}
+ORACLE = {"kind": "fidelity", "max_oracle_mismatches": 0}
+SPEED = {"kind": "latency", "min_speedup_over_ptq": 0.1}
+
+
+def test_gate_is_for_every_engine_or_for_those_of_its_target(three: Path) -> None:
+    named = [{**DOWNLOAD, "target": name} for name in ("tensorrt", "model.onnxruntime.onnx")]
+    engines = [engine for engine, _ in _judged(three, DOWNLOAD, *named)]
+    assert engines == ["onnxruntime", "openvino", "tensorrt", "tensorrt", "onnxruntime"]
+
+
+def test_a_limit_holds_for_the_engines_that_can_be_asked(three: Path, run, report) -> None:
+    """What one runtime has no answer to decides nothing; what it was not run for stays open."""
+    no, not_run = "not_applicable", "inconclusive"
+    assert _judged(three, ORACLE) == [("onnxruntime", "passed"), ("openvino", no), ("tensorrt", no)]
+    assert _judged(three, SPEED)[1:] == [("openvino", "passed"), ("tensorrt", not_run)]
+    spec = Gates.model_validate({"version": 1, "gates": [ORACLE, {"kind": "size", "max_growth": 0}]})
+    found = judge(spec, three, baseline=run("one"), scoring=Scoring())
+    assert [result.text for result in found if result.state == no] == [
+        "openvino has no integer oracle",
+        "tensorrt has no integer oracle",
+        *(f"size.max_growth compares with a baseline, and there is none for {name}"
+          for name in ("model.openvino.onnx", "model.tensorrt.plan")),
     ]  # fmt: skip
+    assert overall(found) == "passed"
+
+
+def test_a_limit_that_no_engine_can_be_asked_is_a_mistake(three: Path) -> None:
+    with pytest.raises(SpecError, match="openvino has no integer oracle") as caught:
+        _judged(three, DOWNLOAD, {**ORACLE, "target": "openvino"})
+    assert "limit agreement" in caught.value.fix
+    with pytest.raises(SpecError, match="its device is local"):
+        _judged(three, DOWNLOAD, {"kind": "fidelity", "max_native_differences": 0})
+
+
+def test_target_judges_one_engine_alone(three: Path) -> None:
+    gates = (ORACLE, DOWNLOAD, {**SPEED, "target": "onnxruntime"})
+    passed = ("openvino", "passed")
+    assert _judged(three, *gates, target="openvino") == [("openvino", "not_applicable"), passed]
+    assert _judged(three, *gates, target="model.openvino.onnx")[1:] == [passed]
+    with pytest.raises(SpecError, match="no limit can be decided for the target 'openvino'"):
+        _judged(three, ORACLE, target="openvino")
+    with pytest.raises(SpecError, match="no engine for the target 'openvin'"):
+        _judged(three, DOWNLOAD, target="openvin")
+
+
+def test_example_of_the_repository_fits_several_runtimes(three: Path) -> None:
+    (path,) = (Path(__file__).parents[2] / "gates").glob("*.yaml")
+    states = {result.state for result in judge(load_gates(path), three, scoring=Scoring())}
+    assert {"passed", "not_applicable", "inconclusive"} <= states
+    assert overall(judge(load_gates(path), three, scoring=Scoring(), target="openvino")) == "passed"
 
 
 def test_overall_is_the_worst(results) -> None:
     assert [overall(results[:n]) for n in (1, 2)] == ["passed", "failed"]
-    assert overall([results[0], results[2]]) == "inconclusive"
+    assert overall([results[0], results[2], results[3]]) == "inconclusive"
+    assert overall([results[0], results[3]]) == "passed"
 
 
 def test_example_of_the_repository_loads() -> None:

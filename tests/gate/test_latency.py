@@ -7,6 +7,8 @@ import pytest
 from edgekd.device.latency import LatencySamples, Measurement, Speedup
 from edgekd.device.local import LocalConnection
 from edgekd.errors import BuildError, SpecError
+from edgekd.gate.gates import Gates, judge
+from edgekd.gate.model_subject import Scoring
 
 LIMIT = {"kind": "latency", "max_ratio": 1.05}
 
@@ -68,6 +70,21 @@ def test_limit_in_milliseconds_is_measured_now(
     timed(2.0, 0, 0.001)
     result = decide({"kind": "latency", "max_p50_ms": limit_ms}, engine)
     assert (result.state, result.unit, result.value) == (state, "ms", pytest.approx(2.0))
+
+
+def test_limits_of_one_engine_are_timed_once(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit over the baseline and one in milliseconds take the same times."""
+    calls = []
+
+    def measure(self, models, feeds, *, seed):
+        calls.append(tuple(models))
+        times = np.exp([[[0.1]], [[-0.1]]])
+        return Measurement({name: LatencySamples(name, times, warmup=5) for name in models})
+
+    monkeypatch.setattr(LocalConnection, "measure", measure)
+    gates = Gates.model_validate({"version": 1, "gates": [{**LIMIT, "max_p50_ms": 9.0}]})
+    assert len(judge(gates, engine, baseline=engine, scoring=Scoring())) == 2
+    assert calls == [("engine", "baseline")]
 
 
 def test_engines_for_other_inputs_are_not_compared(engine: Path, decide, tmp_path: Path) -> None:

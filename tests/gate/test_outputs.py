@@ -16,10 +16,21 @@ def test_junit_has_a_case_for_each_result_and_counts_them(results) -> None:
     root = ElementTree.fromstring(junit_xml(TITLE, results))
     (suite,) = root
     for element in (root, suite):
-        assert [element.get(name) for name in ("tests", "failures", "errors")] == ["3", "1", "1"]
+        assert [element.get(name) for name in ("tests", "failures", "errors")] == ["4", "1", "1"]
     assert suite.get("name") == TITLE
-    assert [[child.tag for child in case] for case in suite] == [["system-out"], ["failure"], ["error"]]
-    assert [case.get("name") for case in suite] == ["accuracy.min", "accuracy.min", "latency.max_ratio"]
+    assert [[child.tag for child in case] for case in suite] == [
+        ["system-out"],
+        ["failure"],
+        ["error"],
+        ["skipped"],
+    ]
+    assert [case.get("name") for case in suite] == [
+        "accuracy.min",
+        "accuracy.min",
+        "latency.max_ratio",
+        "accuracy.min",
+    ]
+    assert (suite.get("skipped"), suite[3][0].get("message")) == ("1", "limit 97.5 %: no oracle")
     failure, error = suite[1][0], suite[2][0]
     assert failure.get("message") == failure.text
     assert failure.text.startswith("98.89 %, limit 97.5 %: a|b ::error::c%0A<script>&\"']]>??[31m **d**")
@@ -46,7 +57,11 @@ def test_markdown_is_a_table_of_text(results, tokens) -> None:
 
 
 def test_annotations_are_one_escaped_line_each(results) -> None:
-    error, warning = annotations(results)
+    error, warning, notice = annotations(results)
+    assert (
+        notice
+        == "::notice title=accuracy.min not applicable%3A model.onnxruntime.onnx::limit 97.5 %25: no oracle"
+    )
     assert error.startswith("::error title=accuracy.min failed%3A a|b %3A%3Aerror%3A%3Ac%250A<script>")
     assert warning.startswith("::warning title=latency.max_ratio inconclusive%3A ")
     for line in (error, warning):

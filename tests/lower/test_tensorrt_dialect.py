@@ -40,7 +40,7 @@ class Mobile(nn.Module):
     def __init__(self):
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(8)
+        self.norm, self.nothing = nn.BatchNorm2d(8), nn.Identity()  # timm's drop_block stands between the two
         self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8)
         self.squeeze, self.excite = nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1)
         self.wide = nn.Conv2d(8, 16, 3, stride=2, padding=1, bias=False)
@@ -48,7 +48,7 @@ class Mobile(nn.Module):
         self.linear = nn.Linear(16, 5)
 
     def forward(self, x):
-        x = F.relu6(self.norm(self.stem(x)))
+        x = F.relu6(self.nothing(self.norm(self.stem(x))))
         x = F.relu6(self.depthwise(x))
         x = x * F.hardsigmoid(self.excite(F.relu(self.squeeze(F.adaptive_avg_pool2d(x, 1)))))
         x = F.relu(self.norm2(self.wide(x)) + F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 4, 4)))
@@ -181,7 +181,9 @@ def test_lowered_graph_is_plain_onnx_that_tensorrt_10_reads(marked, tmp_path):
     assert {item.key: item.value for item in stored.metadata_props} == {"classes": "a b"}
     names = [node.name for node in stored.graph.node]
     assert len({*names, ""}) == len(names) + 1
-    assert {"stem", "stem.relu", "stem.quantize", "stem.dequantize", "stem.w.dequantize"} <= {*names}
+    assert {"squeeze", "squeeze.relu", "squeeze.quantize", "squeeze.dequantize", "stem.w.dequantize"} <= {
+        *names
+    }
 
 
 def test_float16_keeps_inputs_and_outputs_and_nearly_the_numbers(marked, build_with_rtx):

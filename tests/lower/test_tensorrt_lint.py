@@ -37,6 +37,7 @@ CONSTANTS = {
     "high": F(255 * 0.05),
     "fit": F(127 * 0.05),
     "m4": RNG.integers(-7, 8, (8, 8), S).astype(ml_dtypes.int4),
+    "m8": RNG.integers(-7, 8, (8, 8), S),
     "ms": np.full(8, 0.1, F),
 }
 X = "q = QuantizeLinear(a, s, z) x = DequantizeLinear(q, s, z)"
@@ -55,6 +56,7 @@ GOOD = {
     "skip": f"{X} {W} c = Conv(x, w, b) r = Add(c, x) {Q2} {TO_Y}",
     "moved": f"{X} {W} d = MaxPool<kernel_shape=[2,2]>(x) {TO_Y}",
     "two inputs": f"{X} t = Transpose<perm=[0,1,3,2]>(x) y = MatMul(x, t)",
+    "product": f"{X} w = DequantizeLinear<axis=-1>(m8, ms) y = MatMul(x, w)",
     "pixels": "f = Cast<to=1>(u) q = QuantizeLinear(f, s, z) y = DequantizeLinear(q, s, z)",
 }
 
@@ -167,6 +169,13 @@ PLANTED = {
             "w = DequantizeLinear<axis=0>(w8, ws)",
         ),
         "checkBitShift",
+    ),
+    "scales of input channels": Planted(
+        "weight_axis", "float", conv(X, "w = DequantizeLinear<axis=1>(wq, ws)")
+    ),
+    "no axis": Planted("weight_axis", "float", conv(X, "w = DequantizeLinear(wq, ws)")),
+    "scales along a sum": Planted(
+        "weight_axis", "float", f"{X} w = DequantizeLinear<axis=0>(m8, ms) y = MatMul(x, w)"
     ),
     "float weights": Planted("both_quantized", "float", f"{X} y = Conv(x, wf, b)"),
     "float input": Planted("both_quantized", "float", f"{W} y = Conv(a, w, b)"),

@@ -8,6 +8,7 @@ import pytest
 from edgekd.report.html import render_comparison, render_html
 from edgekd.report.runs import Run, Siblings
 from edgekd.report.schema import Report
+from edgekd.spec import OnnxRuntime, TensorRt
 
 ATTACK = """</script></style></title>"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
 
@@ -135,7 +136,16 @@ def test_render_html_shows_every_target(report: Report):
     assert "Verdict on onnxruntime" in text
     assert "Verdict on openvino" in text
     assert "How much faster, at what accuracy? (openvino)" in text
+    twins = [second.model_copy(update={"options": text}) for text in ("batch 8", "float parts fp16")]
+    text = _Page(render_html(report.model_copy(update={"targets": tuple(twins), "gates": ()}))).text
+    assert "Verdict on openvino, batch 8, local" in text
+    assert "How much faster, at what accuracy? (openvino, float parts fp16 on local)" in text
     assert "no gates were set" in text
+
+
+def test_targets_of_one_kind_differ_by_their_options():
+    assert TensorRt(batch=8, float_parts="fp16", device="ssh:board").options == "batch 8, float parts fp16"
+    assert (OnnxRuntime(threads=2).options, OnnxRuntime().options) == ("threads 2", "")
 
 
 def test_render_html_of_an_engine_that_was_not_timed_shows_no_latency(report: Report):

@@ -1,6 +1,8 @@
 import pytest
 
 from edgekd.device.latency import Speedup
+from edgekd.report.comparison import ComparedEngine
+from edgekd.report.rows import model_rows
 from edgekd.report.schema import Metric, Report
 from edgekd.report.target_schema import LayerFidelity, Native, TargetReport
 from edgekd.report.verdict import Finding, accuracy_cost, findings, gates_finding, outcome
@@ -187,6 +189,13 @@ def test_an_engine_that_was_not_run_is_told_and_decides_nothing(report: Report):
     found = outcome(report.model_copy(update={"targets": (*report.targets, target)}))
     assert (found.state, found.text) == ("inconclusive", "openvino was not run: no GPU")
     unbuilt = target.model_copy(update={"not_built": "not installed: pip install it"})
+    for one, said in ((target, "built, not run"), (unbuilt, "not built")):
+        assert _finding(report, "Integer", one).text.endswith(f"; the engine was {said}")
+        accurate = _finding(report, "Accurate", one)
+        graph = "computed in float from the file's Q/DQ graph"
+        assert (accurate.tone, f"{graph}, for the engine was {said}" in accurate.text) == ("warn", True)
+        assert model_rows(report, one)[-1].label.endswith(said.removeprefix("built"))
+        assert ComparedEngine("run", report, one, "").cells()[-1] == said
     assert _finding(report, "Fast", unbuilt).text == "not installed: pip install it"
 
 

@@ -15,6 +15,7 @@ SHOWN = [
     ("first", "Convolution", "f32", ["border", "w_shaped"]),
     ("reorder", "Reorder", "f32", ["first"]),
     ("second", "Convolution", "u8", ["reorder", "w"]),
+    ("shape", "ShapeOf", "f32", ["second"]),
     ("norm", "MVN", "f32", ["second"]),
     ("last", "Reorder", "f32", ["norm"]),
     ("logits", "Output", "f32", ["last"]),
@@ -29,7 +30,7 @@ def _shown(nodes=SHOWN):
 
 def test_constants_are_no_nodes():
     names = [node.name for node in shown_nodes(_shown())]
-    assert names == ["image", "border", "first", "reorder", "second", "norm", "last", "logits"]
+    assert names == ["image", "border", "first", "reorder", "second", "shape", "norm", "last", "logits"]
 
 
 def test_ends_of_the_graph_are_no_fallbacks_and_closed_operators_are_listed():

@@ -145,9 +145,21 @@ def test_a_folder_stands_for_its_only_engine(residual, tmp_path):
         (tmp_path / name).write_bytes(residual.model.read_bytes())
     assert model_file(tmp_path) == tmp_path / "model.onnxruntime.onnx"
     assert verify(tmp_path).faithfulness.layers == ()
-    (tmp_path / "model.other.onnx").touch()
-    with pytest.raises(BuildError, match="several engines"):
-        model_file(tmp_path)
+    for name in (
+        "model.tensorrt.onnx",
+        "model.tensorrt_rtx.onnx",
+        "model.openvino.onnx",
+        "model.openvino_2.onnx",
+    ):
+        (tmp_path / name).touch()
+    assert model_file(tmp_path) == tmp_path / "model.onnxruntime.onnx"
+    assert model_file(tmp_path, kind="tensorrt") == tmp_path / "model.tensorrt.onnx"
+    with pytest.raises(
+        BuildError, match=r"several engines for openvino: model.openvino.onnx, model.openvino_2"
+    ):
+        model_file(tmp_path, kind="openvino")
+    with pytest.raises(BuildError, match=r"no engine for ncnn: model.onnxruntime.onnx, "):
+        model_file(tmp_path, kind="ncnn")
     with pytest.raises(BuildError, match="no such file"):
         model_file(tmp_path / "none.onnx")
 
