@@ -403,14 +403,14 @@ def advice(spec: Pipeline) -> list[str]:
     if student.kind == "search":
         space, finalists = student.space, student.finalists
         notes.append(
-            f"search: {student.trials} of {space.size()} networks of space {space.kind} are trained for up to "
-            f"{student.rungs[-1]} epochs, {finalists} of them for {student.training.epochs}, on all but the "
-            "validation rows; parts that this machine has not timed yet take seconds each"
+            f"search: {student.trials} of {space.size()} networks of space {space.kind} are trained for up "
+            f"to {student.rungs[-1]} epochs, {finalists} of them for {student.training.epochs}, on all but "
+            "the validation rows; parts that this machine has not timed yet take seconds each"
         )
         if student.weights is not None or student.brings_weights:
             notes.append(
-                "search: given weights may have seen the validation rows that it selects on: what it finds may "
-                "look better there than it is"
+                "search: given weights may have seen the validation rows that it selects on: what it finds "
+                "may look better there than it is"
             )
     rows, samples = spec.data.train_rows(), quantize.calibration.samples
     if rows is not None and quantize.calibration.manifest is None and samples > rows:

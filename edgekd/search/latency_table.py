@@ -13,8 +13,7 @@ from edgekd.quant.student import CalibrationSpec, QuantizeSpec
 from edgekd.runtimes.target import TargetSpec
 from edgekd.search.limits import Cost
 from edgekd.search.time_part import PartCost, time_part
-from edgekd.zoo.cost import count_macs
-from edgekd.zoo.network import NetworkPart, NetworkSpec, build_body
+from edgekd.zoo.network import NetworkPart, NetworkSpec
 from edgekd.zoo.part import Part
 
 
@@ -46,7 +45,7 @@ class LatencyTable:
             p50_ms=rest.rest_ms + sum(row.p50_ms for row in rows),
             p90_ms=None,
             size_bytes=rest.rest_bytes + sum(row.size_bytes for row in rows),
-            macs=self._macs(network),
+            macs=sum(row.macs for row in rows),
         )
 
     def adds_up(self, network: NetworkSpec) -> bool:
@@ -69,7 +68,7 @@ class LatencyTable:
             classes=len(info.class_names),
         )
         row = self.row(whole)
-        return Cost(p50_ms=row.p50_ms, p90_ms=row.p90_ms, size_bytes=row.size_bytes, macs=self._macs(network))
+        return Cost(p50_ms=row.p50_ms, p90_ms=row.p90_ms, size_bytes=row.size_bytes, macs=row.macs)
 
     def row(self, part: Part) -> PartCost:
         """Return what a part costs, timing it if no search has done so here."""
@@ -81,11 +80,6 @@ class LatencyTable:
     @property
     def _bits(self) -> QuantizeSpec:
         return self.quantize.model_copy(update={"calibration": CalibrationSpec()})
-
-    def _macs(self, network: NetworkSpec) -> int:
-        info = self.info
-        body = build_body(network, info)
-        return count_macs(body, channels=info.channels, height=info.height, width=info.width)
 
 
 def identity_of(place: Place) -> dict[str, str]:

@@ -21,7 +21,15 @@ from edgekd.search.limits import Cost, Excess
 from edgekd.search.record import Finalist, TableCheck, TrialRecord, frontier, score
 from edgekd.search.space import Setting, Value
 from edgekd.search.student_search import SearchStudentSpec
-from edgekd.search.study import optuna_package, run_trials, sampler, setting_of, suggest
+from edgekd.search.study import (
+    REPEATS,
+    finished_before,
+    optuna_package,
+    run_trials,
+    sampler,
+    setting_of,
+    suggest,
+)
 from edgekd.search.train_candidate import Candidate, CandidateTraining, train_candidate
 from edgekd.tasks.classification import TaskSpec
 from edgekd.tasks.metric import Metric
@@ -147,7 +155,8 @@ class Search:
 
         def objective(trial: "optuna.Trial") -> tuple[float, ...]:
             values = self._try(trial, study)
-            self._tell(study, trial.number, started)
+            if REPEATS not in trial.user_attrs:
+                self._tell(study, trial.number, started)
             return values
 
         run_trials(
@@ -177,6 +186,9 @@ class Search:
         """Predict what a setting costs; train it from rung to rung, for as long as it is among the best."""
         student = self.student
         network = self.network(suggest(trial, student.space.knobs()))
+        if before := finished_before(study, trial):
+            trial.set_user_attr(REPEATS, before.number)
+            return tuple(before.values)
         cost = self.table.predict(network)
         trial.set_user_attr("cost", cost.model_dump())
         for limit, strain in student.limits.strain(cost).items():

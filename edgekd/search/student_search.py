@@ -61,7 +61,7 @@ class SearchStudentSpec(StudentSpec):
     @classmethod
     def _holds_no_password(cls, storage: str) -> str:
         if ":" in storage.partition("://")[2].rpartition("@")[0]:
-            msg = "a password here would stand in reports: name a variable that holds the address, $EDGEKD_STUDY"
+            msg = "a password would stand in reports: name a variable that holds the address, $EDGEKD_STUDY"
             raise ValueError(msg)
         return storage
 

@@ -3,6 +3,7 @@
 Optuna keeps the trials and proposes settings; whatever decides on them is in ``search.py``.
 """
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,12 @@ HEARTBEAT_S, GRACE_S = 10, 40
 """A worker says so often that it lives; one that was silent for so long has lost its trial to the others."""
 
 POSTGRES = "postgresql://"
+
+MOST_DRAWS = 50
+"""Settings that are drawn for each trial that is asked for: where hardly any keep the limits, it ends."""
+
+REPEATS = "repeats"
+"""Attribute of a trial whose setting was tried before: it has that trial's values, and does not count."""
 
 Knobs = dict[str, tuple[Value, ...]]
 
@@ -117,7 +124,7 @@ def run_trials(
     seed: int | None,
     wait: Callable[[], None],
 ) -> None:
-    """Try settings until ``trials`` of them are finished, by whichever worker.
+    """Try settings until ``trials`` different ones are finished, by whichever worker, or hardly any can be.
 
     Args:
         study: The study.
@@ -128,32 +135,49 @@ def run_trials(
             finished trials, also when a search goes on that was killed. None where there are more.
         wait: Called while other workers finish the last trials.
     """
-    package = optuna_package()
-    state = package.trial.TrialState
-
-    def wanted(trial: "optuna.Trial") -> tuple[float, ...]:
-        """Try one, unless two workers began the last one at the same time and this is the later."""
-        counted = study.get_trials(deepcopy=False, states=(state.RUNNING, state.WAITING, state.COMPLETE))
-        if sum(other.number < trial.number for other in counted) >= trials:
-            raise package.TrialPruned
-        return objective(trial)
-
     if seed is not None:
         _give_up_running(study)
     while True:
-        of_others = study.get_trials(deepcopy=False, states=(state.RUNNING, state.WAITING))
-        finished = study.get_trials(deepcopy=False, states=(state.COMPLETE,))
-        if len(finished) >= trials:
+        found = _Trials(study)
+        if len(found.finished) >= trials or len(found.all) > MOST_DRAWS * trials:
             return
-        waiting = any(trial.state == state.WAITING for trial in of_others)
-        if len(finished) + len(of_others) >= trials and not waiting:
+        if len(found.finished) + len(found.begun) >= trials and not found.waiting:
             wait()
             _release_trials_of_the_dead(study)
             continue
-        known = study.get_trials(deepcopy=False)
-        lost = sum(trial.state == state.FAIL for trial in known)
-        study.sampler = make_sampler(None if seed is None else seed + len(known) - lost)
-        study.optimize(wanted, n_trials=1)
+        study.sampler = make_sampler(None if seed is None else seed + len(found.all))
+        study.optimize(lambda trial: _counted(study, trial, objective, trials), n_trials=1)
+
+
+class _Trials:
+    """The trials of a study that were not lost, by what became of them."""
+
+    def __init__(self, study: "optuna.Study") -> None:
+        state = optuna_package().trial.TrialState
+        self.all = [trial for trial in study.get_trials(deepcopy=False) if trial.state != state.FAIL]
+        self.finished = [
+            trial for trial in self.all if trial.state == state.COMPLETE and REPEATS not in trial.user_attrs
+        ]
+        self.begun = [trial for trial in self.all if trial.state in (state.RUNNING, state.WAITING)]
+        self.waiting = any(trial.state == state.WAITING for trial in self.all)
+
+
+def _counted(
+    study: "optuna.Study",
+    trial: "optuna.Trial",
+    objective: "Callable[[optuna.Trial], tuple[float, ...]]",
+    trials: int,
+) -> tuple[float, ...]:
+    """Try a setting, unless two workers began the last one at the same time and this is the later."""
+    found = _Trials(study)
+    if sum(other.number < trial.number for other in found.finished + found.begun) >= trials:
+        raise optuna_package().TrialPruned
+    return objective(trial)
+
+
+def finished_before(study: "optuna.Study", trial: "optuna.Trial") -> "optuna.trial.FrozenTrial | None":
+    """Return the finished trial of the same setting, if there is one."""
+    return next((other for other in _Trials(study).finished if other.params == trial.params), None)
 
 
 def _give_up_running(study: "optuna.Study") -> None:
@@ -164,5 +188,6 @@ def _give_up_running(study: "optuna.Study") -> None:
 
 
 def _release_trials_of_the_dead(study: "optuna.Study") -> None:
-    package = optuna_package()
-    package.storages.fail_stale_trials(study)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is called experimental
+        optuna_package().storages.fail_stale_trials(study)

@@ -23,6 +23,7 @@ from edgekd.core.atomic import write_json
 from edgekd.core.spec_base import Spec
 from edgekd.device.latency import LatencySamples
 from edgekd.device.place import Place
+from edgekd.errors import DeviceError
 from edgekd.export.export import export
 from edgekd.export.onnx_file import INPUT_NAME
 from edgekd.quant.calibrate import calibrate
@@ -30,6 +31,7 @@ from edgekd.quant.prepare import prepare
 from edgekd.quant.student import QuantizeSpec
 from edgekd.runtimes.external_data import file_bytes
 from edgekd.runtimes.target import BuiltModel, TargetSpec
+from edgekd.zoo.cost import count_macs
 from edgekd.zoo.part import Part
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 
@@ -48,6 +50,7 @@ class PartCost(Spec):
         rest_ms: What an inference with one copy takes beside it.
         size_bytes: Of the part in the engine's file, by difference, and
         rest_bytes: of the file beside it.
+        macs: Multiply-accumulates of the part.
     """
 
     p50_ms: float
@@ -55,6 +58,7 @@ class PartCost(Spec):
     rest_ms: float
     size_bytes: int
     rest_bytes: int
+    macs: int
 
 
 class PartTime(Artifact):
@@ -114,6 +118,9 @@ def time_part(
     inputs = _inputs(part)
     with TemporaryDirectory(prefix="edgekd-") as scratch, place.device.connect() as device:
         place.check(target, device)
+        if not device.times:
+            what = "a search measures latency, which means nothing on an emulated CPU"
+            raise DeviceError(what, where=place.device.name, fix="name the board itself for the first target")
         models = {}
         for number in numbers:
             at = Path(scratch) / str(number)
@@ -125,7 +132,7 @@ def time_part(
         found = device.measure(models, feeds, seed=0, design=STANDARD if part.whole else QUICK)
         sizes = [file_bytes(model.path) for model in models.values()]
     samples = [found.samples[name] for name in models]
-    write_json(folder / "cost.json", _cost(samples, sizes).model_dump(mode="json"))
+    write_json(folder / "cost.json", _cost(part, samples, sizes).model_dump(mode="json"))
 
 
 def _inputs(part: Part) -> Tensor:
@@ -162,11 +169,19 @@ def _fits_itself(part: Part) -> bool:
     return made.shape == shape
 
 
-def _cost(samples: list[LatencySamples], sizes: list[int]) -> PartCost:
+def _cost(part: Part, samples: list[LatencySamples], sizes: list[int]) -> PartCost:
     """Return what the copies, or the whole network alone, say of one."""
     one = samples[0]
+    macs = count_macs(part.build(), channels=part.channels, height=part.height, width=part.width)
     if len(samples) == 1:
-        return PartCost(p50_ms=one.p50_ms, p90_ms=one.p90_ms, rest_ms=0.0, size_bytes=sizes[0], rest_bytes=0)
+        return PartCost(
+            p50_ms=one.p50_ms,
+            p90_ms=one.p90_ms,
+            rest_ms=0.0,
+            size_bytes=sizes[0],
+            rest_bytes=0,
+            macs=macs,
+        )
     one_ms = one.round_p50_ms
     copy_ms = float(np.median(samples[1].round_p50_ms - one_ms)) / (COPIES - 1)
     size_bytes = (sizes[1] - sizes[0]) // (COPIES - 1)
@@ -176,4 +191,5 @@ def _cost(samples: list[LatencySamples], sizes: list[int]) -> PartCost:
         rest_ms=float(np.median(one_ms)) - copy_ms,
         size_bytes=size_bytes,
         rest_bytes=sizes[0] - size_bytes,
+        macs=macs,
     )

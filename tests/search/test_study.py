@@ -1,0 +1,94 @@
+"""Trials of a study on a function that is known, without networks."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+
+from edgekd.search.study import MOST_DRAWS, finished_before, open_study, run_trials, sampler, suggest
+
+KNOBS: dict[str, tuple[int | float, ...]] = {"a": (1, 2, 3, 4), "b": (0.5, 1.0, 2.0)}
+
+
+def never() -> None:
+    raise AssertionError
+
+
+def run(study: optuna.Study, objective: Callable[[optuna.Trial], tuple[float, ...]], trials: int) -> None:
+    run_trials(
+        study,
+        objective,
+        trials=trials,
+        make_sampler=lambda seed: sampler("tpe", seed=seed),
+        seed=0,
+        wait=never,
+    )
+
+
+def product(trial: optuna.Trial) -> tuple[float, ...]:
+    setting = suggest(trial, KNOBS)
+    return (setting["a"] * setting["b"],)
+
+
+def numbers(study: optuna.Study) -> list[dict[str, int]]:
+    return [trial.params for trial in study.trials if trial.state.name == "COMPLETE"]
+
+
+def test_a_study_that_goes_on_proposes_what_one_that_was_not_interrupted_does(tmp_path: Path) -> None:
+    whole = open_study("s", storage="", folder=tmp_path / "whole", objectives=1)
+    run(whole, product, 8)
+    parts = open_study("s", storage="", folder=tmp_path / "parts", objectives=1)
+    run(parts, product, 3)
+    killed = parts.ask()  # as a process leaves it that is killed within a trial
+    assert killed.number == 3
+    again = open_study("s", storage="", folder=tmp_path / "parts", objectives=1)
+    run(again, product, 8)
+    assert numbers(again) == numbers(whole)
+    assert len(numbers(whole)) == 8
+
+
+def test_a_trial_that_costs_too_much_does_not_count(tmp_path: Path) -> None:
+    def objective(trial: optuna.Trial) -> tuple[float, ...]:
+        setting = suggest(trial, KNOBS)
+        trial.set_constraint("cost", setting["a"] - 2)
+        if setting["a"] > 2:
+            raise optuna.TrialPruned
+        return (setting["b"],)
+
+    study = open_study("s", storage="", folder=tmp_path, objectives=1)
+    run(study, objective, 4)
+    assert len(numbers(study)) == 4
+    assert {params["a"] for params in numbers(study)} <= {0, 1}
+
+
+def test_where_nothing_keeps_the_limits_it_ends(tmp_path: Path) -> None:
+    def objective(trial: optuna.Trial) -> tuple[float, ...]:
+        suggest(trial, KNOBS)
+        raise optuna.TrialPruned
+
+    study = open_study("s", storage="", folder=tmp_path, objectives=1)
+    run(study, objective, 1)
+    assert len(study.trials) == MOST_DRAWS + 1
+
+
+def test_finished_before_finds_the_same_setting(tmp_path: Path) -> None:
+    study = open_study("s", storage="", folder=tmp_path, objectives=1)
+    study.enqueue_trial({"a": 2, "b": 0})
+    study.enqueue_trial({"a": 2, "b": 0})
+    run(study, product, 1)
+    again = study.ask()
+    suggest(again, KNOBS)
+    before = finished_before(study, again)
+    assert before is not None
+    assert before.values == [3 * 0.5]
+
+
+@pytest.mark.parametrize("kind", ["tpe", "random"])
+def test_a_sampler_is_a_function_of_its_seed(kind: str, tmp_path: Path) -> None:
+    drawn = []
+    for folder in ("a", "b"):
+        study = open_study("s", storage="", folder=tmp_path / folder, objectives=2)
+        study.sampler = sampler(kind, seed=7)
+        drawn.append([suggest(study.ask(), KNOBS) for _ in range(3)])
+    assert drawn[0] == drawn[1]
