@@ -13,11 +13,17 @@ from typing import Any
 import pytest
 import yaml
 
+from edgekd.core.artifact import Stage
+from edgekd.core.entry import plain_files
 from edgekd.core.store import Store
 from edgekd.errors import SpecError
 from edgekd.pipeline import compress, search
 from edgekd.search.record import SearchRecord
+from edgekd.search.search_student import search_student
+from edgekd.search.time_part import time_part
+from edgekd.search.train_candidate import train_candidate
 from edgekd.spec import Pipeline, load_pipeline
+from tests.e2e.test_stage_versions import check_version, outline
 
 GENEROUS = {"max_macs": 2_000_000}
 FILE: dict[str, Any] = {
@@ -169,6 +175,21 @@ def test_a_killed_search_goes_on_with_the_trials_that_it_would_have_tried(
 
 def tried(record: SearchRecord) -> list[tuple[Any, ...]]:
     return [(trial.setting, trial.epochs, trial.metric) for trial in record.trials]
+
+
+@pytest.mark.parametrize("stage", [search_student, time_part, train_candidate], ids=lambda stage: stage.name)
+def test_stage_writes_what_its_version_wrote(
+    first: tuple[Path, SearchRecord], stage: Stage[..., Any]
+) -> None:
+    """All entries of a stage write the same files, whatever was searched."""
+    entries = first[0] / "entries" / stage.name
+    found = {
+        name: outline(path)
+        for entry in sorted(entries.iterdir())
+        for name, path in plain_files(entry / "files").items()
+        if path.suffix == ".json"
+    }
+    check_version(stage, found)
 
 
 @pytest.mark.parametrize(
