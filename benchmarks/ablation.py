@@ -31,7 +31,7 @@ Right = NDArray[np.bool_]
 def main() -> None:
     arguments = _arguments()
     arms = {name: [Path(folder) for folder in folders] for name, *folders in arguments.arm}
-    right = {name: np.stack([_right(folder) for folder in folders]) for name, folders in arms.items()}
+    right = {name: np.stack([right_answers(folder) for folder in folders]) for name, folders in arms.items()}
     first = next(iter(arms.values()))[0]
     report = Report.load(first / "report.json")
     append_row(
@@ -77,7 +77,7 @@ def _figures(arm: Right, reference: Right) -> dict[str, Any]:
     }
 
 
-def _right(folder: Path) -> NDArray[np.bool_]:
+def right_answers(folder: Path) -> NDArray[np.bool_]:
     spec = load_pipeline(folder / "spec.resolved.yaml")
     target, test = spec.targets[0], spec.data.split("test")
     engine = folder / Report.load(folder / "report.json").targets[0].model_path

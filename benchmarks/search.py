@@ -1,0 +1,121 @@
+"""A searched student beside a given one of equal training: time in one measurement, answers image by image.
+
+    edgekd compress pipelines/cifar10_search_int8.yaml
+    edgekd compress pipelines/cifar10_search_int8.yaml --set name=cifar10_resnet20_like \
+        --set 'student.space={kind: resnet, blocks: [3], widths: [1.0]}' --set student.trials=1 \
+        --set student.finalists=1 --set student.checked=0
+    python -m benchmarks.search runs/cifar10_search_int8 --reference runs/cifar10_resnet20_like
+
+A space of one network gives that network the training that finalists of the search had. Both engines, the
+searched one and the reference, answer the whole test split, on which nothing decided, and are timed
+interleaved. The row says, too, how well the latency table predicted.
+"""
+
+import argparse
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.ablation import right_answers
+from benchmarks.rows import append_row
+from edgekd.core.statistics import mcnemar, paired_difference
+from edgekd.device.bench import made_up_feeds
+from edgekd.device.latency import speedup
+from edgekd.device.local import LocalDevice
+from edgekd.report.schema import Report
+from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
+from edgekd.runtimes.target import BuiltModel
+from edgekd.search.record import SearchRecord
+
+
+def main() -> None:
+    arguments = _arguments()
+    runs = {"searched": arguments.searched, "reference": arguments.reference}
+    reports = {name: Report.load(folder / "report.json") for name, folder in runs.items()}
+    record = reports["searched"].search
+    assert record is not None, "the first run has no searched student"
+    right = {name: right_answers(folder) for name, folder in runs.items()}
+    only_searched = int((right["searched"] & ~right["reference"]).sum())
+    only_reference = int((right["reference"] & ~right["searched"]).sum())
+    n = len(right["searched"])
+    append_row(
+        "search",
+        {
+            "searched": _student(reports["searched"]),
+            "reference": _student(reports["reference"]),
+            "search": _search(record, reports["searched"]),
+            "top1": {name: round(float(found.mean()), 4) for name, found in right.items()},
+            "difference": round((only_searched - only_reference) / n, 5),
+            "ci95": [round(end, 5) for end in paired_difference(only_searched, only_reference, n)],
+            "mcnemar_p": mcnemar(only_searched, only_reference),
+            "n": n,
+            "latency": _timed(runs, reports),
+        },
+    )
+
+
+def _student(report: Report) -> dict[str, Any]:
+    target = report.targets[0]
+    return {
+        "pipeline": report.pipeline,
+        "seed": report.seed,
+        "network": report.student.name,
+        "macs": report.student.macs,
+        "size_bytes": target.size_bytes,
+        "oracle_mismatches": target.fidelity.oracle_mismatches,
+        "float_ops": target.coverage.float_ops,
+    }
+
+
+def _search(record: SearchRecord, report: Report) -> dict[str, Any]:
+    seconds = {stage.name: round(stage.seconds) for stage in report.stages if not stage.cached}
+    return {
+        "space": record.space,
+        "space_size": record.space_size,
+        "sampler": record.sampler,
+        "limits": record.limits.model_dump(exclude_none=True),
+        "trained": sum(trial.metric is not None for trial in record.trials),
+        "finalists": [
+            {"p50_ms": one.measured.p50_ms, "validation": one.metric.value if one.metric else None}
+            for one in record.finalists
+        ],
+        "predictions": len(record.checks),
+        "median_error": None if record.median_error is None else round(record.median_error, 4),
+        "errors": sorted(round(check.error, 4) for check in record.checks),
+        "median_measured_ms": median(check.measured_ms for check in record.checks) if record.checks else None,
+        "seconds": seconds,
+    }
+
+
+def _timed(runs: dict[str, Path], reports: dict[str, Report]) -> dict[str, Any]:
+    files = {name: folder / reports[name].targets[0].model_path for name, folder in runs.items()}
+    target = OnnxRuntimeTarget()
+    feeds = made_up_feeds(files, target=target, batch=1, seed=0).feeds
+    with LocalDevice().connect() as device:
+        found = device.measure(
+            {name: BuiltModel(target, file) for name, file in files.items()}, feeds, seed=0
+        )
+    samples = found.samples
+    ratio = speedup(samples["searched"], samples["reference"])
+    return {
+        **{
+            name: {"p50_ms": round(one.p50_ms, 4), "p90_ms": round(one.p90_ms, 4)}
+            for name, one in samples.items()
+        },
+        "over_reference": round(ratio.ratio, 4),
+        "ci99": [round(end, 4) for end in ratio.ci],
+        "doubts": list(found.doubts),
+    }
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("searched", type=Path, metavar="RUN", help="folder of the run with the search")
+    parser.add_argument("--reference", type=Path, required=True, metavar="RUN", help="the other run's folder")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
