@@ -15,7 +15,7 @@ from benchmarks.seeds import pipelines_by_seed, seconds_since
 from edgekd.core.store import Store, default_store_root
 from edgekd.pipeline import start as start_of
 from edgekd.spec import Pipeline
-from edgekd.teacher.export_teacher import load_teacher
+from edgekd.teacher.several import load_heard
 from edgekd.train.batchnorm import reestimate_batchnorm
 from edgekd.train.checkpoint import EpochRecord
 from edgekd.train.evaluate import predict, validation_metric
@@ -47,13 +47,12 @@ def main() -> None:
 def _trainee(spec: Pipeline) -> tuple[dict[str, object], Trainee]:
     """Return the float student's metric, and what a pipeline's run would start with."""
     assert spec.distill.student_start == spec.distill.teacher_start == "given", "random starts are not floats"
-    teacher, arch, start = start_of(spec, Store(default_store_root(), announce=print))
+    taught_by, arch, start = start_of(spec, Store(default_store_root(), announce=print))
     info = spec.data.info()
-    assert teacher is not None, "this pipeline has no teacher"
-    assert spec.teacher is not None
+    assert taught_by.heard and taught_by.heard_spec, "this pipeline has no teacher"
     student = student_network(spec.student, arch, info)
     start.load_into(student)
-    teaching = load_teacher(teacher, spec.teacher, info)
+    teaching = load_heard(taught_by.heard, taught_by.heard_spec, info, heard_at=spec.distill.heard_at)
     trainee = Trainee(student, teaching, spec.data.split("train"), validation_metric(spec.data, spec.task))
     return start.facts().metric.model_dump(), trainee
 

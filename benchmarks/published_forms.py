@@ -68,10 +68,10 @@ def _train(spec: Pipeline) -> dict[str, Any]:
         spec.task,
         spec.data.info(),
     )
-    teacher, arch, float_student = start_of(spec, store)
+    teaching, arch, float_student = start_of(spec, store)
     ptq = store.run(quantize_student, float_student, spec.student, arch, quantize, data, task)
     student = store.run(
-        distill_student, ptq, spec.student, arch, teacher, spec.teacher, quantize, spec.distill,
+        distill_student, ptq, spec.student, arch, teaching.heard, teaching.heard_spec, quantize, spec.distill,
         data, task, spec.training, spec.seed,
     )  # fmt: skip
     network, test = load_student(student, spec.student, arch, quantize, info), data.split("test")

@@ -38,15 +38,11 @@ from edgekd.search.search_student import SearchedStudent, join, search_student
 from edgekd.search.student_search import SearchStudentSpec
 from edgekd.search.train_student import train_student
 from edgekd.spec import Pipeline, Target
-from edgekd.teacher.export_teacher import Teacher, export_teacher
-from edgekd.train.options import TrainSpec
+from edgekd.teachers import GIVEN, Teachers, teach
 from edgekd.train.ranks import check_devices
 from edgekd.try_networks import try_networks
 from edgekd.verify.verify_engine import verify_engine, verify_graph
 from edgekd.zoo.student import StudentArch
-
-GIVEN: tuple[TrainSpec | None, int] = (None, 0)
-"""How a network with given weights is trained: not at all, and no seed makes it another one."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +62,9 @@ class BuiltTarget:
 
 @dataclass(frozen=True)
 class Built:
-    """Every artifact of a run, in the order in which it is made; no teacher where the method needs none."""
+    """Every artifact of a run, in the order in which it is made."""
 
-    teacher: Teacher | None
+    teachers: Teachers
     arch: StudentArch
     float_student: FloatStudent
     ptq: PtqStudent
@@ -108,7 +104,7 @@ def idle_notes(spec: Pipeline, places: Sequence[Place]) -> list[str]:
 
 
 def build(spec: Pipeline, places: Sequence[Place], run: Runner) -> Built:
-    """Make, or find, every artifact: teacher -> student -> marks -> engines.
+    """Make, or find, every artifact: teachers -> student -> marks -> engines.
 
     Args:
         spec: The pipeline file.
@@ -121,13 +117,13 @@ def build(spec: Pipeline, places: Sequence[Place], run: Runner) -> Built:
     train_rows = data.train_rows()
     if train_rows is not None:
         spec.quantize.calibration.check_samples(train_rows)
-    teacher, arch, float_student = start(spec, places[0], run)
+    teachers, arch, float_student = start(spec, places[0], run)
     ptq = run.run(quantize_student, float_student, spec.student, arch, spec.quantize, data, task)
     student: QuantStudent = ptq
     if spec.distill.phases(task):
         student = run.run(
-            distill_student, ptq, spec.student, arch, teacher, spec.teacher, spec.quantize, spec.distill,
-            data, task, training, seed,
+            distill_student, ptq, spec.student, arch, teachers.heard, teachers.heard_spec, spec.quantize,
+            spec.distill, data, task, training, seed,
         )  # fmt: skip
     marked = run.run(export_marked, student, arch, spec.student, spec.quantize, data)
     ptq_marked = None
@@ -137,40 +133,32 @@ def build(spec: Pipeline, places: Sequence[Place], run: Runner) -> Built:
         _build_target(spec, target, place, marked, ptq_marked, run)
         for target, place in zip(spec.targets, places, strict=True)
     )
-    return Built(teacher, arch, float_student, ptq, student, marked, targets)
+    return Built(teachers, arch, float_student, ptq, student, marked, targets)
 
 
-def start(spec: Pipeline, place: Place, run: Runner) -> tuple[Teacher | None, StudentArch, FloatStudent]:
-    """Make, or find, what quantization and distillation start from; no teacher where none is needed.
+def start(spec: Pipeline, place: Place, run: Runner) -> tuple[Teachers, StudentArch, FloatStudent]:
+    """Make, or find, what quantization and distillation start from.
 
     Args:
         spec: The pipeline file.
         place: Where the first target runs: what a search measures students on.
         run: As in `build`.
     """
-    teacher = make_teacher(spec, run)
-    arch = find_architecture(spec, teacher, place, run)
+    teachers = teach(spec, run)
+    arch = find_architecture(spec, teachers, place, run)
     trained = (spec.training, spec.seed) if spec.student.label_schedule else GIVEN
-    return teacher, arch, run.run(train_student, spec.student, arch, spec.data, spec.task, *trained)
+    return teachers, arch, run.run(train_student, spec.student, arch, spec.data, spec.task, *trained)
 
 
-def make_teacher(spec: Pipeline, run: Runner) -> Teacher | None:
-    """Make, or find, the teacher; None where the method needs none."""
-    if spec.teacher is None or not spec.distill.needs_teacher(spec.task):
-        return None
-    trained = (spec.training, spec.seed) if spec.teacher.training else GIVEN
-    return run.run(export_teacher, spec.teacher.origin, spec.data, spec.task, *trained)
-
-
-def find_architecture(spec: Pipeline, teacher: Teacher | None, place: Place, run: Runner) -> StudentArch:
+def find_architecture(spec: Pipeline, teachers: Teachers, place: Place, run: Runner) -> StudentArch:
     """Return the student's architecture: the given one, or what a search on the first target finds."""
     student = spec.student
     if not isinstance(student, SearchStudentSpec):
         return run.run(given_student, student)
     target = spec.targets[0].anywhere()
     return run.run(
-        search_student, student, teacher, spec.teacher if teacher else None, spec.quantize, spec.data,
-        spec.task, spec.training, spec.seed, target, place, identity_of(place),
+        search_student, student, *teachers.imitated, spec.quantize, spec.data, spec.task,
+        spec.training, spec.seed, target, place, identity_of(place),
     )  # fmt: skip
 
 
@@ -196,7 +184,7 @@ def search(spec: Pipeline, store: Store) -> SearchRecord:
         SpecError: If the student is given, or none keeps the limits.
     """
     place = _fail_early_in_search(spec, store)
-    arch = find_architecture(spec, make_teacher(spec, store), place, store)
+    arch = find_architecture(spec, teach(spec, store), place, store)
     assert isinstance(arch, SearchedStudent)
     return arch.record()
 
@@ -208,9 +196,9 @@ def join_search(spec: Pipeline, store: Store) -> None:
         SpecError: If the student is given, or its study is not shared.
     """
     place = _fail_early_in_search(spec, store)
-    teacher, target = make_teacher(spec, store), spec.targets[0].anywhere()
+    teachers, target = teach(spec, store), spec.targets[0].anywhere()
     teaching = Teaching(
-        teacher, spec.teacher, spec.quantize, spec.data, spec.task, spec.training, spec.seed
+        *teachers.imitated, spec.quantize, spec.data, spec.task, spec.training, spec.seed
     )  # fmt: skip
     assert isinstance(spec.student, SearchStudentSpec)
     join(spec.student, teaching, target, place, store)
@@ -246,7 +234,8 @@ def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Repor
     store.finish()
     results = Results(
         spec=spec,
-        teacher=built.teacher,
+        teachers=built.teachers.given,
+        assistants=built.teachers.assistants,
         search=built.arch.record() if isinstance(built.arch, SearchedStudent) else None,
         float_student=built.float_student,
         ptq=built.ptq,
@@ -288,8 +277,8 @@ def _verify(spec: Pipeline, built: Built, index: int, place: Place) -> TargetRes
     with target.device.connect() as device, TemporaryDirectory(prefix="edgekd-") as scratch:
         place.check(target, device)
         floats = {"student_float": built.float_student.onnx_path}
-        if built.teacher is not None:
-            floats["teacher_float"] = built.teacher.onnx_path
+        if built.teachers.given:
+            floats["teacher_float"] = built.teachers.given[0].onnx_path
         if place.not_run:
             baselines = {name: BuiltModel(OnnxRuntimeTarget(), path) for name, path in floats.items()}
         else:

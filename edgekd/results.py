@@ -1,7 +1,7 @@
 """What a run made and measured, and the report of it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,8 @@ class Results:
     """All that a report is made from."""
 
     spec: Pipeline
-    teacher: Teacher | None
+    teachers: tuple[Teacher, ...]
+    assistants: tuple[Teacher, ...]
     search: SearchRecord | None
     float_student: FloatStudent
     ptq: PtqStudent
@@ -73,8 +74,7 @@ def build_report(results: Results) -> schema.Report:
     """Return the report of one run."""
     spec = results.spec
     data = spec.data
-    teacher = results.teacher
-    history = [*(teacher.history() if teacher else []), *results.float_student.history(), *results.history]
+    teachers, history = _teachers(spec, results), _history(results)
     return schema.Report(
         edgekd=edgekd.__version__,
         pipeline=spec.name,
@@ -90,7 +90,9 @@ def build_report(results: Results) -> schema.Report:
             test_n=len(data.split("test")),
             classes=len(data.info().class_names),
         ),
-        teacher=_teacher(teacher) if teacher else None,
+        teacher=teachers[0] if teachers else None,
+        other_teachers=tuple(teachers[1:]),
+        assistants=tuple(_teacher(assistant) for assistant in results.assistants),
         student=_student(results, history),
         targets=tuple(_target(spec, target) for target in results.targets),
         gates=(),
@@ -99,7 +101,27 @@ def build_report(results: Results) -> schema.Report:
     )
 
 
-def _teacher(teacher: Teacher) -> schema.TeacherReport:
+def _history(results: Results) -> list[EpochRecord]:
+    """Return the epochs of all training in its order; phases of the second teacher are ``NAME 2``."""
+    taught = [
+        replace(record, phase=f"{record.phase} {index}") if index > 1 else record
+        for index, teacher in enumerate(results.teachers, 1)
+        for record in teacher.history()
+    ]
+    taught += [record for assistant in results.assistants for record in assistant.history()]
+    return [*taught, *results.float_student.history(), *results.history]
+
+
+def _teachers(spec: Pipeline, results: Results) -> list[schema.TeacherReport]:
+    """Return the teachers, each with its fraction of what is heard."""
+    shares = [member.share for member in spec.teacher.members] if spec.teacher else []
+    return [
+        _teacher(teacher, share / sum(shares))
+        for teacher, share in zip(results.teachers, shares, strict=False)  # none where none is needed
+    ]
+
+
+def _teacher(teacher: Teacher, share: float = 1.0) -> schema.TeacherReport:
     facts = teacher.facts()
     return schema.TeacherReport(
         name=facts.name,
@@ -107,6 +129,7 @@ def _teacher(teacher: Teacher) -> schema.TeacherReport:
         macs=facts.macs,
         size_bytes=teacher.onnx_path.stat().st_size,
         metric=facts.metric,
+        share=share,
     )
 
 

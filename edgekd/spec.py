@@ -1,18 +1,25 @@
 """What a pipeline file can say. The unions are the registry: a new plug-in is one file and one line here."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from edgekd.core.profile import PROFILES, ProfileName
 from edgekd.core.spec_base import Spec, Version1
 from edgekd.core.spec_file import load_spec, plugin_from_option
 from edgekd.core.union import BY_KIND, described, members_by_kind
-from edgekd.core.user_code import UserFunction
 from edgekd.data.arrays import ArraysSpec
-from edgekd.data.dataset import DataSpec
+from edgekd.data.dataset import DataInfo, DataSpec
 from edgekd.data.digits import DigitsSpec
 from edgekd.data.hub import HubSpec
 from edgekd.data.image_folder import ImageFolderSpec
@@ -28,6 +35,7 @@ from edgekd.distill.none import NoneSpec
 from edgekd.distill.qat import QatSpec
 from edgekd.distill.qkd import QkdSpec
 from edgekd.distill.quantized_distillation import QuantizedDistillationSpec
+from edgekd.distill.train_assistant import AssistantSpec, AssistantTraining, EqualAssistants
 from edgekd.quant.bucketed import BucketedSpec
 from edgekd.quant.calibrated import CalibratedSpec
 from edgekd.quant.codebook import CodebookSpec
@@ -50,7 +58,7 @@ from edgekd.search.resnet_space import ResNetSpace
 from edgekd.search.student_search import SearchStudentSpec
 from edgekd.tasks.classification import ClassificationSpec
 from edgekd.tasks.python import PythonTaskSpec
-from edgekd.teacher.export_teacher import TeacherSpec
+from edgekd.teacher.export_teacher import SharingTeacherSpec, TeacherSpec
 from edgekd.teacher.onnx_teacher import OnnxTeacherSpec
 from edgekd.train.options import TrainSpec
 from edgekd.zoo.ds_cnn import DsCnnSpec
@@ -59,6 +67,8 @@ from edgekd.zoo.pruned import PrunedSpec
 from edgekd.zoo.python_network import PythonNetworkSpec
 from edgekd.zoo.resnet import ResNetSpec
 from edgekd.zoo.resnet_cifar import ResNetCifarSpec
+from edgekd.zoo.sizes import equal_ratios, sizes_between
+from edgekd.zoo.student import StudentSpec
 from edgekd.zoo.timm_network import TimmSpec
 from edgekd.zoo.torchvision_network import TorchvisionSpec
 
@@ -121,14 +131,69 @@ Distill = Annotated[
 Task = Annotated[ClassificationSpec | PythonTaskSpec, BY_KIND]
 
 
-SMALL_IMAGE = 64
-"""Pixels below which a stem with stride 2 leaves too little work per layer for integer kernels to pay."""
-
-
-class Teacher(TeacherSpec):
-    """The ``teacher`` section."""
+class OneTeacher(TeacherSpec):
+    """A teacher as stages see it."""
 
     network: TeacherNetwork
+
+
+class OtherTeacher(SharingTeacherSpec):
+    """One of several teachers."""
+
+    network: TeacherNetwork
+
+    @property
+    def alone(self) -> OneTeacher:
+        """The same without those beside it: how it came to be."""
+        return OneTeacher(**{name: getattr(self, name) for name in OneTeacher.model_fields})
+
+
+class Assistant(AssistantSpec):
+    """A network between teacher and student."""
+
+    network: Network
+
+    @property
+    def as_teacher(self) -> OneTeacher:
+        """What it is to the one that it teaches."""
+        return OneTeacher(network=self.network, training=self.training)
+
+
+Assistants = Annotated[
+    Annotated[tuple[Assistant, ...], Tag("array")] | Annotated[EqualAssistants, Tag("object")],
+    Discriminator(lambda value: "array" if isinstance(value, list | tuple) else "object"),
+]
+
+
+class Teacher(OtherTeacher):
+    """The ``teacher`` section.
+
+    Attributes:
+        others: Teachers beside it: the mean of all of them is heard, and all are frozen. Reports compare with
+            the accuracy and latency of this one.
+        assistants: Networks between it and the student, from large to small: each learns from the one before,
+            and the student from the last. A list of networks, or a number of them in equal ratios.
+    """
+
+    others: tuple[OtherTeacher, ...] = ()
+    assistants: Assistants = ()
+
+    @property
+    def members(self) -> tuple[OtherTeacher, ...]:
+        """All teachers, itself first."""
+        own = OtherTeacher(**{name: getattr(self, name) for name in OtherTeacher.model_fields})
+        return (own, *self.others)
+
+    def chain(self, student: StudentSpec, info: DataInfo) -> tuple[Assistant, ...]:
+        """Return the assistants on the way to a student."""
+        equal = self.assistants
+        if isinstance(equal, tuple):
+            return equal
+        assert isinstance(student, FixedStudentSpec)  # the pipeline has refused the others
+        assert not isinstance(self.network, OnnxTeacherSpec)
+        learning = {name: getattr(equal, name) for name in AssistantTraining.model_fields}
+        networks = equal_ratios(self.network, student.network, equal.count, info)
+        return tuple(Assistant(network=network, **learning) for network in networks)
 
 
 class NetworkPruned(PrunedSpace):
@@ -259,6 +324,23 @@ class Pipeline(Spec):
     def _classification_by_default(cls, task: Any) -> Any:
         return {"kind": "classification", **task} if isinstance(task, dict) else task
 
+    @field_validator("student")
+    @classmethod
+    def _has_room_for_assistants(cls, student: Student, info: ValidationInfo) -> Student:
+        teacher: Teacher | None = info.data.get("teacher")
+        if teacher is not None and isinstance(teacher.assistants, EqualAssistants):
+            refusal = "teacher.assistants.count cannot choose sizes"
+            fix = "name the networks, assistants: [{network: ..., training: ...}]"
+            if not isinstance(student, FixedStudent):
+                msg = f"{refusal}, a student that is searched for has none yet: {fix}"
+                raise ValueError(msg)
+            try:
+                sizes_between(teacher.network, student.network, least=teacher.assistants.count)
+            except ValueError as e:
+                msg = f"{refusal}, {e}: {fix}"
+                raise ValueError(msg) from e
+        return student
+
     @field_validator("distill")
     @classmethod
     def _has_its_teacher(cls, distill: Distill, info: ValidationInfo) -> Distill:
@@ -266,14 +348,16 @@ class Pipeline(Spec):
         if known and info.data["teacher"] is None and distill.needs_teacher(info.data["task"]):
             msg = f"distill.kind {distill.kind!r} needs a teacher: add a teacher section"
             raise ValueError(msg)
-        teacher = info.data.get("teacher") if known else None
-        frozen = teacher is not None and isinstance(teacher.network, OnnxTeacherSpec)
-        if frozen and distill.trains_teacher(info.data["task"]):
-            msg = (
-                f"distill.kind {distill.kind!r} trains the teacher, but an ONNX file is frozen: give a "
-                "teacher of another kind, or a form of the method that leaves it fixed"
+        teacher: Teacher | None = info.data.get("teacher") if known else None
+        if teacher is not None:
+            reason = distill.unfit_teacher(
+                info.data["task"],
+                assisted=bool(teacher.assistants),
+                several=bool(teacher.others),
+                frozen=isinstance(teacher.network, OnnxTeacherSpec),
             )
-            raise ValueError(msg)
+            if reason:
+                raise ValueError(reason)
         return distill
 
     @field_validator("distill")
@@ -387,57 +471,3 @@ def data_from_text(text: str) -> DataSpec:
 def members(kind: str) -> dict[str, str]:
     """Return the plug-ins of a kind: the word in the pipeline file -> the first line of its docstring."""
     return described(KINDS[kind])
-
-
-def advice(spec: Pipeline) -> list[str]:
-    """Say before training what a pipeline will and will not buy."""
-    notes = []
-    quantize, height, student = spec.quantize, spec.data.info().height, spec.student
-    where, asked = ("space", student.space) if student.kind == "search" else ("network", student.network)
-    stem = asked.stem if isinstance(asked, MobileNetV2Spec | MobileNetV2Space) else "small"
-    if stem == "imagenet" and height < SMALL_IMAGE:
-        notes.append(
-            f"student.{where}.stem 'imagenet' at {height} pixels leaves layers too small for integers to pay "
-            "(0.9x of float measured at 32 pixels): set stem: small"
-        )
-    if student.kind == "search":
-        space, finalists = student.space, student.finalists
-        notes.append(
-            f"search: {student.trials} of {space.size()} networks of space {space.kind} are trained for up "
-            f"to {student.rungs[-1]} epochs, {finalists} of them for {student.training.epochs}, on all but "
-            "the validation rows; parts that this machine has not timed yet take seconds each"
-        )
-        if student.weights is not None or student.brings_weights:
-            notes.append(
-                "search: given weights may have seen the validation rows that it selects on: what it finds "
-                "may look better there than it is"
-            )
-    rows, samples = spec.data.train_rows(), quantize.calibration.samples
-    if rows is not None and quantize.calibration.manifest is None and samples > rows:
-        notes.append(f"calibration sees all {rows} train images: there are no {samples}")
-    notes += [f"compress runs {code.file}:{code.function}: it needs --allow-code" for code in _code(spec)]
-    notes += [f"{target.kind}: {note}" for target in spec.targets if (note := spec.bits_note(target))]
-    if spec.teacher is not None and spec.distill.teacher_start == "random":
-        notes.append(
-            f"{spec.distill.kind} trains a new teacher from random weights; reports compare with the one of "
-            "the teacher section"
-        )
-    kinds = ", ".join(dict.fromkeys(target.kind for target in spec.targets))
-    if quantize.profile == "portable":
-        notes.append(
-            f"profile portable serves {kinds}: ReLU tensors have 128 levels instead of 256, and where two "
-            "tensors are added both are quantized, which TensorRT does not fuse into the convolution"
-        )
-    elif len(spec.targets) > 1:
-        notes.append(f"profile {quantize.profile} serves {kinds} at no cost")
-    return notes
-
-
-def _code(spec: Spec) -> Iterator[UserFunction]:
-    """Find the functions of the user's that a spec names."""
-    for name in type(spec).model_fields:
-        value = getattr(spec, name)
-        if isinstance(value, UserFunction):
-            yield value
-        elif isinstance(value, Spec):
-            yield from _code(value)

@@ -13,13 +13,14 @@ import yaml
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
+from edgekd.advice import SMALL_IMAGE
 from edgekd.core.union import members_by_kind
 from edgekd.core.user_code import user_code_is_allowed
 from edgekd.data.dataset import SPLITS, DataInfo, DataSpec
 from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.errors import DataError, SpecError
 from edgekd.report.words import duration
-from edgekd.spec import SMALL_IMAGE, Data, Network, data_from_text, members
+from edgekd.spec import Data, Network, data_from_text, members
 from edgekd.zoo.network import NetworkSpec, build_body
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 

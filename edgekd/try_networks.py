@@ -1,6 +1,7 @@
-"""Before the long work: build teacher and student once, for the mistakes that only building them shows."""
+"""Before the long work: build every network once, for the mistakes that only building them shows."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -13,9 +14,9 @@ from edgekd.quant.prepare import prepare
 from edgekd.runtimes.trial import try_model
 from edgekd.search.student_search import SearchStudentSpec
 from edgekd.search.study import optuna_package
-from edgekd.spec import Pipeline
-from edgekd.teacher.export_teacher import teacher_network
-from edgekd.teacher.onnx_teacher import OnnxTeacherSpec
+from edgekd.spec import Pipeline, Teacher
+from edgekd.teacher.export_teacher import TeacherSpec, teacher_network
+from edgekd.teacher.onnx_teacher import OnnxTeacherSpec, write_onnx
 from edgekd.zoo.network import NetworkSpec, given_weights, must_classify
 from edgekd.zoo.pixels import ImageNetwork
 from edgekd.zoo.student import image_network, start_from_weights
@@ -23,7 +24,7 @@ from edgekd.zoo.weights import GivenWeights
 
 
 def try_networks(spec: Pipeline) -> None:
-    """Build both networks, load their weights, run them on two images and place the student's quantizers.
+    """Build all networks, load their weights, run them on two images and place the student's quantizers.
 
     Raises:
         EdgeKdError: If weights do not fit, a network makes something else than one logit per class, or the
@@ -31,22 +32,32 @@ def try_networks(spec: Pipeline) -> None:
     """
     with torch.random.fork_rng(devices=[]):
         if spec.teacher is not None and spec.distill.needs_teacher(spec.task):
-            _try_teacher(spec)
+            _try_teachers(spec, spec.teacher)
         _try_student(spec)
 
 
-def _try_teacher(spec: Pipeline) -> None:
-    assert spec.teacher is not None
-    network, info = spec.teacher.network, spec.data.info()
+def _try_teachers(spec: Pipeline, teacher: Teacher) -> None:
+    info = spec.data.info()
+    _try_teacher("teacher", teacher, info)
+    for index, other in enumerate(teacher.others):
+        _try_teacher(f"teacher.others.{index}", other, info)
+    for index, assistant in enumerate(teacher.chain(spec.student, info)):
+        _try_teacher(f"teacher.assistants.{index}", assistant.as_teacher, info)
+
+
+def _try_teacher(section: str, teacher: TeacherSpec, info: DataInfo) -> None:
+    network = teacher.network
     if isinstance(network, OnnxTeacherSpec):
         try_model(Path(network.path))
+        with TemporaryDirectory(prefix="edgekd-") as folder:
+            write_onnx(Path(folder), network, info)
         return
-    trained = spec.teacher.training is not None
-    weights = _weights("teacher", given_weights(network, spec.teacher.weights, info, trained=trained), info)
+    trained = teacher.training is not None
+    weights = _weights(section, given_weights(network, teacher.weights, info, trained=trained), info)
     built = teacher_network(network, weights, info)
     if weights is not None:
         weights.load_into(built.body)
-    _must_classify("teacher", network, built, info)
+    _must_classify(section, network, built, info)
 
 
 def _try_student(spec: Pipeline) -> None:

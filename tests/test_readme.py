@@ -86,7 +86,7 @@ def test_named_path_exists(name: str) -> None:
 
 def test_stages_of_the_readme_are_those_of_the_pipeline() -> None:
     rows = re.findall(r"^\| `([a-z_]+)` \|", README, re.MULTILINE)
-    pipeline = (ROOT / "edgekd/pipeline.py").read_text()
+    pipeline = "".join((ROOT / "edgekd" / name).read_text() for name in ("teachers.py", "pipeline.py"))
     assert len(rows) >= 8
     assert set(rows) == set(re.findall(r"run\.run\(\s*([a-z_]+)", pipeline)) | {"verify_engine"}
 

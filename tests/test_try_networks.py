@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from edgekd.core import user_code
 from edgekd.core.store import Store
 from edgekd.errors import EdgeKdError
+from edgekd.export.onnx_file import export_onnx
 from edgekd.pipeline import compress
 from edgekd.spec import load_pipeline
 from edgekd.try_networks import try_networks
@@ -91,13 +92,17 @@ def _refused(folder: Path, tmp_path: Path, **sections: object) -> EdgeKdError:
     return caught.value
 
 
-@pytest.mark.parametrize("section", ["teacher", "student"])
+@pytest.mark.parametrize("section", ["teacher", "other", "student"])
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_weights_that_do_not_fit_are_refused_first(folder, tmp_path, section: str, name: str) -> None:
     weights = {"path": str(folder / f"{name}.safetensors"), "mean": [0.5], "std": [0.25]}
     given = {"network": {"kind": "resnet_cifar", "depth": 8}, "weights": weights}
-    kind = {"kind": "fixed"} if section == "student" else {}
-    error = _refused(folder, tmp_path, **{section: {**kind, **given}})
+    sections = {
+        "teacher": {"teacher": given},
+        "other": {"teacher": {**TINY["teacher"], "others": [given]}},
+        "student": {"student": {"kind": "fixed", **given}},
+    }
+    error = _refused(folder, tmp_path, **sections[section])
     assert WEIGHTS[name] in error.what
     assert name in error.where
 
@@ -152,3 +157,14 @@ def test_what_attention_costs_on_a_runtime_is_said_first(folder, tmp_path, monke
     assert "openvino: the student multiplies two activations 2 times. OpenVINO takes the zero point" in told
     try_networks(load_pipeline(path, ("targets=[onnxruntime]",)))
     assert capsys.readouterr().err == ""
+
+
+def test_an_onnx_teacher_of_other_classes_is_refused_first(folder, tmp_path) -> None:
+    class Seven(torch.nn.Module):
+        def forward(self, x):
+            return x.float().flatten(1)[:, :7]
+
+    export_onnx(Seven(), torch.zeros(2, 8, 8, 1, dtype=torch.uint8), folder / "seven.onnx")
+    other = {"network": "onnx:seven.onnx"}
+    error = _refused(folder, tmp_path, teacher={**TINY["teacher"], "others": [other]})
+    assert "makes (7,) of an image, not the logits of 10 classes" in error.what

@@ -174,10 +174,11 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Validate a pipeline and say which stages would run, and why. Runs nothing."""
+    from edgekd.advice import advice
     from edgekd.core.plan import Planner
     from edgekd.core.store import Store, default_store_root
     from edgekd.pipeline import build, idle_notes, survey
-    from edgekd.spec import advice, load_pipeline
+    from edgekd.spec import load_pipeline
 
     pipeline = load_pipeline(spec, tuple(overrides))
     planner = Planner(Store(store or default_store_root(), pipeline=pipeline.name))

@@ -248,9 +248,11 @@ def _known_keys(kind: type[BaseModel], location: Location) -> list[str]:
             node = node.get("items", {})
         elif part in node.get("properties", {}):
             node = node["properties"][part]
-        else:  # the tag of a union
+        else:  # the tag of a union: a kind, or what JSON calls the form
             mapping = node.get("discriminator", {}).get("mapping", {})
-            node = {"$ref": mapping[part]} if part in mapping else {}
+            forms = (_resolve(schema, option) for option in node.get("oneOf", []))
+            form = [form for form in forms if form.get("type") == part]
+            node = {"$ref": mapping[part]} if part in mapping else form[0] if form else {}
     return sorted(_resolve(schema, node).get("properties", {}))
 
 
@@ -274,6 +276,8 @@ def _written_keys(tree: Any, location: Location) -> Location:
     for index, part in enumerate(location):
         last = index == len(location) - 1
         if not last and (isinstance(tree, str) or (isinstance(tree, dict) and part not in tree)):
+            continue
+        if isinstance(tree, int | float) or (isinstance(tree, list) and isinstance(part, str)):
             continue
         kept.append(part)
         tree = _child_or_none(tree, part)

@@ -89,6 +89,11 @@ class ApprenticeSpec(DistillMethod):
         """Random in A."""
         return "random" if self.scheme == "A" else "given"
 
+    @property
+    def heard_at(self) -> float | None:
+        """1, unless logits are copied."""
+        return 1.0 if self.imitation == "hinton" else None
+
     def phases(self, task: TaskSpec) -> tuple[Phase, ...]:
         """Return the one phase.
 

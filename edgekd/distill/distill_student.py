@@ -14,7 +14,8 @@ from edgekd.distill.quantize_student import CALIBRATION_BATCH
 from edgekd.quant.calibrate import calibrate
 from edgekd.quant.student import QuantizeSpec, QuantStudent, fresh_student, load_student, save_student
 from edgekd.tasks.classification import TaskSpec
-from edgekd.teacher.export_teacher import Teacher, TeacherSpec, load_teacher, random_teacher
+from edgekd.teacher.export_teacher import TeacherSpec, random_teacher
+from edgekd.teacher.several import Heard, HeardSpec, load_heard
 from edgekd.train.batchnorm import reestimate_batchnorm
 from edgekd.train.checkpoint import EpochRecord
 from edgekd.train.evaluate import validation_metric
@@ -37,8 +38,8 @@ def distill_student(
     start: QuantStudent,
     student: StudentSpec,
     arch: StudentArch,
-    teacher: Teacher | None,
-    teacher_spec: TeacherSpec | None,
+    teacher: Heard | None,
+    teacher_spec: HeardSpec | None,
     quantize: QuantizeSpec,
     distill: DistillMethod,
     data: DataSpec,
@@ -54,9 +55,11 @@ def distill_student(
     teaching = None
     if teacher and teacher_spec:
         torch.manual_seed(seed + 1)  # not the student's start
-        random = distill.teacher_start == "random"
-        info = data.info()
-        teaching = random_teacher(teacher_spec, info) if random else load_teacher(teacher, teacher_spec, info)
+        if distill.teacher_start == "random":
+            assert isinstance(teacher_spec, TeacherSpec)  # several are frozen: the spec refuses to train them
+            teaching = random_teacher(teacher_spec, data.info())
+        else:
+            teaching = load_heard(teacher, teacher_spec, data.info(), heard_at=distill.heard_at)
     trainee = Trainee(network, teaching, data.split("train"), validation_metric(data, task))
     history = train(trainee, distill.phases(task), training, seed=seed, scratch=folder / "scratch")
     reestimate_batchnorm(

@@ -36,6 +36,11 @@ class HintonSpec(DistillMethod):
     alpha: float = Field(default=0.9, ge=0, le=1)
     schedule: Schedule
 
+    @property
+    def heard_at(self) -> float:
+        """T."""
+        return self.temperature
+
     def phases(self, task: TaskSpec) -> tuple[Phase, ...]:
         """Return the one phase.
 

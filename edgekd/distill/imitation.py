@@ -95,6 +95,11 @@ class ImitatingMethod(DistillMethod):
     imitation: Imitation = "hinton"
     schedule: Schedule
 
+    @property
+    def heard_at(self) -> float | None:
+        """T, unless logits are copied."""
+        return self.temperature if self.imitation == "hinton" else None
+
     def loss(self, task: TaskSpec) -> ImitationLoss:
         """Return ``alpha * what is copied + (1 - alpha) * task loss``.
 

@@ -14,6 +14,9 @@ from edgekd.report.words import FRACTIONS, metric_interval, metric_value, millis
 TOPICS = ("Gates", "Integer", "Faithful", "Fast")
 """Findings that the picture says in words; its panels show the others."""
 
+NOT_SHOWN = ("fake_quant", "other_teacher", "assistant")
+"""Models that have no latency: the tables show them."""
+
 VALUE_WIDTH, GAP, HEAD_HEIGHT, AXIS_HEIGHT = 76.0, 22.0, 28.0, 16.0
 """Room for the number beside a lane, between panels, for the title above and the axis below the lanes, px."""
 
@@ -62,8 +65,7 @@ def render_card(report: Report) -> str:
         threads = "1 thread" if latency.threads == 1 else f"{latency.threads} threads"
         footer += f"{threads}; p50 of {latency.n} inferences; "
     footer += f"{target.metric.name} of {target.metric.n} test samples, 95 % interval"
-    origin = f"{report.teacher.name} to " if report.teacher else ""
-    title = f"{report.pipeline}: {origin}{report.student.name}, W{bits.weights}A{bits.activations}"
+    title = f"{report.pipeline}: {report.lineage}, W{bits.weights}A{bits.activations}"
     return _render(
         report,
         margin=28,
@@ -101,7 +103,7 @@ def _render(
     lines: Sequence[tuple[str, str]] = (),
     footer: str = "",
 ) -> str:
-    rows = [row for row in model_rows(report, report.targets[target]) if row.key != "fake_quant"]
+    rows = [row for row in model_rows(report, report.targets[target]) if row.key not in NOT_SHOWN]
     width, row_height = (900, 44.0) if columns == 3 else (400, 30.0)
     panel_height = HEAD_HEIGHT + row_height * len(rows) + AXIS_HEIGHT
     panels = _panels(rows, columns=columns, margin=margin, top=top, width=width, panel_height=panel_height)

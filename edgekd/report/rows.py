@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgekd.device.latency import Speedup
-from edgekd.report.schema import Report
+from edgekd.report.schema import Report, TeacherReport
 from edgekd.report.target_schema import Baseline, Latency, TargetReport
 from edgekd.tasks.metric import Metric
 
@@ -14,7 +14,8 @@ class ModelRow:
     """One model; fields are null where they were not measured or make no sense.
 
     Attributes:
-        key: ``teacher_float``, ``student_float``, ``ptq``, ``fake_quant`` or ``engine``.
+        key: ``teacher_float``, ``other_teacher``, ``assistant``, ``student_float``, ``ptq``, ``fake_quant``
+            or ``engine``.
         label: What it is, in a word or two.
         detail: Its architecture or bit widths.
         metric: On the test split.
@@ -35,7 +36,7 @@ class ModelRow:
 
 
 def model_rows(report: Report, target: TargetReport) -> tuple[ModelRow, ...]:
-    """Return teacher, float student, post-training quantization (if there is one), fake-quant and engine."""
+    """Return teachers, assistants, float student, PTQ student (if there is one), fake-quant and engine."""
     teacher, student = report.teacher, report.student
     baselines = {baseline.name: baseline for baseline in target.baselines}
     bits = f"W{student.bits.weights}A{student.bits.activations}"
@@ -55,6 +56,8 @@ def model_rows(report: Report, target: TargetReport) -> tuple[ModelRow, ...]:
     rows = []
     if teacher:
         rows.append(row("teacher_float", "Teacher", teacher.name, teacher.metric, teacher.size_bytes))
+    rows += [_untimed("other_teacher", f"Teacher {n}", it) for n, it in enumerate(report.other_teachers, 2)]
+    rows += [_untimed("assistant", f"Assistant {n}", it) for n, it in enumerate(report.assistants, 1)]
     rows.append(
         row("student_float", "Float student", student.name, student.metric_float, student.size_bytes_float)
     )
@@ -72,3 +75,8 @@ def model_rows(report: Report, target: TargetReport) -> tuple[ModelRow, ...]:
         ModelRow("fake_quant", "Fake-quant", trained, student.metric_fake_quant, None, macs, None, None),
         ModelRow("engine", label, engine, target.metric, target.size_bytes, macs, latency, None),
     )
+
+
+def _untimed(key: str, label: str, found: TeacherReport) -> ModelRow:
+    """Return the row of a network that teaches and is not timed."""
+    return ModelRow(key, label, found.name, found.metric, found.size_bytes, found.macs, None, None)

@@ -37,7 +37,7 @@ class DataReport(Spec):
 
 
 class TeacherReport(Spec):
-    """The network that was given.
+    """A network that teaches.
 
     Attributes:
         name: Its architecture.
@@ -45,6 +45,7 @@ class TeacherReport(Spec):
         macs: Multiply-accumulates of one inference.
         size_bytes: Size of its float ONNX file.
         metric: On the test split.
+        share: Its fraction of what is heard of several teachers.
     """
 
     name: str
@@ -52,6 +53,7 @@ class TeacherReport(Spec):
     macs: int
     size_bytes: int
     metric: Metric
+    share: float = 1.0
 
 
 class Bits(Spec):
@@ -217,7 +219,10 @@ class Report(Spec):
         seed: Of everything random; null in reports of versions that did not say it.
         machine: What it was measured on.
         data: The data set.
-        teacher: The network that was distilled from; null where the method needs none.
+        teacher: The network that was distilled from; null where the method needs none. Of several the first,
+            which engines are compared with.
+        other_teachers: Those that were heard with it, as one.
+        assistants: Networks between teachers and student, in order: each learned from the one before.
         student: The network that was distilled.
         targets: The engines, one at least.
         gates: Limits and verdicts.
@@ -235,6 +240,8 @@ class Report(Spec):
     machine: Machine
     data: DataReport
     teacher: TeacherReport | None
+    other_teachers: tuple[TeacherReport, ...] = ()
+    assistants: tuple[TeacherReport, ...] = ()
     student: StudentReport
     targets: Annotated[tuple[TargetReport, ...], Field(min_length=1)]
     gates: tuple[GateResult, ...]
@@ -267,6 +274,13 @@ class Report(Spec):
     def machine_of(self, target: TargetReport) -> Machine:
         """Return what a target's engine was measured on: its device, or the machine that made the report."""
         return target.machine or self.machine
+
+    @property
+    def lineage(self) -> str:
+        """Who teaches whom, e.g. ``"resnet110 + resnet56 to resnet44 to resnet20"``."""
+        teachers = [found.name for found in (self.teacher, *self.other_teachers) if found]
+        chain = [" + ".join(teachers), *(found.name for found in self.assistants), self.student.name]
+        return " to ".join(filter(None, chain))
 
     @property
     def machines(self) -> tuple[Machine, ...]:

@@ -33,7 +33,7 @@ from edgekd.search.study import (
 from edgekd.search.train_candidate import Candidate, CandidateTraining, train_candidate
 from edgekd.tasks.classification import TaskSpec
 from edgekd.tasks.metric import Metric
-from edgekd.teacher.export_teacher import Teacher, TeacherSpec
+from edgekd.teacher.several import Heard, HeardSpec
 from edgekd.train.options import TrainSpec
 from edgekd.zoo.network import NetworkSpec
 
@@ -52,7 +52,7 @@ class Teaching:
 
     Attributes:
         teacher: Who is imitated; None: the labels alone teach.
-        teacher_spec: The teacher's section.
+        teacher_spec: How the teacher was made.
         quantize: Bits and profile.
         data: Images and labels.
         task: What labels mean.
@@ -60,8 +60,8 @@ class Teaching:
         seed: Of initial weights and of the order of images.
     """
 
-    teacher: Teacher | None
-    teacher_spec: TeacherSpec | None
+    teacher: Heard | None
+    teacher_spec: HeardSpec | None
     quantize: QuantizeSpec
     data: DataSpec
     task: TaskSpec

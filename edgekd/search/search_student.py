@@ -23,7 +23,7 @@ from edgekd.search.search import Search, Teaching
 from edgekd.search.student_search import SearchStudentSpec
 from edgekd.search.study import open_study
 from edgekd.tasks.classification import TaskSpec
-from edgekd.teacher.export_teacher import Teacher, TeacherSpec
+from edgekd.teacher.several import Heard, HeardSpec
 from edgekd.train.options import TrainSpec
 from edgekd.zoo.student import NETWORK, WEIGHTS, StudentArch
 
@@ -45,8 +45,8 @@ class SearchedStudent(StudentArch):
 def search_student(
     folder: Path,
     student: SearchStudentSpec,
-    teacher: Teacher | None,
-    teacher_spec: TeacherSpec | None,
+    teacher: Heard | None,
+    teacher_spec: HeardSpec | None,
     quantize: QuantizeSpec,
     data: DataSpec,
     task: TaskSpec,
@@ -146,6 +146,8 @@ def begin(
 
 def study_name(student: SearchStudentSpec, teaching: Teaching) -> str:
     """Return the name under which all workers of one search find its study, and no others do."""
-    asked = [student.question, teaching.teacher_spec, teaching.quantize, teaching.data, teaching.task]
+    heard = teaching.teacher_spec
+    specs = heard if isinstance(heard, tuple) else (heard,)
+    asked = [student.question, *specs, teaching.quantize, teaching.data, teaching.task]
     digests = [None if spec is None else spec.digest for spec in (*asked, teaching.training)]
     return f"edgekd-{json_digest([*digests, teaching.seed])[:16]}"

@@ -17,7 +17,7 @@ from edgekd.distill.quantize_student import best_grids
 from edgekd.quant.student import QuantizeSpec
 from edgekd.tasks.classification import ClassificationSpec, TaskSpec
 from edgekd.tasks.metric import Metric
-from edgekd.teacher.export_teacher import Teacher, TeacherSpec, load_teacher
+from edgekd.teacher.several import Heard, HeardSpec, load_heard
 from edgekd.train.batchnorm import reestimate_batchnorm
 from edgekd.train.evaluate import predict
 from edgekd.train.label_loss import LabelLoss
@@ -72,8 +72,8 @@ def train_candidate(
     network: NetworkSpec,
     weights: WeightsSpec | None,
     start: Candidate | None,
-    teacher: Teacher | None,
-    teacher_spec: TeacherSpec | None,
+    teacher: Heard | None,
+    teacher_spec: HeardSpec | None,
     how: CandidateTraining,
     quantize: QuantizeSpec,
     data: DataSpec,
@@ -90,7 +90,9 @@ def train_candidate(
         start.load_into(student)
     elif given is not None:
         start_from_weights(student, given, (info.height, info.width))
-    teaching = load_teacher(teacher, teacher_spec, info) if teacher and teacher_spec else None
+    teaching = None
+    if teacher and teacher_spec:
+        teaching = load_heard(teacher, teacher_spec, info, heard_at=how.temperature)
     loss = how.loss(task, teaching)
     train_split = data.split("train")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from edgekd.core.artifact import stage
@@ -66,6 +66,16 @@ class TeacherSpec(Spec):
             msg = "the teacher needs one origin: give either weights or training"
             raise ValueError(msg)
         return self
+
+
+class SharingTeacherSpec(TeacherSpec):
+    """One of several teachers.
+
+    Attributes:
+        share: How much its word counts beside the others'; they need not add up to 1.
+    """
+
+    share: float = Field(default=1.0, gt=0)
 
 
 class Teacher(FloatNetwork):

@@ -109,28 +109,12 @@ class OnnxTeacher(nn.Module):
 
 
 def write_onnx_teacher(folder: Path, spec: OnnxTeacherSpec, data: DataSpec, task: TaskSpec) -> None:
-    """Write ``model.onnx``, the file itself if it takes uint8 images, and the facts of a report.
-
-    Raises:
-        DataError: If the file cannot be read, keeps data outside its folder, or fits neither images nor
-            classes.
-        BuildError: If ONNX Runtime refuses it.
-    """
-    info, test = data.info(), data.split("test")
-    external, model = external_data(spec.path), _read(spec.path, with_data=True)
-    if not _takes_pixels(model, spec, info):
-        _prepend_normalization(model, spec, info)
-        onnx.save(model, folder / ONNX)
-    elif external:
-        onnx.save(model, folder / ONNX)
-    else:
-        shutil.copyfile(spec.path, folder / ONNX)
+    """Write ``model.onnx``, as `write_onnx` does, and the facts of a report."""
+    test = data.split("test")
+    model = write_onnx(folder, spec, data.info())
     with HERE.open(folder / ONNX, threads=torch.get_num_threads()) as session:
         logits = session.predict(test.images)
         image = {session.inputs[0].name: fitting(test.images[:1], session.fixed_batch)}
-    if logits.shape != (len(test), len(info.class_names)):
-        what = f"it makes {logits.shape[1:]} of an image, not the logits of {len(info.class_names)} classes"
-        raise DataError(what, where=spec.file, fix="export the classifier that knows these classes")
     facts = NetworkFacts(
         name=spec.title,
         params=_count_params(model),
@@ -139,6 +123,31 @@ def write_onnx_teacher(folder: Path, spec: OnnxTeacherSpec, data: DataSpec, task
     )
     write_json(folder / FACTS, facts.model_dump(mode="json"))
     write_json(folder / HISTORY, [])
+
+
+def write_onnx(folder: Path, spec: OnnxTeacherSpec, info: DataInfo) -> onnx.ModelProto:
+    """Write ``model.onnx``, the file itself if it takes uint8 images, and return what it holds.
+
+    Raises:
+        DataError: If the file cannot be read, keeps data outside its folder, or fits neither images nor
+            classes.
+        BuildError: If ONNX Runtime refuses it.
+    """
+    external, model = external_data(spec.path), _read(spec.path, with_data=True)
+    if not _takes_pixels(model, spec, info):
+        _prepend_normalization(model, spec, info)
+        onnx.save(model, folder / ONNX)
+    elif external:
+        onnx.save(model, folder / ONNX)
+    else:
+        shutil.copyfile(spec.path, folder / ONNX)
+    images = np.zeros((2, info.height, info.width, info.channels), np.uint8)
+    with HERE.open(folder / ONNX, threads=torch.get_num_threads()) as session:
+        logits = session.predict(images)
+    if logits.shape != (len(images), len(info.class_names)):
+        what = f"it makes {logits.shape[1:]} of an image, not the logits of {len(info.class_names)} classes"
+        raise DataError(what, where=spec.file, fix="export the classifier that knows these classes")
+    return model
 
 
 def _read(path: Path, *, with_data: bool = False) -> onnx.ModelProto:

@@ -8,7 +8,7 @@ in (sec. 6.1 halves the data instead).
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -59,6 +59,9 @@ class MobileNetV2Spec(NetworkSpec):
         stages: Instead of the paper's seven; ``width`` multiplies their channels too.
         downscale: 2 averages the image over 2x2 pixels before all else: half the resolution.
     """
+
+    size_field: ClassVar[str] = "width"
+    size_step: ClassVar[float] = 0.05
 
     kind: Literal["mobilenet_v2"] = "mobilenet_v2"
     width: float = Field(default=1.0, gt=0, le=4)

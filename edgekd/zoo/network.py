@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import JsonValue, SerializeAsAny
@@ -19,8 +19,13 @@ class NetworkSpec(Spec, ABC):
     """An architecture, as a pipeline file names it.
 
     Attributes:
+        size_field: The field that alone makes it larger or smaller; empty where there is no such field.
+        size_step: Between one size of a family and the next.
         kind: Where it comes from.
     """
+
+    size_field: ClassVar[str] = ""
+    size_step: ClassVar[float] = 0
 
     kind: str
 

@@ -8,7 +8,7 @@ multiplier, a stem for small images (sec. 4.2), and stages may be given one by o
 """
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch.nn.functional as F
 from pydantic import Field, model_validator
@@ -47,6 +47,9 @@ class ResNetSpec(NetworkSpec):
             below 64 pixels.
         stages: Instead of depth and width; each but the first halves the resolution.
     """
+
+    size_field: ClassVar[str] = "width"
+    size_step: ClassVar[float] = 0.05
 
     kind: Literal["resnet"] = "resnet"
     depth: Literal[18, 34, 50] = 18

@@ -5,7 +5,7 @@ depth 6n + 2, shortcuts without parameters (option A: every second pixel, zeros 
 we differ: the zeros lie on both sides of the old channels, as in the weights that people share.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from pydantic import Field, field_validator
@@ -20,6 +20,9 @@ class ResNetCifarSpec(NetworkSpec):
     Attributes:
         depth: Number of layers with weights, 6n + 2.
     """
+
+    size_field: ClassVar[str] = "depth"
+    size_step: ClassVar[float] = 6
 
     kind: Literal["resnet_cifar"] = "resnet_cifar"
     depth: int = Field(default=20, ge=8)

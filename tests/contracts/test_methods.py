@@ -10,6 +10,7 @@ from torch import nn
 
 from edgekd.core.union import members_by_kind
 from edgekd.data.dataset import Split
+from edgekd.distill.imitation import Imitation
 from edgekd.quant.calibrate import calibrate
 from edgekd.quant.prepare import prepare
 from edgekd.quant.scheme import QuantScheme
@@ -69,6 +70,43 @@ def test_phases_are_phases(method):
         assert len(phase.epochs) > 0
         assert phase.epochs.stop <= phase.schedule.epochs
     assert len({phase.name for phase in phases}) == len(phases)
+
+
+def variants(method):
+    """Return the method with each kind of imitation that it has."""
+    first = built(method)
+    if "imitation" not in method.model_fields:
+        return [first]
+    return [first.model_copy(update={"imitation": kind}) for kind in get_args(Imitation)]
+
+
+def test_what_is_averaged_of_several_teachers_is_what_it_copies(method):
+    """The gradient of what is copied points from what the teacher says to what the student says."""
+    one, other = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[0.0, 1.0, 3.0]])
+    for variant in variants(method):
+        for phase in (phase for phase in variant.phases(TASK) if phase.loss.needs_teacher):
+            gradients = []
+            for logits_t in (one, other):
+                logits_s = torch.zeros(1, 3, requires_grad=True)
+                phase.loss(logits_s, logits_t, torch.tensor([0])).backward()
+                gradients.append(logits_s.grad)
+            t = variant.heard_at
+            said = [logits if t is None else torch.softmax(logits / t, 1) for logits in (one, other)]
+            pulls = gradients[0] - gradients[1], said[1] - said[0]
+            assert float(torch.cosine_similarity(*pulls)) == pytest.approx(1, abs=1e-6)
+
+
+def test_several_teachers_and_an_onnx_file_are_taken_or_refused_with_the_way_out(method):
+    found = built(method)
+    for several, frozen in ((True, False), (False, True)):
+        reason = found.unfit_teacher(TASK, assisted=False, several=several, frozen=frozen)
+        assert bool(reason) == found.trains_teacher(TASK)
+        assert not reason or ("trains the teacher" in reason and ": " in reason)
+
+
+def test_an_assistant_is_a_teacher_that_may_learn(method):
+    reason = built(method).unfit_teacher(TASK, assisted=True, several=True, frozen=True)
+    assert bool(reason) == (built(method).teacher_start == "random")
 
 
 def test_training_lowers_the_loss_and_leaves_a_frozen_teacher_alone(method, trainee, tmp_path):

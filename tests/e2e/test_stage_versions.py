@@ -21,17 +21,21 @@ from safetensors import safe_open
 from edgekd.core.artifact import Stage
 from edgekd.core.atomic import file_sha256
 from edgekd.core.entry import FileRecord, content_digest, plain_files
+from edgekd.core.plan import Planner
 from edgekd.core.spec_base import json_digest
+from edgekd.core.store import Store
 from edgekd.device.build_engine import build_engine
 from edgekd.distill.distill_student import distill_student
 from edgekd.distill.quantize_student import quantize_student
+from edgekd.distill.train_assistant import train_assistant
 from edgekd.export.export_marked import export_marked
 from edgekd.lower.marked import MARKED, MarkedOnnx
 from edgekd.runtimes.stages import lower_for
 from edgekd.search.given_student import given_student
 from edgekd.search.train_student import train_student
-from edgekd.spec import OnnxRuntime, Pipeline, load_pipeline
+from edgekd.spec import Assistant, OnnxRuntime, Pipeline, load_pipeline
 from edgekd.teacher.export_teacher import export_teacher
+from edgekd.teachers import teach
 
 HERE = Path(__file__).parents[1]
 GOLDEN = HERE / "stage_versions" / "stages.json"
@@ -105,7 +109,20 @@ def test_stage_writes_what_its_version_wrote(first_run: Any, stage: Stage[..., A
     check_version(stage, {name: outline(path) for name, path in files.items()})
 
 
+def test_train_assistant_writes_what_its_version_wrote(
+    first_run: Any, spec: Pipeline, tmp_path: Path
+) -> None:
+    taught_by = teach(spec, Planner(Store(first_run.store, pipeline=spec.name)))
+    assistant = Assistant(network=spec.student.network, training=spec.student.training)
+    surroundings = spec.data, spec.task, spec.training, spec.seed
+    train_assistant.function(tmp_path, assistant, taught_by.heard, taught_by.heard_spec, *surroundings)
+    shutil.rmtree(tmp_path / "scratch")
+    files = plain_files(tmp_path)
+    check_version(train_assistant, {name: outline(path) for name, path in files.items()})
+
+
 def test_every_stage_of_a_run_is_covered(first_run: Any) -> None:
     searching = {"search_student", "time_part", "train_candidate"}  # see test_search.py
+    elsewhere = {*searching, train_assistant.name}
     covered = json.loads(GOLDEN.read_text()).keys()
-    assert {record.name for record in first_run.report.stages} | searching == covered
+    assert {record.name for record in first_run.report.stages} | elsewhere == covered

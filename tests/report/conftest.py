@@ -196,6 +196,17 @@ def _gate(name: str, limit: float, value: float, unit: GateUnit, **more: Any) ->
 
 
 @pytest.fixture(scope="session")
+def report_of_many(report: Report) -> Report:
+    """The same with a second teacher and two assistants."""
+    teacher = report.teacher
+    assert teacher is not None
+    other = teacher.model_copy(update={"name": "resnet26", "share": 0.25})
+    assistants = tuple(teacher.model_copy(update={"name": f"middle{n}"}) for n in (1, 2))
+    first = teacher.model_copy(update={"share": 0.75})
+    return report.model_copy(update={"teacher": first, "other_teachers": (other,), "assistants": assistants})
+
+
+@pytest.fixture(scope="session")
 def report() -> Report:
     return Report(
         edgekd="0.1.0",

@@ -102,6 +102,13 @@ def test_render_html_says_when_other_runs_were_timed_elsewhere(report: Report):
     assert "1 run timed on another machine" in text
 
 
+def test_render_html_says_who_teaches_whom(report_of_many: Report):
+    text = " ".join(_Page(render_html(report_of_many)).text.split())
+    assert "resnet14 + resnet26 to middle1 to middle2 to resnet8, W8A8" in text
+    assert "heard as one: resnet14 (75 % of what is heard, 278 k parameters, 99.2 %), resnet26 (25 %" in text
+    assert "each taught by the one before: middle1 (278 k parameters, 99.2 %), middle2" in text
+
+
 def test_render_html_needs_no_script_and_no_other_file(page: _Page):
     links = [
         value for _, attrs in page.tags for key, value in attrs.items() if key in {"src", "href", "srcset"}
@@ -117,7 +124,8 @@ def test_render_html_is_small(report: Report):
     assert len(render_html(report, Siblings((Run("another", report),) * 20))) < 400_000
 
 
-def test_render_html_escapes_every_text(report: Report):
+def test_render_html_escapes_every_text(report_of_many: Report):
+    report = report_of_many
     hostile = Report.model_validate(_poisoned(report.model_dump(mode="json")))
     clean, poisoned = (
         _Page(render_html(shown, Siblings((Run("a" + ATTACK, shown),), ("note",))))

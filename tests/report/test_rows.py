@@ -20,3 +20,14 @@ def test_model_rows_leave_out_ptq_when_there_was_none(report: Report):
     rows = model_rows(report, without)
     assert [row.key for row in rows] == ["teacher_float", "student_float", "fake_quant", "engine"]
     assert all(row.latency is None for row in rows[:-1])
+
+
+def test_model_rows_name_all_who_teach_in_order(report_of_many: Report):
+    rows = model_rows(report_of_many, report_of_many.targets[0])[:5]
+    assert [(row.label, row.detail, row.latency is None) for row in rows] == [
+        ("Teacher", "resnet14", False),
+        ("Teacher 2", "resnet26", True),
+        ("Assistant 1", "middle1", True),
+        ("Assistant 2", "middle2", True),
+        ("Float student", "resnet8", False),
+    ]

@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+
+from edgekd.advice import advice
+from edgekd.spec import load_pipeline
+
+SPECS = Path(__file__).parent / "specs"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text((SPECS / "tiny.yaml").read_text())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (("student.network={kind: mobilenet_v2, stem: imagenet}",), "set stem: small"),
+        (
+            ("quantize.weights.bits=4",),
+            "onnxruntime: weights of 4 bits are stored in 4 bits each; sums of codes up to 7 cannot saturate "
+            "on CPUs without VNNI, but codes of the first or last layer reach 127, so",
+        ),
+        (
+            ("quantize.weights.bits=4", "quantize.first_layer_bits=4", "quantize.last_layer_bits=7"),
+            "cannot saturate on CPUs without VNNI; all is computed",
+        ),
+        (("quantize.weights.bits=3",), "weights of 3 bits are stored in 3 bits each; sums of codes up to 3"),
+        (("quantize.weights=ttq",), "stored in 2 bits each; codes reach 127, so CPUs without VNNI need"),
+        (
+            ("quantize.activations={kind: lsq, bits: 4}",),
+            "activations of 4 bits make nothing smaller; all is computed as 8",
+        ),
+        (("quantize.profile=portable",), "128 levels"),
+        (
+            ("distill={kind: apprentice, scheme: A, schedule: {epochs: 1, learning_rate: 0.1}}",),
+            "a new teacher",
+        ),
+        ((f"student.network=python:{__file__}:build",), "it needs --allow-code"),
+    ],
+    ids=[
+        "stem",
+        "weights",
+        "all weights",
+        "3 bits",
+        "codes",
+        "activations",
+        "portable",
+        "random teacher",
+        "code",
+    ],
+)
+def test_advice_says_what_will_not_pay(tiny: Path, overrides: tuple[str, ...], says: str) -> None:
+    assert advice(load_pipeline(tiny)) == []
+    (note,) = advice(load_pipeline(tiny, overrides))
+    assert says in note
+
+
+def test_advice_names_all_code_of_the_users(tiny: Path) -> None:
+    (tiny.parent / "mine.py").write_text("")
+    data = (
+        "data={kind: python, code: {file: mine.py, function: load}, height: 8, width: 8, class_names: [a, b]}"
+    )
+    augment = "training.augment.code={file: mine.py, function: vary}"
+    notes = advice(load_pipeline(tiny, (data, augment)))
+    assert [note.partition(" it needs")[0].rpartition("/")[2] for note in notes] == [
+        "mine.py:load:",
+        "mine.py:vary:",
+    ]
+    assert all("--allow-code" in note for note in notes)
+
+
+def test_one_profile_for_several_runtimes_is_told_with_its_cost():
+    spec = load_pipeline(SPECS / "tiny.yaml", ("targets=[onnxruntime, openvino]",))
+    assert "profile ort serves onnxruntime, openvino at no cost" in advice(spec)
+    spec = load_pipeline(
+        SPECS / "tiny.yaml", ("targets=[onnxruntime, tensorrt]", "quantize.profile=portable")
+    )
+    assert any("128 levels instead of 256" in note and "tensorrt" in note for note in advice(spec))
+
+
+def test_who_teaches_whom_is_told_where_it_is_more_than_one_teacher():
+    learning = "training: {epochs: 1, learning_rate: 0.1}"
+    overrides = (
+        "teacher.network.depth=20",
+        f"teacher.others=[{{network: mobilenet_v2, {learning}}}]",
+        f"teacher.assistants={{count: 1, {learning}}}",
+    )
+    heard, chain = advice(load_pipeline(SPECS / "tiny.yaml", overrides))
+    assert "compare accuracy and latency with the first, resnet20" in heard
+    assert chain.endswith("resnet20 and mobilenet_v2 x1 -> resnet14 -> resnet8")
+    assert advice(load_pipeline(SPECS / "tiny.yaml", (*overrides, "distill={kind: none}"))) == []
