@@ -34,7 +34,7 @@ from edgekd.search.given_student import given_student
 from edgekd.search.latency_table import identity_of
 from edgekd.search.record import SearchRecord
 from edgekd.search.search import Teaching
-from edgekd.search.search_student import SearchedStudent, join, search_student
+from edgekd.search.search_student import SearchedStudent, check_search, join, search_student
 from edgekd.search.student_search import SearchStudentSpec
 from edgekd.search.train_student import train_student
 from edgekd.spec import Pipeline, Target
@@ -213,7 +213,9 @@ def _fail_early_in_search(spec: Pipeline, store: Store) -> Place:
     store.check_writable()
     check_devices(store.devices, batch_size=spec.training.batch_size)
     try_networks(spec)
-    return survey(spec)[0]
+    place = survey(spec)[0]
+    check_search(spec.student, spec.data, place)
+    return place
 
 
 def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Report:
@@ -269,6 +271,8 @@ def _fail_early(spec: Pipeline, store: Store, folder: Path) -> tuple[Place, ...]
             spec.task.check_labels(spec.data.split(name).labels)
         spec.quantize.calibration.images(spec.data)
         try_networks(spec)
+        if isinstance(spec.student, SearchStudentSpec):
+            check_search(spec.student, spec.data, places[0])
     return places
 
 

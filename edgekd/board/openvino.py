@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import openvino as ov
 
-from edgekd.board.runtime import How, OpenModel, Runtime, RuntimeRefusal, one_line
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it tells its maker of its use
+import openvino as ov  # noqa: E402
+
+from edgekd.board.runtime import How, OpenModel, Runtime, RuntimeRefusal, one_line  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -139,10 +139,11 @@ class Channel:
             with contextlib.suppress(OSError):
                 self._stream(self._process.stdin).close()
             self._process.wait()
-        for thread in (self._listener, self._overhearer):
+        readers = {self._listener: self._process.stdout, self._overhearer: self._process.stderr}
+        for thread, stream in readers.items():
             thread.join(timeout=LAST_WORDS_S)
-        for stream in (self._process.stdout, self._process.stderr):
-            self._stream(stream).close()
+            if not thread.is_alive():  # else a process that the runner left holds the other end
+                self._stream(stream).close()
 
     def _send(self, frame: dict[str, Any], blobs: dict[str, bytes]) -> None:
         stdin = self._stream(self._process.stdin)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -39,6 +40,15 @@ class Excess:
     limit: str
     allowed: float
     found: float
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is a latency."""
+        return self.limit.endswith("_ms")
+
+    def text(self, room: float = 1.0) -> str:
+        """Return what was found, times ``room``, as a file may say it: whole numbers of what is counted."""
+        return f"{self.found * room:.3g}" if self.is_time else str(ceil(self.found * room))
 
 
 class Limits(Spec):

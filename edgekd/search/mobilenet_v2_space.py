@@ -1,6 +1,6 @@
 """The space of MobileNetV2: width and resolution of the whole; depth, expansion and kernel of every stage."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -25,10 +25,12 @@ class MobileNetV2Space(SearchSpace):
 
     kind: Literal["mobilenet_v2"] = "mobilenet_v2"
     stem: Literal["small", "imagenet"] = "small"
-    widths: tuple[float, ...] = Field(default=(0.25, 0.35, 0.5, 0.75, 1.0), min_length=1)
+    widths: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(
+        default=(0.25, 0.35, 0.5, 0.75, 1.0), min_length=1
+    )
     downscales: tuple[Literal[1, 2], ...] = Field(default=(1,), min_length=1)
-    depths: tuple[float, ...] = Field(default=(0.34, 0.67, 1.0), min_length=1)
-    expansions: tuple[int, ...] = Field(default=(3, 6), min_length=1)
+    depths: tuple[Annotated[float, Field(gt=0, le=8)], ...] = Field(default=(0.34, 0.67, 1.0), min_length=1)
+    expansions: tuple[Annotated[int, Field(ge=1, le=16)], ...] = Field(default=(3, 6), min_length=1)
     kernels: tuple[Literal[3, 5, 7], ...] = Field(default=(3, 5), min_length=1)
 
     def knobs(self) -> dict[str, tuple[Value, ...]]:

@@ -1,6 +1,6 @@
 """The space of residual networks: depth and width of every stage."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -23,8 +23,10 @@ class ResNetSpace(SearchSpace):
 
     kind: Literal["resnet"] = "resnet"
     stem: Stem = "small"
-    blocks: tuple[int, ...] = Field(default=(1, 2, 3, 4), min_length=1)
-    widths: tuple[float, ...] = Field(default=(0.5, 1.0, 1.5, 2.0, 3.0), min_length=1)
+    blocks: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(default=(1, 2, 3, 4), min_length=1)
+    widths: tuple[Annotated[float, Field(gt=0, le=8)], ...] = Field(
+        default=(0.5, 1.0, 1.5, 2.0, 3.0), min_length=1
+    )
 
     def knobs(self) -> dict[str, tuple[Value, ...]]:
         """Return blocks and width of every stage."""

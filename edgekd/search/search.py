@@ -13,7 +13,7 @@ from edgekd.core.progress import note
 from edgekd.core.schedule import Schedule
 from edgekd.core.store import Runner
 from edgekd.data.dataset import DataSpec
-from edgekd.errors import SpecError
+from edgekd.errors import SpecError, TrainError
 from edgekd.quant.student import QuantizeSpec
 from edgekd.search.halving import Standing, goes_on
 from edgekd.search.latency_table import LatencyTable
@@ -100,18 +100,20 @@ class Search:
         return self.student.space.network_of(setting, multiple=self.multiple)
 
     def must_be_possible(self) -> None:
-        """Look for the fastest network if the smallest one does not keep the limits.
+        """Say at once if a limit is below what the smallest, or the fastest, network of the space has.
 
         Raises:
-            SpecError: If none is found that does, with what would have to give.
+            SpecError: If so, with what would have to give.
         """
         smallest = self.student.space.smallest()
-        if not self.student.limits.excesses(self.table.predict(self.network(smallest))):
+        excesses = self.student.limits.excesses(self.table.predict(self.network(smallest)))
+        if large := [excess for excess in excesses if not excess.is_time]:
+            raise impossible(self.network(smallest), large, "the smallest network of the space")
+        if not excesses:
             return
-        setting = self._fastest_from(smallest)
-        measured = self.table.measure(self.network(setting))
-        if excesses := self.student.limits.excesses(measured):
-            raise impossible(self.network(setting), excesses, "the fastest network of the space")
+        network = self.network(self._fastest_from(smallest))
+        if slow := [one for one in self.student.limits.excesses(self.table.measure(network)) if one.is_time]:
+            raise impossible(network, slow, "the fastest network of the space")
 
     def _fastest_from(self, setting: dict[str, Value]) -> dict[str, Value]:
         """Change one knob after the other for as long as that makes the network faster."""
@@ -162,7 +164,7 @@ class Search:
         run_trials(
             study,
             objective,
-            trials=student.trials,
+            trials=min(student.trials, student.space.size()),
             make_sampler=lambda seed: sampler(student.sampler, seed=seed),
             seed=self.teaching.seed if alone else None,
             wait=lambda: time.sleep(WAIT_S),
@@ -199,7 +201,11 @@ class Search:
         standing: Standing = ()
         for rung, epochs in enumerate(student.rungs):
             more = epochs - (student.rungs[rung - 1] if rung else 0)
-            candidate = self.candidate(network, more, start=candidate)
+            try:
+                candidate = self.candidate(network, more, start=candidate)
+            except TrainError as e:
+                note(f"search: {network.title} is given up: {e.what}")
+                raise optuna_package().TrialPruned from e
             metric = candidate.metric()
             standing = (score(metric), -cost.p50_ms)
             trial.set_user_attr(f"rung{rung}", metric.model_dump())
@@ -343,9 +349,9 @@ def _trained(finalists: Sequence[Finalist]) -> int:
 def impossible(network: NetworkSpec, excesses: Sequence[Excess], what_it_is: str) -> SpecError:
     """Return the error that no network keeps the limits."""
     first = excesses[0]
-    over = " and ".join(f"{one.limit} is {one.allowed:g}, it has {one.found:.4g}" for one in excesses)
+    over = " and ".join(f"{one.limit} is {one.allowed:,g}, it has {one.text()}" for one in excesses)
     what = f"no student keeps the limits: {network.title}, {what_it_is}, does not ({over})"
-    gives = ", ".join(f"{one.limit} to {one.found * ROOM:.3g} or more" for one in excesses)
+    gives = ", ".join(f"{one.limit} to {one.text(ROOM)} or more" for one in excesses)
     fix = f"set {gives}; or let the space have smaller networks, or a faster device or runtime run it"
     return SpecError(what, where=f"student.limits.{first.limit}", fix=fix)
 

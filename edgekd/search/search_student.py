@@ -21,7 +21,9 @@ from edgekd.search.latency_table import LatencyTable, identity_of
 from edgekd.search.record import SearchRecord
 from edgekd.search.search import Search, Teaching
 from edgekd.search.student_search import SearchStudentSpec
-from edgekd.search.study import open_study
+from edgekd.search.study import open_study, reach
+from edgekd.search.time_part import time_part
+from edgekd.search.train_candidate import train_candidate
 from edgekd.tasks.classification import TaskSpec
 from edgekd.teacher.several import Heard, HeardSpec
 from edgekd.train.options import TrainSpec
@@ -109,7 +111,7 @@ def _study(search: Search, folder: Path | None) -> "optuna.Study":
     """Open the study, which is about one device."""
     student, device = search.student, identity_of(search.table.place)
     study = open_study(
-        study_name(student, search.teaching),
+        study_name(search),
         storage=student.study_url,
         folder=folder,
         objectives=search.objectives,
@@ -128,26 +130,38 @@ def _study(search: Search, folder: Path | None) -> "optuna.Study":
 def begin(
     student: SearchStudentSpec, teaching: Teaching, target: TargetSpec, place: Place, run: Runner
 ) -> Search:
-    """Return a search, as one of its workers sees it.
+    """Return a search, as one of its workers sees it."""
+    table = LatencyTable(teaching.quantize, target, place, teaching.data.info(), run)
+    return Search(student, teaching, table, run)
+
+
+def check_search(student: SearchStudentSpec, data: DataSpec, place: Place) -> None:
+    """Say before the long work what a search lacks.
 
     Raises:
-        SpecError: If there are no rows to select on, or the device cannot run what is searched.
+        SpecError: If there are no rows to select on, the device cannot run what is searched, or a shared
+            study cannot be reached.
     """
-    if len(teaching.data.split("validation")) == 0:
+    if len(data.split("validation")) == 0:
         what = "a search selects on validation rows, and the data have none"
         fix = "hold some out of train: data.validation_samples, or data.validation_fraction"
         raise SpecError(what, where="data", fix=fix)
     if place.not_run:
         what = f"a search measures students on the first target, which cannot run here: {place.not_run}"
         raise SpecError(what, where="targets.0", fix="put a target first that runs, or name its device")
-    table = LatencyTable(teaching.quantize, target, place, teaching.data.info(), run)
-    return Search(student, teaching, table, run)
+    if student.storage:
+        reach(student.study_url)
 
 
-def study_name(student: SearchStudentSpec, teaching: Teaching) -> str:
-    """Return the name under which all workers of one search find its study, and no others do."""
+def study_name(search: Search) -> str:
+    """Return the name under which all workers of one search find its study, and no others do.
+
+    It stands for what a trial depends on; how many there are, and what is done with them, is left out.
+    """
+    teaching, table = search.teaching, search.table
     heard = teaching.teacher_spec
     specs = heard if isinstance(heard, tuple) else (heard,)
-    asked = [student.question, *specs, teaching.quantize, teaching.data, teaching.task]
-    digests = [None if spec is None else spec.digest for spec in (*asked, teaching.training)]
-    return f"edgekd-{json_digest([*digests, teaching.seed])[:16]}"
+    asked = [search.student.trial, *specs, teaching.quantize, teaching.data, teaching.task, teaching.training]
+    digests = [None if spec is None else spec.digest for spec in (*asked, table.target)]
+    versions = [train_candidate.version, time_part.version, table.place.runtime_version]
+    return f"edgekd-{json_digest([*digests, *versions, teaching.seed])[:16]}"

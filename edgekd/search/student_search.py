@@ -1,15 +1,19 @@
 """The ``student`` section of a search: what to choose from, what it may cost, and how much is tried."""
 
 import os
+import re
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from edgekd.core.schedule import Schedule
+from edgekd.errors import SpecError
 from edgekd.search.limits import Limits
 from edgekd.search.space import SearchSpace
 from edgekd.zoo.network import NetworkSpec
 from edgekd.zoo.student import StudentSpec
+
+POSTGRES = "postgresql://"
 
 
 class SearchStudentSpec(StudentSpec):
@@ -31,7 +35,7 @@ class SearchStudentSpec(StudentSpec):
         alpha: Weight of the teacher's word against the labels', 0..1.
         checked: Networks drawn at random whose predicted latency is compared with their measured one.
         storage: Of the study: empty keeps it in the store, for one process; ``postgresql://...`` shares it
-            with workers on any number of machines. May name environment variables.
+            with workers on any number of machines; ``$NAME`` is a variable that holds such an address.
     """
 
     kind: Literal["search"] = "search"
@@ -59,9 +63,12 @@ class SearchStudentSpec(StudentSpec):
 
     @field_validator("storage")
     @classmethod
-    def _holds_no_password(cls, storage: str) -> str:
-        if ":" in storage.partition("://")[2].rpartition("@")[0]:
-            msg = "a password would stand in reports: name a variable that holds the address, $EDGEKD_STUDY"
+    def _is_a_variable_or_holds_no_secret(cls, storage: str) -> str:
+        if storage and not re.fullmatch(r"\$[A-Za-z_]\w*|postgresql://([\w.-]+@)?[\w.:-]+/[\w-]+", storage):
+            msg = (
+                "write postgresql://USER@HOST/DATABASE; an address with a password or options would stand in "
+                "reports: name a variable that holds it, such as $EDGEKD_STUDY"
+            )
             raise ValueError(msg)
         return storage
 
@@ -83,19 +90,33 @@ class SearchStudentSpec(StudentSpec):
         return None
 
     @property
-    def question(self) -> Self:
-        """The same search without where its study is kept, which is no part of the answer."""
-        return self.model_copy(update={"storage": ""})
+    def trial(self) -> Self:
+        """The same search without how much is tried: what one trial depends on."""
+        training = self.training.model_copy(update={"epochs": 1})
+        return self.model_copy(
+            update={"storage": "", "training": training, "trials": 1, "finalists": 1, "checked": 0}
+        )
 
     @property
     def digest(self) -> str:
-        """Hex sha256 of the question."""
-        return self.question.digest if self.storage else super().digest
+        """Hex sha256; where the study is kept is no part of the answer."""
+        return self.model_copy(update={"storage": ""}).digest if self.storage else super().digest
 
     @property
     def study_url(self) -> str:
-        """``storage`` with the environment's variables in their places."""
-        return os.path.expandvars(self.storage)
+        """``storage``, or what the variable holds that it names.
+
+        Raises:
+            SpecError: If that is not set, or no address.
+        """
+        if not self.storage.startswith("$"):
+            return self.storage
+        url = os.environ.get(self.storage[1:], "")
+        if not url.startswith(POSTGRES):
+            what = f"{self.storage} is {'no address of PostgreSQL' if url else 'not set'}"
+            fix = f"set it to {POSTGRES}USER:PASSWORD@HOST/DATABASE"
+            raise SpecError(what, where="student.storage", fix=fix)
+        return url
 
     @property
     def wants_the_fastest(self) -> bool:

@@ -3,13 +3,17 @@
 Optuna keeps the trials and proposes settings; whatever decides on them is in ``search.py``.
 """
 
+import os
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from edgekd.core.optional import require
-from edgekd.errors import SpecError
+from edgekd.errors import EdgeKdError, SpecError
 from edgekd.search.space import Setting, Value
 
 if TYPE_CHECKING:
@@ -18,7 +22,8 @@ if TYPE_CHECKING:
 HEARTBEAT_S, GRACE_S = 10, 40
 """A worker says so often that it lives; one that was silent for so long has lost its trial to the others."""
 
-POSTGRES = "postgresql://"
+ATTEMPTS = 3
+"""To open a database."""
 
 MOST_DRAWS = 50
 """Settings that are drawn for each trial that is asked for: where hardly any keep the limits, it ends."""
@@ -52,49 +57,60 @@ def open_study(name: str, *, storage: str, folder: Path | None, objectives: int)
     Raises:
         SpecError: If the database cannot be reached.
     """
-    package = optuna_package()
-    directions = ["maximize"] * objectives
-    try:
-        kept = _database(package, storage) if storage else _journal(package, folder)
-        study = package.create_study(
-            storage=kept, study_name=name, directions=directions, load_if_exists=True
-        )
-    except Exception as e:
-        if not storage:
-            raise
-        what = (
-            f"the study's database does not answer: {type(e).__name__}: {_without_password(str(e), storage)}"
-        )
-        fix = "start it, or correct student.storage; leave it out to keep the study in the store"
-        raise SpecError(what, where="student.storage", fix=fix) from e
-    found: optuna.Study = study
+    kept = reach(storage) if storage else _journal(folder)
+    found: optuna.Study = optuna_package().create_study(
+        storage=kept, study_name=name, directions=["maximize"] * objectives, load_if_exists=True
+    )
     return found
 
 
-def _journal(package: Any, folder: Path | None) -> Any:
+def reach(storage: str) -> Any:
+    """Return the database behind a URL.
+
+    Raises:
+        SpecError: If it cannot be reached.
+    """
+    try:
+        return _database(storage)
+    except EdgeKdError:
+        raise
+    except Exception as e:  # of the driver and of the toolkit between
+        what = f"the study's database does not answer: {type(e).__name__}"
+        fix = "start it, or correct its address; without student.storage the study is kept in the store"
+        raise SpecError(what, where="student.storage", fix=fix) from None  # its text may hold a password
+
+
+def _journal(folder: Path | None) -> Any:
+    """Open the journal, of which this process is the only user, behind the last line that is whole."""
     assert folder is not None
     folder.mkdir(parents=True, exist_ok=True)
-    backend = package.storages.journal.JournalFileBackend(str(folder / "journal.log"))
-    return package.storages.JournalStorage(backend)
+    path = folder / "journal.log"
+    (folder / "journal.log.lock").unlink(missing_ok=True)
+    if path.exists():
+        lines = path.read_bytes()
+        os.truncate(path, lines.rfind(b"\n") + 1)
+    storages = optuna_package().storages
+    return storages.JournalStorage(storages.journal.JournalFileBackend(str(path)))
 
 
-def _database(package: Any, url: str) -> Any:
-    if url.startswith(POSTGRES):
-        require("psycopg", package="psycopg", extra="search")
-        url = url.replace(POSTGRES, "postgresql+psycopg://", 1)
-    return package.storages.RDBStorage(
-        url,
-        heartbeat_interval=HEARTBEAT_S,
-        grace_period=GRACE_S,
-        heartbeat_stale_trial_callback=lambda study, trial: study.enqueue_trial(trial.params),
-    )
-
-
-def _without_password(text: str, url: str) -> str:
-    """Return the first line of an error without the credentials of ``url``."""
-    credentials = url.partition("://")[2].rpartition("@")[0]
-    first = text.strip().splitlines()[0] if text.strip() else ""
-    return first.replace(credentials, "***") if credentials else first
+def _database(url: str) -> Any:
+    """Open a database; the first of several workers makes its tables, the others may come just then."""
+    require("psycopg", package="psycopg", extra="search")
+    for attempt in range(ATTEMPTS):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # heartbeats are called experimental
+                return optuna_package().storages.RDBStorage(
+                    url.replace("postgresql://", "postgresql+psycopg://", 1),
+                    heartbeat_interval=HEARTBEAT_S,
+                    grace_period=GRACE_S,
+                    heartbeat_stale_trial_callback=lambda study, trial: study.enqueue_trial(trial.params),
+                )
+        except Exception:
+            if attempt + 1 == ATTEMPTS:
+                raise
+            time.sleep(1)
+    raise AssertionError
 
 
 def sampler(kind: str, *, seed: int | None) -> "optuna.samplers.BaseSampler":
@@ -145,8 +161,13 @@ def run_trials(
             wait()
             _release_trials_of_the_dead(study)
             continue
-        study.sampler = make_sampler(None if seed is None else seed + len(found.all))
+        study.sampler = make_sampler(None if seed is None else _seed(seed, len(found.all)))
         study.optimize(lambda trial: _counted(study, trial, objective, trials), n_trials=1)
+
+
+def _seed(seed: int, number: int) -> int:
+    """Return the seed of a trial: neighbouring searches share none."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 class _Trials:

@@ -114,34 +114,34 @@ def time_part(
         place: The device.
         identity: What the times belong to, beside the place's own: it is part of the stage's key.
     """
-    numbers = (1,) if part.whole else (1, COPIES)
-    inputs = _inputs(part)
+    copies = {f"{number} x {part.kind}": number for number in ((1,) if part.whole else (1, COPIES))}
+    inputs = _inputs(part, samples=max(2, target.batch))
     with TemporaryDirectory(prefix="edgekd-") as scratch, place.device.connect() as device:
         place.check(target, device)
         if not device.times:
             what = "a search measures latency, which means nothing on an emulated CPU"
             raise DeviceError(what, where=place.device.name, fix="name the board itself for the first target")
         models = {}
-        for number in numbers:
+        for name, number in copies.items():
             at = Path(scratch) / str(number)
             lowered = export(_student(part, number, inputs, quantize), inputs, at, target=target)
             engine = at / f"engine{target.engine_suffix}"
             target.build(lowered, engine, host=device.host)
-            models[str(number)] = BuiltModel(target, engine, device.host, source=lowered)
-        feeds = {name: {INPUT_NAME: inputs[:1].numpy()} for name in models}
+            models[name] = BuiltModel(target, engine, device.host, source=lowered)
+        feeds = {name: {INPUT_NAME: inputs[: target.batch or 1].numpy()} for name in models}
         found = device.measure(models, feeds, seed=0, design=STANDARD if part.whole else QUICK)
         sizes = [file_bytes(model.path) for model in models.values()]
     samples = [found.samples[name] for name in models]
     write_json(folder / "cost.json", _cost(part, samples, sizes).model_dump(mode="json"))
 
 
-def _inputs(part: Part) -> Tensor:
-    """Return two inputs at random: pixels, or what the part before makes, by and large."""
+def _inputs(part: Part, *, samples: int) -> Tensor:
+    """Return inputs at random: pixels, or what the part before makes, by and large."""
     rng = np.random.default_rng(0)
     if part.reads_pixels:
-        pixels = rng.integers(0, 256, (2, part.height, part.width, part.channels), dtype=np.uint8)
+        pixels = rng.integers(0, 256, (samples, part.height, part.width, part.channels), dtype=np.uint8)
         return torch.tensor(pixels)
-    return torch.tensor(rng.random((2, part.channels, part.height, part.width), dtype=np.float32))
+    return torch.tensor(rng.random((samples, part.channels, part.height, part.width), dtype=np.float32))
 
 
 def _student(part: Part, number: int, inputs: Tensor, quantize: QuantizeSpec) -> fx.GraphModule:
@@ -183,10 +183,10 @@ def _cost(part: Part, samples: list[LatencySamples], sizes: list[int]) -> PartCo
             macs=macs,
         )
     one_ms = one.round_p50_ms
-    copy_ms = float(np.median(samples[1].round_p50_ms - one_ms)) / (COPIES - 1)
+    copy_ms = max(0.0, float(np.median(samples[1].round_p50_ms - one_ms)) / (COPIES - 1))
     size_bytes = (sizes[1] - sizes[0]) // (COPIES - 1)
     return PartCost(
-        p50_ms=max(0.0, copy_ms),
+        p50_ms=copy_ms,
         p90_ms=None,
         rest_ms=float(np.median(one_ms)) - copy_ms,
         size_bytes=size_bytes,

@@ -88,8 +88,7 @@ def image_network(network: NetworkSpec, weights: GivenWeights | None, info: Data
 
 def starting_weights(student: StudentSpec, arch: StudentArch, info: DataInfo) -> GivenWeights | None:
     """Return the weights that the student starts from; None if they are fresh."""
-    trained = student.label_schedule is not None
-    return given_weights(arch.network(student), student.weights, info, trained=trained)
+    return given_weights(arch.network(student), student.weights, info, trained=student.training is not None)
 
 
 def start_from_weights(network: ImageNetwork, weights: GivenWeights, size: tuple[int, int]) -> None:

@@ -22,10 +22,10 @@ from edgekd.zoo.resnet_cifar import ResNetCifarSpec
 
 TINY = (Path(__file__).parents[1] / "specs" / "tiny.yaml").read_text()
 RESNET18 = """
-from edgekd.zoo.resnet import ResNet
+from edgekd.zoo.resnet import ResNetSpec
 
 def build(channels, classes):
-    return ResNet(channels, classes, depth=18, width=1.0)
+    return ResNetSpec(depth=18).build(channels=channels, classes=classes, size=(32, 32))
 """
 MINE = """
 from pathlib import Path

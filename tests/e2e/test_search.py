@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -200,6 +201,9 @@ def test_stage_writes_what_its_version_wrote(
         (["student.weights={path: a.safetensors, mean: [0], std: [1]}"], "leave them out"),
         (["student.rungs=[3, 1]"], "rising order"),
         (["student.storage=postgresql://me:secret@host/studies"], "EDGEKD_STUDY"),
+        (["student.storage=postgresql://host/db?password=secret"], "EDGEKD_STUDY"),
+        (["student.storage=sqlite:///studies.db"], "write postgresql://"),
+        (["student.space.blocks=[0]"], "greater than or equal to 1"),
         (["student.limits={}"], "set at least one of max_p50_ms"),
         (["student.space.kind=resnett"], "did you mean 'resnet'"),
         (
@@ -221,6 +225,18 @@ def test_a_worker_needs_a_study_that_is_shared(file: Path, tmp_path: Path) -> No
     assert done.returncode == 2
     assert "where: student.storage" in done.stderr
     assert "postgresql://" in done.stderr
+
+
+def test_data_without_validation_rows_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
+    labels = np.arange(40) % 4
+    np.savez(tmp_path / "own.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    data = {"kind": "arrays", "path": str(tmp_path / "own.npz"), "validation_fraction": 0}
+    quantize = {"calibration": {"samples": 8}}
+    spec = Pipeline.model_validate({**FILE, "data": data, "quantize": quantize})
+    with pytest.raises(SpecError, match="selects on validation rows"):
+        search(spec, Store(tmp_path / "store"))
+    assert not (tmp_path / "store" / "entries").exists()
 
 
 def test_a_given_student_is_not_searched(tmp_path: Path) -> None:
