@@ -18,7 +18,7 @@ from edgekd.report.plots import latency_plot, phases, training_plots
 from edgekd.report.rows import model_rows
 from edgekd.report.runs import Run, Siblings, measured_on, same_test, target_label
 from edgekd.report.schema import Report
-from edgekd.report.search import SEARCH_COLUMNS, device_name, search_points, search_rows, search_sentences
+from edgekd.report.search import SEARCH_COLUMNS, device_name, search_in_report, search_points, search_rows
 from edgekd.report.target_schema import TargetReport
 from edgekd.report.templates import render
 from edgekd.report.verdict import accuracy_cost, findings, outcome
@@ -63,17 +63,17 @@ def render_html(report: Report, others: Siblings = Siblings()) -> str:  # noqa: 
         comparison=compare([own, *others.runs]),
         training=_training(report),
         phases=phases(report.student.history),
-        search=_search(report.search) if report.search else None,
+        search=_search(report, report.search) if report.search else None,
     )
 
 
-def _search(record: SearchRecord) -> dict[str, Any]:
+def _search(report: Report, record: SearchRecord) -> dict[str, Any]:
     return {
         "record": record,
         "forms": _forms(partial(latency_frontier, search_points(record), device_name(record))),
         "columns": SEARCH_COLUMNS,
         "rows": search_rows(record),
-        "sentences": search_sentences(record),
+        "sentences": search_in_report(report),
     }
 
 

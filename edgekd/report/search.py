@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from edgekd.report.frontier import Point
+from edgekd.report.schema import Report
 from edgekd.report.words import count, metric_value, milliseconds, percent, size
+from edgekd.search.limits import Cost
 from edgekd.search.record import Finalist, SearchRecord, TrialRecord, frontier
 
 SEARCH_COLUMNS = ("student", "predicted ms", "measured ms", "p90 ms", "size", "MACs", "validation", "")
@@ -88,5 +90,25 @@ def search_sentences(record: SearchRecord) -> Sequence[str]:
         said.append(
             f"latency table: median error {percent(record.median_error)}, at most {percent(worst)}, on "
             f"{len(record.checks)} networks drawn at random"
+        )
+    return said
+
+
+def search_in_report(report: Report) -> list[str]:
+    """Return what a report says of its search, also whether the engine keeps the limits."""
+    record, target = report.search, report.targets[0]
+    if record is None:
+        return []
+    said = list(search_sentences(record))
+    if target.latency_ms is not None:
+        latency = target.latency_ms
+        engine = Cost(
+            p50_ms=latency.p50, p90_ms=latency.p90, size_bytes=target.size_bytes, macs=report.student.macs
+        )
+        over = ", ".join(
+            f"{one.limit} {one.allowed:,g}: it has {one.text()}" for one in record.limits.excesses(engine)
+        )
+        said.append(
+            f"the engine, measured again, {f'does not keep {over}' if over else 'keeps all limits of cost'}"
         )
     return said

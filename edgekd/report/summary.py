@@ -14,7 +14,7 @@ from edgekd.report.costs import lost_lines, saturation_line, time_shares
 from edgekd.report.rows import ModelRow, model_rows
 from edgekd.report.runs import Run
 from edgekd.report.schema import Report
-from edgekd.report.search import search_sentences
+from edgekd.report.search import search_in_report
 from edgekd.report.target_schema import TargetReport
 from edgekd.report.verdict import Finding, findings, gates_finding
 from edgekd.report.words import (
@@ -42,7 +42,7 @@ def print_summary(report: Report, console: Console) -> None:
         console: Where to print; 100 columns are enough.
     """
     gates = gates_finding(report)
-    for sentence in search_sentences(report.search) if report.search else ():
+    for sentence in search_in_report(report):
         _print(console, f"Search: {sentence}")
     for target in report.targets:
         _print(console, f"{report.pipeline} on {target.title}, {target.device}", style="bold")

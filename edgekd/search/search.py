@@ -22,6 +22,7 @@ from edgekd.search.record import Finalist, TableCheck, TrialRecord, frontier, sc
 from edgekd.search.space import Setting, Value
 from edgekd.search.student_search import SearchStudentSpec
 from edgekd.search.study import (
+    NETWORK,
     REPEATS,
     finished_before,
     optuna_package,
@@ -153,12 +154,14 @@ class Search:
             study: Shared by all workers.
             alone: Whether this is the only one.
         """
-        student, started = self.student, time.monotonic()
+        student, started, mine = self.student, time.monotonic(), 0
 
         def objective(trial: "optuna.Trial") -> tuple[float, ...]:
+            nonlocal mine
             values = self._try(trial, study)
             if REPEATS not in trial.user_attrs:
-                self._tell(study, trial.number, started)
+                mine += 1
+                self._tell(study, trial.number, seconds_each=(time.monotonic() - started) / mine)
             return values
 
         run_trials(
@@ -170,14 +173,14 @@ class Search:
             wait=lambda: time.sleep(WAIT_S),
         )
 
-    def _tell(self, study: "optuna.Study", number: int, started: float) -> None:
+    def _tell(self, study: "optuna.Study", number: int, *, seconds_each: float) -> None:
         """Say how far the trials are, what the best one is and how long the others may take."""
         records = [record for record in self.records(study) if record.metric is not None]
         this = next(record for record in records if record.number == number)
         best = max(records, key=lambda record: (record.epochs, score(record.metric)))
         assert this.metric is not None
         assert best.metric is not None
-        left_s = (time.monotonic() - started) / len(records) * (self.student.trials - len(records))
+        left_s = seconds_each * (self.student.trials - len(records))
         note(
             f"search {len(records)}/{self.student.trials}: {this.name}, {this.predicted.p50_ms:.3g} ms: "
             f"{this.metric.name} {this.metric.value:.4g} after {this.epochs} epochs; best {best.name} "
@@ -188,9 +191,10 @@ class Search:
         """Predict what a setting costs; train it from rung to rung, for as long as it is among the best."""
         student = self.student
         network = self.network(suggest(trial, student.space.knobs()))
-        if before := finished_before(study, trial):
+        if before := finished_before(study, network.digest):
             trial.set_user_attr(REPEATS, before.number)
             return tuple(before.values)
+        trial.set_user_attr(NETWORK, network.digest)
         cost = self.table.predict(network)
         trial.set_user_attr("cost", cost.model_dump())
         for limit, strain in student.limits.strain(cost).items():

@@ -28,8 +28,9 @@ ATTEMPTS = 3
 MOST_DRAWS = 50
 """Settings that are drawn for each trial that is asked for: where hardly any keep the limits, it ends."""
 
-REPEATS = "repeats"
-"""Attribute of a trial whose setting was tried before: it has that trial's values, and does not count."""
+NETWORK, REPEATS = "network", "repeats"
+"""Attributes of a trial: digest of its network, and the number of an earlier trial of the same one, whose
+values it has; such a trial does not count."""
 
 Knobs = dict[str, tuple[Value, ...]]
 
@@ -196,9 +197,10 @@ def _counted(
     return objective(trial)
 
 
-def finished_before(study: "optuna.Study", trial: "optuna.Trial") -> "optuna.trial.FrozenTrial | None":
-    """Return the finished trial of the same setting, if there is one."""
-    return next((other for other in _Trials(study).finished if other.params == trial.params), None)
+def finished_before(study: "optuna.Study", network: str) -> "optuna.trial.FrozenTrial | None":
+    """Return the finished trial of the network with this digest; several settings may mean the same one."""
+    finished = _Trials(study).finished
+    return next((trial for trial in finished if trial.user_attrs.get(NETWORK) == network), None)
 
 
 def _give_up_running(study: "optuna.Study") -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from edgekd.search.study import MOST_DRAWS, finished_before, open_study, run_trials, sampler, suggest
+from edgekd.search.study import MOST_DRAWS, NETWORK, finished_before, open_study, run_trials, sampler, suggest
 
 KNOBS: dict[str, tuple[int | float, ...]] = {"a": (1, 2, 3, 4), "b": (0.5, 1.0, 2.0)}
 
@@ -72,16 +72,34 @@ def test_where_nothing_keeps_the_limits_it_ends(tmp_path: Path) -> None:
     assert len(study.trials) == MOST_DRAWS + 1
 
 
-def test_finished_before_finds_the_same_setting(tmp_path: Path) -> None:
+def test_finished_before_finds_the_same_network(tmp_path: Path) -> None:
+    """2 * 1.0 and 4 * 0.5 are the same to this function."""
+
+    def objective(trial: optuna.Trial) -> tuple[float, ...]:
+        values = product(trial)
+        trial.set_user_attr(NETWORK, str(values))
+        return values
+
     study = open_study("s", storage="", folder=tmp_path, objectives=1)
-    study.enqueue_trial({"a": 2, "b": 0})
-    study.enqueue_trial({"a": 2, "b": 0})
-    run(study, product, 1)
+    study.enqueue_trial({"a": 1, "b": 1})
+    run(study, objective, 1)
     again = study.ask()
-    suggest(again, KNOBS)
-    before = finished_before(study, again)
+    before = finished_before(study, str((4 * 0.5,)))
     assert before is not None
-    assert before.values == [3 * 0.5]
+    assert before.values == [2.0]
+    assert before.number < again.number
+    assert finished_before(study, str((4.0,))) is None
+
+
+def test_a_journal_that_was_cut_goes_on_behind_its_last_whole_line(tmp_path: Path) -> None:
+    study = open_study("s", storage="", folder=tmp_path, objectives=1)
+    run(study, product, 2)
+    with (tmp_path / "journal.log").open("ab") as journal:
+        journal.write(b'{"op_code": 4, "worker_id": "ki')
+    (tmp_path / "journal.log.lock").touch()
+    again = open_study("s", storage="", folder=tmp_path, objectives=1)
+    run(again, product, 3)
+    assert len(numbers(again)) == 3
 
 
 @pytest.mark.parametrize("kind", ["tpe", "random"])
