@@ -112,11 +112,7 @@ def build(spec: Pipeline, places: Sequence[Place], run: Runner) -> Built:
         run: A store, which executes stages, or a planner, which only says which would run.
     """
     data, task, training, seed = spec.data, spec.task, spec.training, spec.seed
-    info = data.info()  # missing data are named first, with the command that fetches them
-    training.augment.check_size(info.height, info.width)
-    train_rows = data.train_rows()
-    if train_rows is not None:
-        spec.quantize.calibration.check_samples(train_rows)
+    _check_sizes(spec)
     teachers, arch, float_student = start(spec, places[0], run)
     ptq = run.run(quantize_student, float_student, spec.student, arch, spec.quantize, data, task)
     student: QuantStudent = ptq
@@ -134,6 +130,15 @@ def build(spec: Pipeline, places: Sequence[Place], run: Runner) -> Built:
         for target, place in zip(spec.targets, places, strict=True)
     )
     return Built(teachers, arch, float_student, ptq, student, marked, targets)
+
+
+def _check_sizes(spec: Pipeline) -> None:
+    """Say what the data are too small for; missing data are named first, with what fetches them."""
+    info = spec.data.info()
+    spec.training.augment.check_size(info.height, info.width)
+    train_rows = spec.data.train_rows()
+    if train_rows is not None:
+        spec.quantize.calibration.check_samples(train_rows)
 
 
 def start(spec: Pipeline, place: Place, run: Runner) -> tuple[Teachers, StudentArch, FloatStudent]:
@@ -212,6 +217,7 @@ def _fail_early_in_search(spec: Pipeline, store: Store) -> Place:
         raise SpecError(what, where="student.kind", fix=fix)
     store.check_writable()
     check_devices(store.devices, batch_size=spec.training.batch_size)
+    _check_sizes(spec)
     try_networks(spec)
     place = survey(spec)[0]
     check_search(spec.student, spec.data, place)
