@@ -200,6 +200,9 @@ def join_search(spec: Pipeline, store: Store) -> None:
     Raises:
         SpecError: If the student is given, or its study is not shared.
     """
+    if isinstance(spec.student, SearchStudentSpec) and not spec.student.storage:
+        what = "a worker joins a study that a database keeps, and student.storage names none"
+        raise SpecError(what, where="student.storage", fix="set it to postgresql://USER@HOST/DATABASE")
     place = _fail_early_in_search(spec, store)
     teachers, target = teach(spec, store), spec.targets[0].anywhere()
     teaching = Teaching(

@@ -98,11 +98,8 @@ def join(
     """Work on the trials of a shared study until all of them are finished.
 
     Raises:
-        SpecError: If the study is not shared, or is about another device.
+        SpecError: If the study is about another device.
     """
-    if not student.storage:
-        what = "a worker joins a study that a database keeps, and student.storage names none"
-        raise SpecError(what, where="student.storage", fix="set it to postgresql://USER@HOST/DATABASE")
     search = begin(student, teaching, target, place, run)
     search.try_networks(_study(search, None), alone=False)
 

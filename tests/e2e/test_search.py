@@ -37,14 +37,14 @@ FILE: dict[str, Any] = {
     },
     "student": {
         "kind": "search",
-        "space": {"kind": "resnet", "blocks": [1], "widths": [0.5, 1.0]},
+        "space": {"kind": "resnet", "blocks": [1, 2], "widths": [1.0]},
         "limits": GENEROUS,
         "training": {"epochs": 2, "learning_rate": 0.05},
         "trials": 3,
         "rungs": [1, 2],
         "keep": 2,
         "finalists": 2,
-        "checked": 2,
+        "checked": 1,
     },
     "training": {"batch_size": 64},
     "quantize": {"profile": "ort", "calibration": {"samples": 64, "methods": ["minmax"]}},
@@ -94,7 +94,7 @@ def test_search_trains_as_many_trials_as_asked_and_chooses_the_most_accurate_fin
     assert len(values) == 2
     assert values[record.chosen] == max(values.values())
     assert all(one.measured.macs <= GENEROUS["max_macs"] for one in record.finalists)
-    assert len(record.checks) == 2
+    assert len(record.checks) == 1
     assert record.median_error is not None
     assert record.median_error < 0.5  # on a busy machine; benchmarks.search measures it on a quiet one
 
@@ -133,7 +133,7 @@ def test_a_limit_that_no_network_keeps_is_named_with_what_would_have_to_give(
     with pytest.raises(SpecError) as caught:
         again("student.limits={max_p50_ms: 0.0001}")
     message = str(caught.value)
-    assert re.search(r"no student keeps the limits: resnet 1x\d+ 1x16 1x32, the fastest network", message)
+    assert re.search(r"no student keeps the limits: resnet 1x16 1x32 1x64, the fastest network", message)
     assert "student.limits.max_p50_ms" in message
     proposed = re.search(r"set max_p50_ms to ([0-9.]+) or more", message)
     assert proposed is not None
