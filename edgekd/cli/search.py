@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgekd.cli.opening import open_run
 from edgekd.cli.options import AllowCode, AsJson, Devices, Overrides, SpecFile, StoreRoot
-from edgekd.cli.printing import announce, print_json, print_table, say
+from edgekd.cli.printing import print_json, print_table, say
 
 if TYPE_CHECKING:
     from edgekd.search.record import SearchRecord
@@ -25,22 +26,18 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Search for the student of a pipeline; compress finds the result again and goes on with it."""
-    from edgekd.core.store import Store, default_store_root
-    from edgekd.core.user_code import allow_user_code
     from edgekd.pipeline import join_search
     from edgekd.pipeline import search as find
-    from edgekd.spec import load_pipeline
 
-    if allow_code:
-        allow_user_code()
-    pipeline = load_pipeline(spec, tuple(overrides))
-    name = f"{pipeline.name}.worker" if worker else pipeline.name
-    place = Store(store or default_store_root(), pipeline=name, announce=announce, devices=devices)
+    suffix = ".worker" if worker else ""
+    pipeline, kept = open_run(
+        spec, overrides, store=store, allow_code=allow_code, devices=devices, suffix=suffix
+    )
     if worker:
-        join_search(pipeline, place)
+        join_search(pipeline, kept)
         say("all trials are finished: edgekd search without --worker trains the finalists")
         return
-    record = find(pipeline, place)
+    record = find(pipeline, kept)
     if as_json:
         print_json(record.model_dump(mode="json"))
     else:

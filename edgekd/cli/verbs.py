@@ -14,6 +14,7 @@ from edgekd.cli.emulate import emulate
 from edgekd.cli.exit_codes import FAILED
 from edgekd.cli.gate import gate
 from edgekd.cli.inspect import inspect
+from edgekd.cli.opening import open_run
 from edgekd.cli.options import (
     FRACTIONS,
     AllowCode,
@@ -30,7 +31,6 @@ from edgekd.cli.options import (
     fractions,
 )
 from edgekd.cli.printing import (
-    announce,
     exit_unless_faithful,
     print_json,
     print_table,
@@ -81,19 +81,13 @@ def compress(
     as_json: AsJson = False,
 ) -> None:
     """Run a pipeline: teacher, student, quantization, engine, proof."""
-    from edgekd.core.store import Store, default_store_root
-    from edgekd.core.user_code import allow_user_code
     from edgekd.pipeline import compress as run
     from edgekd.report.summary import print_summary
     from edgekd.report.verdict import outcome
-    from edgekd.spec import load_pipeline
 
-    if allow_code:
-        allow_user_code()
-    pipeline = load_pipeline(spec, tuple(overrides))
-    place = Store(store or default_store_root(), pipeline=pipeline.name, announce=announce, devices=devices)
+    pipeline, kept = open_run(spec, overrides, store=store, allow_code=allow_code, devices=devices)
     command = shlex.join(["edgekd", *sys.argv[1:]])
-    report = run(pipeline, place, runs=runs, command=command)
+    report = run(pipeline, kept, runs=runs, command=command)
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
