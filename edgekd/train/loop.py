@@ -79,11 +79,12 @@ def train(
     networks.to(fabric.device)
     _note_surroundings(state, fabric)
     run = Run(fabric, networks, trainee.teacher, trainee.train, trainee.evaluate, options, seed, scratch)
+    planned = sum(len(phase.epochs) for phase in phases) * run.per_epoch
     for index, phase in enumerate(phases):
         if index < state.phase:
             continue
         if index > state.phase:
-            compiled = compile_pays(options, len(phase.epochs) * run.per_epoch)
+            compiled = compile_pays(options, planned)
             state = Progress(index, compiled=compiled, surroundings=state.surroundings, history=state.history)
             tensors = {}
         PhaseRun(run, phase, state, tensors).run()
@@ -93,7 +94,7 @@ def train(
 
 
 def compile_pays(options: TrainSpec, steps: int) -> bool:
-    """Whether to compile a phase of so many planned steps: compiling costs about half a minute."""
+    """Whether to compile the phases of a run of so many planned steps: each costs about half a minute."""
     if options.compile != "auto":
         return options.compile == "always"
     return steps >= STEPS_THAT_PAY_FOR_COMPILING and shutil.which("g++") is not None

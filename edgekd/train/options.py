@@ -36,7 +36,7 @@ class TrainSpec(Spec):
             default.
         precision: ``bf16`` computes convolutions and products of networks that are not quantized, teachers
             above all, in bfloat16; what is quantized stays in float32, on its grid.
-        compile: ``auto`` compiles a phase when its planned steps pay for it.
+        compile: ``auto`` compiles the phases of a run when its planned steps pay for it.
         augment: How images are varied.
     """
 
