@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from edgekd.core.spec_base import Spec
 from edgekd.core.user_code import UserFunction
 from edgekd.search.mobilenet_v2_space import MobileNetV2Space
-from edgekd.spec import Pipeline, Teacher
+from edgekd.spec import Pipeline
+from edgekd.teacher_section import Teacher
 from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
 
 SMALL_IMAGE = 64
@@ -39,7 +40,7 @@ def advice(spec: Pipeline) -> list[str]:
     if rows is not None and quantize.calibration.manifest is None and samples > rows:
         notes.append(f"calibration sees all {rows} train images: there are no {samples}")
     notes += [f"compress runs {code.file}:{code.function}: it needs --allow-code" for code in _code(spec)]
-    notes += [f"{target.kind}: {note}" for target in spec.targets if (note := spec.bits_note(target))]
+    notes += [f"{one.kind}: {said}" for one in spec.targets if (said := one.bits_note(quantize.bits_asked))]
     if spec.teacher is not None and spec.distill.teacher_start == "random":
         notes.append(
             f"{spec.distill.kind} trains a new teacher from random weights; reports compare with the one of "

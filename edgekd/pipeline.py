@@ -34,13 +34,14 @@ from edgekd.search.given_student import given_student
 from edgekd.search.latency_table import identity_of
 from edgekd.search.record import SearchRecord
 from edgekd.search.search import Teaching
-from edgekd.search.search_student import SearchedStudent, check_search, join, search_student
-from edgekd.search.student_search import SearchStudentSpec
+from edgekd.search.search_spec import SearchStudentSpec
+from edgekd.search.search_student import FoundStudent, check_search, join, search_student
 from edgekd.search.train_student import train_student
-from edgekd.spec import Pipeline, Target
+from edgekd.spec import Pipeline
 from edgekd.teachers import GIVEN, Teachers, teach
 from edgekd.train.ranks import check_devices
 from edgekd.try_networks import try_networks
+from edgekd.unions import Target
 from edgekd.verify.verify_engine import verify_engine, verify_graph
 from edgekd.zoo.student import StudentArch
 
@@ -190,7 +191,7 @@ def search(spec: Pipeline, store: Store) -> SearchRecord:
     """
     place = _fail_early_in_search(spec, store)
     arch = find_architecture(spec, teach(spec, store), place, store)
-    assert isinstance(arch, SearchedStudent)
+    assert isinstance(arch, FoundStudent)
     return arch.record()
 
 
@@ -247,7 +248,7 @@ def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Repor
         spec=spec,
         teachers=built.teachers.given,
         assistants=built.teachers.assistants,
-        search=built.arch.record() if isinstance(built.arch, SearchedStudent) else None,
+        search=built.arch.record() if isinstance(built.arch, FoundStudent) else None,
         float_student=built.float_student,
         ptq=built.ptq,
         history=built.student.history() if isinstance(built.student, DistilledStudent) else [],

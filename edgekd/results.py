@@ -20,9 +20,10 @@ from edgekd.lower.payload import LayerWeights
 from edgekd.report import measured, schema, target_schema
 from edgekd.runtimes.stages import Engine, TargetOnnx
 from edgekd.search.record import SearchRecord
-from edgekd.spec import Pipeline, Target
+from edgekd.spec import Pipeline
 from edgekd.teacher.export_teacher import Teacher
 from edgekd.train.checkpoint import EpochRecord
+from edgekd.unions import Target
 from edgekd.verify.verify_engine import Verdict, download_bytes
 
 
@@ -212,7 +213,7 @@ def _runtime(spec: Pipeline, results: TargetResults) -> dict[str, Any]:
         "options": target.options,
         "profile": profile.name,
         "profile_version": profile.version,
-        "bits_note": spec.bits_note(target, runtime_version=place.runtime_version),
+        "bits_note": target.bits_note(spec.quantize.bits_asked, runtime_version=place.runtime_version),
         "device": target.device.name,
         "machine": None if target.device == LocalDevice() else place.machine,
         "runtime_version": place.runtime_version,

@@ -20,7 +20,8 @@ from edgekd.data.dataset import SPLITS, DataInfo, DataSpec
 from edgekd.data.image_folder import ImageFolderSpec
 from edgekd.errors import DataError, SpecError
 from edgekd.report.words import duration
-from edgekd.spec import Data, Network, data_from_text, members
+from edgekd.spec import data_from_text
+from edgekd.unions import Data, Network, members
 from edgekd.zoo.network import NetworkSpec, build_body
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 

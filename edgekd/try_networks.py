@@ -12,11 +12,12 @@ from edgekd.errors import SpecError
 from edgekd.quant.operators import is_product
 from edgekd.quant.prepare import prepare
 from edgekd.runtimes.trial import try_model
-from edgekd.search.student_search import SearchStudentSpec
+from edgekd.search.search_spec import SearchStudentSpec
 from edgekd.search.study import optuna_package
-from edgekd.spec import Pipeline, Teacher
+from edgekd.spec import Pipeline
 from edgekd.teacher.export_teacher import TeacherSpec, teacher_network
 from edgekd.teacher.onnx_teacher import OnnxTeacherSpec, write_onnx
+from edgekd.teacher_section import Teacher
 from edgekd.zoo.network import NetworkSpec, given_weights, must_classify
 from edgekd.zoo.pixels import ImageNetwork
 from edgekd.zoo.student import image_network, start_from_weights

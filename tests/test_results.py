@@ -1,5 +1,5 @@
 from edgekd.results import engine_name
-from edgekd.spec import OnnxRuntime, OpenVino
+from edgekd.unions import OnnxRuntime, OpenVino
 
 
 def test_engines_of_one_runtime_have_names_of_their_own():

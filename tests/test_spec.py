@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from edgekd.data.digits import DigitsSpec
 from edgekd.data.parquet import ParquetSpec
 from edgekd.errors import DataError, EdgeKdError, SpecError
-from edgekd.spec import KINDS, Pipeline, data_from_text, load_pipeline, members
+from edgekd.spec import Pipeline, data_from_text, load_pipeline
 from edgekd.teacher.onnx_teacher import OnnxTeacherSpec
+from edgekd.unions import KINDS, members
 from edgekd.zoo.mobilenet_v2 import MobileNetV2Spec
 from edgekd.zoo.resnet_cifar import ResNetCifarSpec
 from edgekd.zoo.timm_network import TimmSpec

@@ -262,7 +262,7 @@ def list_kinds(
     """List the plug-ins of a kind, or of all kinds."""
     from edgekd.core.union import described
     from edgekd.gate.gates import Gate
-    from edgekd.spec import KINDS
+    from edgekd.unions import KINDS
 
     kinds = {**KINDS, "gate": Gate}
     if kind and kind not in kinds:

@@ -21,6 +21,7 @@ from edgekd.core.garbage import EntryInfo, GarbageReport, collect_garbage, folde
 from edgekd.core.history import PipelineHistory
 from edgekd.core.layout import StoreLayout, clear_lock, full_disk, lock_holder, sign_lock, user_cache
 from edgekd.core.live_run import LiveRun
+from edgekd.core.progress import note
 from edgekd.core.running import RunningStage, running, running_stage
 from edgekd.core.stage_call import StageCall, bind_call, explain_change
 from edgekd.errors import StoreError
@@ -75,7 +76,7 @@ class Store:
         root: Folder of the store; made when something is first written.
         pipeline: Name of the pipeline, for ``why`` and for garbage collection: entries that were only used
             without a name are not kept by `collect_garbage`.
-        announce: Gets one line of text for every stage, and when it waits or sets a damaged entry aside.
+        announce: Gets one line of text for every stage.
         devices: Processes that may share the training of a stage; no part of the key.
 
     Attributes:
@@ -227,7 +228,7 @@ class Store:
                 lock.acquire(timeout=0)
             except Timeout:
                 holder = lock_holder(lock) or "another process"
-                self._announce(f"{call.stage}: waiting for {holder}, which runs the same stage")
+                note(f"{call.stage}: waiting for {holder}, which runs the same stage")
                 lock.acquire()
             sign_lock(lock, holder=f"pipeline {self.pipeline}" if self.pipeline else "a program")
         try:
@@ -245,7 +246,7 @@ class Store:
             target.parent.mkdir(exist_ok=True)
             self.layout.entry(call.stage, call.key).rename(target)
         fault_point("aside.renamed")
-        self._announce(f"{call.stage}: the damaged entry is now in {target}")
+        note(f"{call.stage}: the damaged entry is now in {target}")
 
     def _execute(
         self, call: StageCall, stage: Stage[..., A], inputs: tuple[Any, ...], named: Mapping[str, Any]

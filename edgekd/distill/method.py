@@ -1,7 +1,7 @@
 """What a distillation method is: a spec that plans phases.
 
 A new method is one file like ``hinton.py``, which opens with the paper, its equations and where we differ,
-and one line in the union of ``edgekd/spec.py``.
+and one line in the union of ``edgekd/unions.py``.
 """
 
 from abc import ABC, abstractmethod

@@ -1,7 +1,7 @@
 """Quantizers: modules that snap one tensor to one integer grid.
 
 A new kind is one file with a :class:`QuantizerSpec` and a :class:`Quantizer`, and one line in the unions of
-``edgekd/spec.py``. A *plain* kind says how its scale comes about; its gradients are those of
+``edgekd/unions.py``. A *plain* kind says how its scale comes about; its gradients are those of
 :func:`edgekd.quant.fake_quant.fake_quant`. A *shaped* kind has a function of its own in front of the grid,
 and its own gradient. Engines know neither: :mod:`edgekd.quant.deploy` leaves integer grids alone.
 """

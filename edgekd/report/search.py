@@ -6,7 +6,7 @@ from edgekd.report.frontier import Point
 from edgekd.report.schema import Report
 from edgekd.report.words import count, metric_value, milliseconds, percent, size
 from edgekd.search.limits import Cost
-from edgekd.search.record import Finalist, SearchRecord, TrialRecord, frontier
+from edgekd.search.record import Finalist, SearchRecord, TrialRecord, unbeaten
 
 SEARCH_COLUMNS = ("student", "predicted ms", "measured ms", "p90 ms", "size", "MACs", "validation", "")
 
@@ -14,7 +14,7 @@ SEARCH_COLUMNS = ("student", "predicted ms", "measured ms", "p90 ms", "size", "M
 def search_rows(record: SearchRecord) -> list[tuple[str, ...]]:
     """Return the frontier and the finalists, the fastest first."""
     finals = {finalist.number: finalist for finalist in record.finalists}
-    shown = {trial.number: trial for trial in frontier(record.trials)}
+    shown = {trial.number: trial for trial in unbeaten(record.trials)}
     shown |= {trial.number: trial for trial in record.trials if trial.number in finals}
     ordered = sorted(shown.values(), key=lambda trial: trial.predicted.p50_ms)
     return [_row(record, trial, finals.get(trial.number)) for trial in ordered]

@@ -107,7 +107,7 @@ def score(metric: Metric | None) -> float:
     return metric.value if metric.higher_is_better else -metric.value
 
 
-def frontier(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+def unbeaten(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Return the trials that no other beats in both speed and accuracy, the fastest first.
 
     Only trials that were trained longest are compared: others were stopped because they were worse.

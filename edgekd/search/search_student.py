@@ -17,13 +17,16 @@ from edgekd.device.place import Place
 from edgekd.errors import SpecError
 from edgekd.quant.student import QuantizeSpec
 from edgekd.runtimes.target import TargetSpec
+from edgekd.search.choose import choose, train_finalists
+from edgekd.search.feasible import check_table, must_be_possible
 from edgekd.search.latency_table import LatencyTable, identity_of
 from edgekd.search.record import SearchRecord
 from edgekd.search.search import Search, Teaching
-from edgekd.search.student_search import SearchStudentSpec
+from edgekd.search.search_spec import SearchStudentSpec
 from edgekd.search.study import open_study, reach
 from edgekd.search.time_part import time_part
 from edgekd.search.train_candidate import train_candidate
+from edgekd.search.trials import try_settings
 from edgekd.tasks.classification import TaskSpec
 from edgekd.teacher.several import Heard, HeardSpec
 from edgekd.train.options import TrainSpec
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 RECORD = "search.json"
 
 
-class SearchedStudent(StudentArch):
+class FoundStudent(StudentArch):
     """The architecture that a search chose, with the weights that it was trained to."""
 
     def record(self) -> SearchRecord:
@@ -43,7 +46,7 @@ class SearchedStudent(StudentArch):
         return SearchRecord.model_validate(self.read_json(RECORD))
 
 
-@stage(SearchedStudent, version=1)
+@stage(FoundStudent, version=1)
 def search_student(
     folder: Path,
     student: SearchStudentSpec,
@@ -65,13 +68,13 @@ def search_student(
     teaching = Teaching(teacher, teacher_spec, quantize, data, task, training, seed)
     store = inner_store()
     search = begin(student, teaching, target, place, store)
-    search.must_be_possible()
-    checks = search.check_table()
+    must_be_possible(search)
+    checks = check_table(search)
     study = _study(search, folder / "scratch")
-    search.try_networks(study, alone=not student.storage)
+    try_settings(search, study, alone=not student.storage)
     trials = search.records(study)
-    finalists = search.finalists(trials)
-    chosen, why = search.choose(trials, finalists)
+    finalists = train_finalists(search, trials)
+    chosen, why = choose(search, trials, finalists)
     setting = next(trial.setting for trial in trials if trial.number == chosen.number)
     best = search.candidate(search.network(setting), student.training.epochs)
     store.finish()
@@ -101,7 +104,7 @@ def join(
         SpecError: If the study is about another device.
     """
     search = begin(student, teaching, target, place, run)
-    search.try_networks(_study(search, None), alone=False)
+    try_settings(search, _study(search, None), alone=False)
 
 
 def _study(search: Search, folder: Path | None) -> "optuna.Study":

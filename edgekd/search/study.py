@@ -1,18 +1,20 @@
 """The study: trials of one search, in a file of the store or in a database that workers share.
 
-Optuna keeps the trials and proposes settings; whatever decides on them is in ``search.py``.
+Optuna keeps the trials and proposes settings; what becomes of them is decided in ``trials.py``.
 """
 
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgekd.core.optional import require
+from edgekd.core.progress import note
 from edgekd.errors import EdgeKdError, SpecError
 from edgekd.search.space import Setting, Value
 
@@ -152,18 +154,67 @@ def run_trials(
             finished trials, also when a search goes on that was killed. None where there are more.
         wait: Called while other workers finish the last trials.
     """
-    if seed is not None:
-        _give_up_running(study)
-    while True:
-        found = _Trials(study)
-        if len(found.finished) >= trials or len(found.all) > MOST_DRAWS * trials:
-            return
-        if len(found.finished) + len(found.begun) >= trials and not found.waiting:
-            wait()
-            _release_trials_of_the_dead(study)
-            continue
-        study.sampler = make_sampler(None if seed is None else _seed(seed, len(found.all)))
-        study.optimize(lambda trial: _counted(study, trial, objective, trials), n_trials=1)
+    with storage_errors():
+        if seed is not None:
+            _give_up_running(study)
+        while True:
+            found = _Trials(study)
+            if len(found.finished) >= trials or len(found.all) > MOST_DRAWS * trials:
+                return
+            if len(found.finished) + len(found.begun) >= trials and not found.waiting:
+                wait()
+                _release_trials_of_the_dead(study)
+                continue
+            study.sampler = make_sampler(None if seed is None else _seed(seed, len(found.all)))
+            _try_one(study, lambda trial: _counted(study, trial, objective, trials))
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Say of a study that cannot be read or written any more what to do.
+
+    Raises:
+        SpecError: Instead of the toolkit's errors, whose text may hold a password.
+    """
+    try:
+        yield
+    except Exception as e:
+        lost = optuna_package().exceptions.StorageInternalError
+        found = next((one for one in _chain(e) if isinstance(one, lost)), None)  # others hide it
+        if found is None:
+            raise
+        what = f"the study's database no longer answers: {type(found.__cause__ or found).__name__}"
+        fix = "start it, and run the same command again: finished trials are kept"
+        raise SpecError(what, where="student.storage", fix=fix) from None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Return an error and those that were handled when it was raised."""
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
+def _try_one(study: "optuna.Study", objective: "Callable[[optuna.Trial], tuple[float, ...]]") -> None:
+    """Try one setting; what a worker finds that was taken for dead meanwhile is left to who has its trial."""
+    own: list[Exception] = []
+    lost = optuna_package().exceptions.UpdateFinishedTrialError
+
+    def watched(trial: "optuna.Trial") -> tuple[float, ...]:
+        try:
+            return objective(trial)
+        except (optuna_package().TrialPruned, lost):
+            raise
+        except Exception as e:
+            own.append(e)
+            raise
+
+    try:
+        study.optimize(watched, n_trials=1)
+    except (lost, ValueError, AssertionError):  # the toolkit's, of telling a trial that has ended
+        if own:
+            raise
+        note(f"search: no word of this worker was heard for {GRACE_S} s, its trial is another's now")
 
 
 def _seed(seed: int, number: int) -> int:

@@ -71,9 +71,10 @@ class MobileNetV2Spec(NetworkSpec):
 
     @property
     def title(self) -> str:
-        """Name for people, e.g. ``"mobilenet_v2 x0.5"``."""
-        own = f", {sum(stage.blocks for stage in self.stages)} blocks" if self.stages else ""
-        return f"mobilenet_v2 x{self.width:g}{own}{', half size' if self.downscale == 2 else ''}"
+        """Name for people, e.g. ``"mobilenet_v2 x0.5"``; of own stages blocks, expansion and kernel."""
+        own = [f"{stage.blocks}e{stage.expansion}k{stage.kernel}" for stage in self.stages or ()]
+        size = ["half size"] if self.downscale == 2 else []
+        return " ".join(["mobilenet_v2", f"x{self.width:g}", *own, *size])
 
     def build(self, *, channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
         """Build the body: float images (n, channels, height, width) to logits (n, classes)."""

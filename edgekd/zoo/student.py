@@ -10,6 +10,7 @@ from edgekd.core.artifact import Artifact
 from edgekd.core.schedule import Schedule
 from edgekd.core.spec_base import Spec
 from edgekd.data.dataset import DataInfo
+from edgekd.tasks.classification import TaskSpec
 from edgekd.zoo.network import NetworkSpec, build_body, given_weights
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid, fold_normalization
 from edgekd.zoo.weights import GivenWeights, WeightsSpec
@@ -43,6 +44,18 @@ class StudentSpec(Spec, ABC):
     @abstractmethod
     def network_of(self, written: dict[str, Any]) -> NetworkSpec:
         """Return the architecture that a stage wrote down."""
+
+    def unfit_task(self, task: TaskSpec) -> str:
+        """Return why it cannot be found for a task; empty where it can."""
+        return ""
+
+    def unfit_bits(self, bits: int) -> str:
+        """Return why it cannot be found where weights or activations have so few bits; empty where it can."""
+        return ""
+
+    def unfit_start(self, start: str) -> str:
+        """Return why it cannot begin where a method's students do; empty where it can."""
+        return ""
 
     @model_validator(mode="after")
     def _has_an_origin(self) -> Self:

@@ -14,11 +14,11 @@ from edgekd.distill.imitation import Imitation
 from edgekd.quant.calibrate import calibrate
 from edgekd.quant.prepare import prepare
 from edgekd.quant.scheme import QuantScheme
-from edgekd.spec import Distill, Quantizer
 from edgekd.tasks.classification import ClassificationSpec
 from edgekd.train.loop import Trainee, train
 from edgekd.train.options import TrainSpec
 from edgekd.train.phase import KdLoss, Phase
+from edgekd.unions import Distill, Quantizer
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 
 TASK = ClassificationSpec()

@@ -12,7 +12,7 @@ from torch import nn
 from edgekd.core import user_code
 from edgekd.core.union import members_by_kind
 from edgekd.quant.prepare import prepare
-from edgekd.spec import Network
+from edgekd.unions import Network
 from edgekd.zoo.cost import count_params
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 

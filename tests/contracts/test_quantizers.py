@@ -25,7 +25,7 @@ from edgekd.quant.prepare import prepare
 from edgekd.quant.quantizer import ShapedQuantizer
 from edgekd.quant.scheme import QuantScheme
 from edgekd.runtimes.onnx_runtime import open_session, run_all
-from edgekd.spec import Quantizer
+from edgekd.unions import Quantizer
 
 KINDS = members_by_kind(Quantizer)
 ACTIVATION_GRIDS = (IntGrid(0, 15), IntGrid(-128, 127))

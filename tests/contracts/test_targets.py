@@ -21,7 +21,8 @@ from edgekd.quant.calibrate import calibrate
 from edgekd.quant.prepare import prepare
 from edgekd.runtimes.layer_reference import compare_layers
 from edgekd.runtimes.targets import runnable
-from edgekd.spec import KINDS, load_pipeline
+from edgekd.spec import load_pipeline
+from edgekd.unions import KINDS
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 
 TINY = Path(__file__).parents[1] / "specs" / "tiny.yaml"

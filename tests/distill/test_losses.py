@@ -10,9 +10,9 @@ from pydantic import TypeAdapter
 
 from edgekd.distill.method import DistillMethod
 from edgekd.errors import SpecError
-from edgekd.spec import Distill
 from edgekd.tasks.classification import ClassificationSpec
 from edgekd.tasks.python import PythonTaskSpec
+from edgekd.unions import Distill
 
 CASES = json.loads((Path(__file__).parent / "losses.json").read_text())["cases"]
 TASK = ClassificationSpec()

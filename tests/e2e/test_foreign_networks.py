@@ -16,7 +16,7 @@ from edgekd.core import user_code
 from edgekd.data.digits import DigitsSpec
 from edgekd.export.onnx_file import export_onnx
 from edgekd.report.schema import Report
-from edgekd.spec import Network
+from edgekd.unions import Network
 from edgekd.zoo.pixels import ImageNetwork, NormalizePixels, PixelGrid
 from edgekd.zoo.resnet_cifar import ResNetCifarSpec
 

@@ -9,8 +9,9 @@ import yaml
 from edgekd.core.store import Store
 from edgekd.distill.distill_student import DistilledStudent
 from edgekd.pipeline import build, survey
-from edgekd.spec import load_pipeline, members
+from edgekd.spec import load_pipeline
 from edgekd.train.checkpoint import EpochRecord
+from edgekd.unions import members
 from edgekd.verify.verify import verify
 
 SPECS = Path(__file__).parents[1] / "specs"

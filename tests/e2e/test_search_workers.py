@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -21,8 +21,20 @@ TRIALS = 5
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
+class Database(NamedTuple):
+    """A running server.
+
+    Attributes:
+        url: Its address.
+        stop: Ends it at once, as a crash does.
+    """
+
+    url: str
+    stop: Callable[[], None]
+
+
 @pytest.fixture
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database() -> Iterator[Database]:
     """A server of its own that listens on a socket in a folder, as the user that its package makes."""
     if not BINARIES:
         pytest.skip("PostgreSQL is not installed")
@@ -39,22 +51,32 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = f"-c listen_addresses= -c unix_socket_directories={folder}"
     control = [*become, tools / "pg_ctl", "-D", data, "-l", folder / "log", "-w"]
     subprocess.run([*control, "-o", settings, "start"], **quiet)
+
+    def stop() -> None:
+        if (data / "postmaster.pid").exists():
+            subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+
     try:
-        yield f"postgresql://edgekd@/postgres?host={folder}"
+        yield Database(f"postgresql://edgekd@/postgres?host={folder}", stop)
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+        stop()
         shutil.rmtree(folder)
+
+
+def shared_file(folder: Path) -> Path:
+    """Write the pipeline file of a search whose study is in ``$STUDY``."""
+    spec = {**FILE, "student": {**FILE["student"], "storage": "$STUDY", "trials": TRIALS, "checked": 0}}
+    file = folder / "shared.yaml"
+    file.write_text(yaml.safe_dump(spec))
+    return file
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_of_a_killed_worker_only_the_trial_is_lost(database: str, tmp_path: Path) -> None:
+def test_of_a_killed_worker_only_the_trial_is_lost(database: Database, tmp_path: Path) -> None:
     """Two workers; one is killed within a trial. The other finishes all of them, each once."""
-    spec = {**FILE, "student": {**FILE["student"], "storage": "$STUDY", "trials": TRIALS, "checked": 0}}
-    file = tmp_path / "shared.yaml"
-    file.write_text(yaml.safe_dump(spec))
-    store = tmp_path / "store"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "STUDY": database}
+    file, store = shared_file(tmp_path), tmp_path / "store"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "STUDY": database.url}
 
     def start(*more: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "edgekd", "search", str(file), "--store", str(store), *more]
@@ -76,13 +98,30 @@ def test_of_a_killed_worker_only_the_trial_is_lost(database: str, tmp_path: Path
     assert "edgekd@" not in said  # the address may hold a password
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_database_that_stops_ends_a_worker_with_what_to_do(database: Database, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgekd", "search", str(shared_file(tmp_path)), "--worker"]
+    environment = {**os.environ, "STUDY": database.url}
+    pipes: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "env": environment}
+    said = ""
+    with subprocess.Popen([*command, "--store", str(tmp_path / "store")], **pipes) as worker:
+        assert worker.stderr is not None
+        for line in worker.stderr:
+            said += line
+            if line.startswith("search "):
+                database.stop()
+    assert worker.returncode == 2, said
+    assert "no longer answers" in said
+    assert "finished trials are kept" in said
+    assert "Traceback" not in said
+
+
 def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
     url = "postgresql://me:secret@localhost:1/none"
-    spec = {**FILE, "student": {**FILE["student"], "storage": "$STUDY"}}
-    file = tmp_path / "shared.yaml"
-    file.write_text(yaml.safe_dump(spec))
     environment = {**os.environ, "STUDY": url}
-    command = [sys.executable, "-m", "edgekd", "search", str(file), "--worker", "--store", str(tmp_path)]
+    command = [sys.executable, "-m", "edgekd", "search", str(shared_file(tmp_path)), "--worker"]
+    command += ["--store", str(tmp_path)]
     done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
     assert "where: student.storage" in done.stderr

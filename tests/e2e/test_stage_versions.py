@@ -33,9 +33,11 @@ from edgekd.lower.marked import MARKED, MarkedOnnx
 from edgekd.runtimes.stages import lower_for
 from edgekd.search.given_student import given_student
 from edgekd.search.train_student import train_student
-from edgekd.spec import Assistant, OnnxRuntime, Pipeline, load_pipeline
+from edgekd.spec import Pipeline, load_pipeline
 from edgekd.teacher.export_teacher import export_teacher
+from edgekd.teacher_section import Assistant
 from edgekd.teachers import teach
+from edgekd.unions import OnnxRuntime
 
 HERE = Path(__file__).parents[1]
 GOLDEN = HERE / "stage_versions" / "stages.json"

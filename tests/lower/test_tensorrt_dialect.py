@@ -26,7 +26,7 @@ from edgekd.quant.prepare import prepare
 from edgekd.quant.scheme import QuantScheme
 from edgekd.runtimes.layer_reference import compare_layers
 from edgekd.runtimes.onnx_runtime import open_session, run_all, tap
-from edgekd.spec import Network
+from edgekd.unions import Network
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 
 IMAGENET = PixelGrid.like((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

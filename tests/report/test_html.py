@@ -8,7 +8,7 @@ import pytest
 from edgekd.report.html import render_comparison, render_html
 from edgekd.report.runs import Run, Siblings
 from edgekd.report.schema import Report
-from edgekd.spec import OnnxRuntime, TensorRt
+from edgekd.unions import OnnxRuntime, TensorRt
 
 ATTACK = """</script></style></title>"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
 

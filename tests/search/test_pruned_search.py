@@ -12,7 +12,7 @@ from edgekd.core.schedule import Schedule
 from edgekd.data.digits import DigitsSpec
 from edgekd.search.limits import Limits
 from edgekd.search.pruned_space import PrunedSpace
-from edgekd.search.student_search import SearchStudentSpec
+from edgekd.search.search_spec import SearchStudentSpec
 from edgekd.zoo.network import NetworkSpec
 from edgekd.zoo.resnet_cifar import ResNetCifarSpec
 from edgekd.zoo.student import StudentArch, starting_weights, student_network
@@ -45,7 +45,7 @@ class Pretrained(NetworkSpec):
 def test_weights_for_other_classes_are_where_a_search_starts(tmp_path: Path) -> None:
     space = PrunedSpace(network=Pretrained(), parts=1, keep=(0.5, 1.0))
     training = Schedule(epochs=1, learning_rate=0.1)
-    student = SearchStudentSpec(space=space, limits=Limits(max_macs=10**9), training=training)
+    student = SearchStudentSpec(space=space, limits=Limits(max_macs=10**9), training=training, rungs=(1,))
     (tmp_path / "network.json").write_text(json.dumps({"setting": {"keep1": 0.5}, "multiple": 8}))
     arch, info = StudentArch(folder=tmp_path, key="k", digest="d"), DigitsSpec(image_size=8).info()
     weights = starting_weights(student, arch, info)

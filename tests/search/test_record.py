@@ -1,5 +1,5 @@
 from edgekd.search.limits import Cost
-from edgekd.search.record import TableCheck, TrialRecord, frontier, score
+from edgekd.search.record import TableCheck, TrialRecord, score, unbeaten
 from edgekd.tasks.metric import Metric
 
 
@@ -10,11 +10,11 @@ def trial(number: int, p50_ms: float, value: float | None, *, epochs: int = 3) -
     return TrialRecord(number=number, name=name, setting={}, predicted=cost, epochs=epochs, metric=metric)
 
 
-def test_frontier_is_what_no_other_trial_beats_in_speed_and_accuracy() -> None:
+def test_unbeaten_is_what_no_other_trial_beats_in_speed_and_accuracy() -> None:
     fast, slow = trial(0, 1.0, 0.6), trial(1, 3.0, 0.8)
     beaten, as_slow = trial(2, 3.5, 0.7), trial(3, 3.0, 0.7)
     stopped, costly = trial(4, 0.5, 0.5, epochs=1), trial(5, 9.0, None, epochs=0)
-    assert frontier([slow, beaten, fast, as_slow, stopped, costly]) == [fast, slow]
+    assert unbeaten([slow, beaten, fast, as_slow, stopped, costly]) == [fast, slow]
 
 
 def test_score_is_higher_the_better_also_of_errors() -> None:

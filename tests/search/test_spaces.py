@@ -10,7 +10,7 @@ from edgekd.core.union import members_by_kind
 from edgekd.search.mobilenet_v2_space import MobileNetV2Space
 from edgekd.search.resnet_space import ResNetSpace
 from edgekd.search.space import SearchSpace, rounded
-from edgekd.spec import Network, Space
+from edgekd.unions import Network, Space
 from edgekd.zoo.cost import count_macs
 
 CHANNELS, CLASSES, SIZE = 3, 10, (32, 32)

@@ -110,3 +110,29 @@ def test_a_sampler_is_a_function_of_its_seed(kind: str, tmp_path: Path) -> None:
         study.sampler = sampler(kind, seed=7)
         drawn.append([suggest(study.ask(), KNOBS) for _ in range(3)])
     assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("notices", [True, False])
+def test_a_trial_that_was_given_to_another_worker_is_left_to_it(tmp_path: Path, *, notices: bool) -> None:
+    """As if this worker had been stopped for so long that it was taken for dead."""
+
+    def objective(trial: optuna.Trial) -> tuple[float, ...]:
+        values = product(trial)
+        if trial.number == 1:
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            if notices:
+                trial.set_user_attr("rung0", 1.0)
+        return values
+
+    study = open_study("s", storage="", folder=tmp_path, objectives=1)
+    run(study, objective, 3)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_a_mistake_in_a_trial_is_not_taken_for_a_lost_one(tmp_path: Path) -> None:
+    def objective(trial: optuna.Trial) -> tuple[float, ...]:
+        raise ValueError(trial.number)
+
+    study = open_study("s", storage="", folder=tmp_path, objectives=1)
+    with pytest.raises(ValueError, match="0"):
+        run(study, objective, 3)

@@ -16,10 +16,10 @@ from edgekd.core.store import Store
 from edgekd.data.digits import DigitsSpec
 from edgekd.distill.imitation import soft_divergence
 from edgekd.export.onnx_file import export_onnx
-from edgekd.spec import OneTeacher, OtherTeacher, Teacher
 from edgekd.tasks.classification import ClassificationSpec
 from edgekd.teacher.export_teacher import export_teacher, load_teacher
 from edgekd.teacher.several import MeanTeacher, load_heard
+from edgekd.teacher_section import OneTeacher, OtherTeacher, Teacher
 
 IMAGES = torch.zeros(1, 1)
 DATA, TASK = DigitsSpec(image_size=8), ClassificationSpec()

@@ -13,7 +13,7 @@ from torch import nn
 from edgekd.core import user_code
 from edgekd.data.dataset import DataInfo
 from edgekd.errors import ExportError, RuntimeMissing, SpecError
-from edgekd.spec import Network
+from edgekd.unions import Network
 from edgekd.zoo.channel_groups import ChannelGraph, sound_groups
 from edgekd.zoo.cost import count_macs
 from edgekd.zoo.network import NetworkSpec, build_body, given_weights

@@ -10,6 +10,7 @@ from edgekd.core.schedule import Schedule
 from edgekd.errors import SpecError
 from edgekd.search.limits import Limits
 from edgekd.search.space import SearchSpace
+from edgekd.tasks.classification import ClassificationSpec, TaskSpec
 from edgekd.zoo.network import NetworkSpec
 from edgekd.zoo.student import StudentSpec
 
@@ -73,11 +74,49 @@ class SearchStudentSpec(StudentSpec):
         return storage
 
     @model_validator(mode="after")
+    def _numbers_fit(self) -> Self:
+        if self.finalists > self.trials:
+            msg = f"{self.finalists} finalists of {self.trials} trials: set finalists lower, or trials higher"
+            raise ValueError(msg)
+        if self.rungs[-1] > self.training.epochs:
+            msg = (
+                f"trials learn for {self.rungs[-1]} epochs (rungs) and finalists for {self.training.epochs} "
+                "(training.epochs): fewer for trials, or more for finalists"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _weights_fit(self) -> Self:
         if self.weights is not None and not self.space.takes_weights:
             msg = f"no weights fit every network of space {self.space.kind}: leave them out"
             raise ValueError(msg)
         return self
+
+    def unfit_task(self, task: TaskSpec) -> str:
+        """Refuse an accuracy that is none."""
+        least = self.limits.min_metric
+        if least is not None and isinstance(task, ClassificationSpec) and not 0 < least < 1:
+            return f"limits.min_metric {least:g} is no top-1 accuracy: write a fraction, 0.9 for 90 %"
+        return ""
+
+    def unfit_bits(self, bits: int) -> str:
+        """Refuse trials that are judged by calibrated grids of few bits."""
+        if self.judging is None and bits < 8:
+            return (
+                f"calibrated grids of {bits} bits say little about a trial: set student.judging, such as "
+                "{epochs: 1, learning_rate: 0.01}"
+            )
+        return ""
+
+    def unfit_start(self, start: str) -> str:
+        """Refuse methods that would not use what the search leaves."""
+        if start == "random":
+            return (
+                "this form of distillation starts from random weights, and a search leaves trained ones: "
+                "take another form or method, or student.kind: fixed"
+            )
+        return ""
 
     @property
     def brings_weights(self) -> bool:
