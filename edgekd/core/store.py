@@ -76,7 +76,8 @@ class Store:
         root: Folder of the store; made when something is first written.
         pipeline: Name of the pipeline, for ``why`` and for garbage collection: entries that were only used
             without a name are not kept by `collect_garbage`.
-        announce: Gets one line of text for every stage.
+        announce: Gets one line of text for every stage, and when it waits or sets a damaged entry aside.
+        tells_stages: Whether it gets the lines for every stage.
         devices: Processes that may share the training of a stage; no part of the key.
 
     Attributes:
@@ -92,6 +93,7 @@ class Store:
         *,
         pipeline: str = "",
         announce: Callable[[str], None] = lambda message: None,
+        tells_stages: bool = True,
         devices: int = 1,
     ) -> None:
         if re.fullmatch(r"[A-Za-z0-9_.-]*", pipeline) is None:
@@ -102,6 +104,7 @@ class Store:
         self.devices = devices
         self.records: list[StageRecord] = []
         self._announce = announce
+        self._tells_stages = tells_stages
         self._history = PipelineHistory(self.layout, pipeline)
         self._live = LiveRun(self.layout) if pipeline else None
         self._hashes = FileHashes()
@@ -138,7 +141,8 @@ class Store:
                 with self.layout.storage_errors():
                     self._live.keep(call.key)
             found = self.look_up(call, position=position)
-            self._announce(f"{stage.name}: {found.why}")
+            if self._tells_stages:
+                self._announce(f"{stage.name}: {found.why}")
             if found.damaged:
                 self._set_aside(call)
             entry = found.entry or self._execute(call, stage, inputs, named)
@@ -228,7 +232,7 @@ class Store:
                 lock.acquire(timeout=0)
             except Timeout:
                 holder = lock_holder(lock) or "another process"
-                note(f"{call.stage}: waiting for {holder}, which runs the same stage")
+                self._announce(f"{call.stage}: waiting for {holder}, which runs the same stage")
                 lock.acquire()
             sign_lock(lock, holder=f"pipeline {self.pipeline}" if self.pipeline else "a program")
         try:
@@ -246,7 +250,7 @@ class Store:
             target.parent.mkdir(exist_ok=True)
             self.layout.entry(call.stage, call.key).rename(target)
         fault_point("aside.renamed")
-        note(f"{call.stage}: the damaged entry is now in {target}")
+        self._announce(f"{call.stage}: the damaged entry is now in {target}")
 
     def _execute(
         self, call: StageCall, stage: Stage[..., A], inputs: tuple[Any, ...], named: Mapping[str, Any]
@@ -290,7 +294,7 @@ def inner_store() -> Store:
         what = "no stage runs, whose stages could be kept"
         raise StoreError(what, fix="run it with Store.run")
     name = f"{outer.pipeline}.{outer.name}" if outer.pipeline else ""
-    return Store(outer.store, pipeline=name, devices=outer.devices)
+    return Store(outer.store, pipeline=name, announce=note, tells_stages=False, devices=outer.devices)
 
 
 def default_store_root() -> Path:
