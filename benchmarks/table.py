@@ -59,6 +59,8 @@ def tables() -> str:
         _table("ablation", ("bits", "reference"), _ablation_cells),
         _table("published_forms", ("pipeline", "seed"), _form_cells),
         _table("float_distillation", ("pipeline", "seed"), _float_cells),
+        _table("search", ("searched", "reference"), _search_cells),
+        _table("search_workers", ("trials",), _worker_cells),
         _table("engine_latency", ("network", "image", "threads"), _engine_cells),
         _table("engine_latency", ("network", "image", "threads"), _openvino_cells, "openvino_float"),
         _table("packed_size", ("network", "image"), _size_cells),
@@ -169,6 +171,45 @@ def _float_cells(row: Row) -> dict[str, str]:
         "without quantizers": f"{row['pipeline']}, seed {row['seed']}",
         "float student": _metric(row["metric"]["float"]),
         "distilled the same way": _metric(row["metric"]["float_distilled"]),
+    }
+
+
+def _search_cells(row: Row) -> dict[str, str]:
+    searched, reference, search = row["searched"], row["reference"], row["search"]
+    low, high = (100 * end for end in row["ci95"])
+    error = search["median_error"]
+    return {
+        "searched": f"{searched['pipeline']}: {searched['network']}, {size(searched['size_bytes'])}",
+        "p50 ms": milliseconds(row["latency"]["searched"]["p50_ms"]),
+        "top-1": f"{100 * row['top1']['searched']:.2f} %",
+        "beside, trained alike": f"{reference['network']}, {size(reference['size_bytes'])}, "
+        f"{milliseconds(row['latency']['reference']['p50_ms'])} ms, {100 * row['top1']['reference']:.2f} %",
+        "over it (99 %)": f"{row['latency']['over_reference']:.2f}x "
+        f"({row['latency']['ci99'][0]:.2f}-{row['latency']['ci99'][1]:.2f})",
+        "points (95 %)": f"{100 * row['difference']:+.2f} ({low:+.2f} to {high:+.2f})",
+        "predicted p50, median error": "-"
+        if error is None
+        else f"{100 * error:.1f} % of {search['predictions']}",
+        "float ops": str(searched["float_ops"]),
+        "oracle mismatches": str(searched["oracle_mismatches"]),
+        "whole run": f"{sum(search['seconds'].values()) / 60:.0f} min",
+    }
+
+
+def _worker_cells(row: Row) -> dict[str, str]:
+    rounds = row["rounds"]
+    seconds = {
+        name: ", ".join(f"{one['wall_seconds']:.0f}" for one in found) for name, found in rounds.items()
+    }
+    once = all(
+        one["finished"] == one["networks"] == row["trials"] for found in rounds.values() for one in found
+    )
+    return {
+        "shared search": f"{row['trials']} trials, {row['threads']} thread each, PostgreSQL",
+        **{f"{name}, s": text for name, text in seconds.items()},
+        "ratio": ", ".join(f"{ratio:.2f}" for ratio in row["killed_over_alone"]),
+        "every trial finished once": "yes" if once else "no",
+        "lost with the killed worker": ", ".join(str(one["lost"]) for one in rounds["one of two killed"]),
     }
 
 

@@ -254,6 +254,12 @@ def finished_before(study: "optuna.Study", network: str) -> "optuna.trial.Frozen
     return next((trial for trial in finished if trial.user_attrs.get(NETWORK) == network), None)
 
 
+def is_tried_elsewhere(study: "optuna.Study", network: str, *, number: int) -> bool:
+    """Whether another worker is at the network with this digest, and was there before trial ``number``."""
+    running = study.get_trials(deepcopy=False, states=(optuna_package().trial.TrialState.RUNNING,))
+    return any(one.number < number and one.user_attrs.get(NETWORK) == network for one in running)
+
+
 def _give_up_running(study: "optuna.Study") -> None:
     """Mark the trials of a process that was killed: this is the only one that works on the study."""
     state = optuna_package().trial.TrialState

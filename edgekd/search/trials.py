@@ -13,6 +13,7 @@ from edgekd.search.study import (
     NETWORK,
     REPEATS,
     finished_before,
+    is_tried_elsewhere,
     optuna_package,
     run_trials,
     sampler,
@@ -77,6 +78,8 @@ def _try(search: Search, trial: "optuna.Trial", study: "optuna.Study") -> tuple[
         trial.set_user_attr(REPEATS, before.number)
         return tuple(before.values)
     trial.set_user_attr(NETWORK, network.digest)
+    if is_tried_elsewhere(study, network.digest, number=trial.number):
+        raise optuna_package().TrialPruned
     cost = search.table.predict(network)
     trial.set_user_attr("cost", cost.model_dump())
     for limit, strain in student.limits.strain(cost).items():

@@ -6,7 +6,16 @@ from pathlib import Path
 import optuna
 import pytest
 
-from edgekd.search.study import MOST_DRAWS, NETWORK, finished_before, open_study, run_trials, sampler, suggest
+from edgekd.search.study import (
+    MOST_DRAWS,
+    NETWORK,
+    finished_before,
+    is_tried_elsewhere,
+    open_study,
+    run_trials,
+    sampler,
+    suggest,
+)
 
 KNOBS: dict[str, tuple[int | float, ...]] = {"a": (1, 2, 3, 4), "b": (0.5, 1.0, 2.0)}
 
@@ -89,6 +98,17 @@ def test_finished_before_finds_the_same_network(tmp_path: Path) -> None:
     assert before.values == [2.0]
     assert before.number < again.number
     assert finished_before(study, str((4.0,))) is None
+
+
+def test_a_network_that_another_worker_is_at_is_known(tmp_path: Path) -> None:
+    study = open_study("s", storage="", folder=tmp_path, objectives=1)
+    running = study.ask()
+    running.set_user_attr(NETWORK, "wide")
+    assert is_tried_elsewhere(study, "wide", number=1)
+    assert not is_tried_elsewhere(study, "wide", number=running.number)
+    assert not is_tried_elsewhere(study, "deep", number=1)
+    study.tell(running, 1.0)
+    assert not is_tried_elsewhere(study, "wide", number=1)
 
 
 def test_a_journal_that_was_cut_goes_on_behind_its_last_whole_line(tmp_path: Path) -> None:
