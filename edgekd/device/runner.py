@@ -211,7 +211,7 @@ class RunnerConnection(Connection):
             "seed": seed,
             "wait_s": WAIT_S,
         }
-        with progress("measure latency", design.sessions * design.rounds) as advance:
+        with progress(f"measure {', '.join(models)}", design.sessions * design.rounds) as advance:
             found, blobs = self.channel.ask(
                 "measure", asked, {"example": pack(inputs)}, on_progress=_told_to(advance)
             )

@@ -114,7 +114,7 @@ def time_part(
         place: The device.
         identity: What the times belong to, beside the place's own: it is part of the stage's key.
     """
-    copies = {f"{number} x {part.kind}": number for number in ((1,) if part.whole else (1, COPIES))}
+    copies = {f"{number} x {part.title}": number for number in ((1,) if part.whole else (1, COPIES))}
     inputs = _inputs(part, samples=max(2, target.batch))
     with TemporaryDirectory(prefix="edgekd-") as scratch, place.device.connect() as device:
         place.check(target, device)

@@ -86,6 +86,11 @@ class NetworkPart(Part):
     reads_pixels = True
     makes_logits = True
 
+    @property
+    def title(self) -> str:
+        """That of the network."""
+        return self.network.title
+
     def build(self) -> nn.Module:
         """Build its body."""
         size = (self.height, self.width)

@@ -29,6 +29,11 @@ class Part(Spec, ABC):
     makes_logits: ClassVar[bool] = False
 
     @property
+    def title(self) -> str:
+        """Name for people, e.g. ``"resnet_block on 16x32x32"``."""
+        return f"{self.kind} on {self.channels}x{self.height}x{self.width}"
+
+    @property
     def whole(self) -> bool:
         """Whether it is a network of its own, from image to logits."""
         return self.reads_pixels and self.makes_logits

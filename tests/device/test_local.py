@@ -56,7 +56,7 @@ def test_local_device_measures_models_that_take_different_inputs(files, monkeypa
         assert len(samples.opened_ms) == 2
         assert samples.peak_bytes > 0
     assert found.after["at_s"] > found.before["at_s"]
-    assert "measure latency: 6/6" in capsys.readouterr().err
+    assert "measure pixels, floats: 6/6" in capsys.readouterr().err
     assert list(tmp_path.glob("edgekd-*/")) == []
 
 
