@@ -96,7 +96,7 @@ class SearchStudentSpec(StudentSpec):
     def unfit_task(self, task: TaskSpec) -> str:
         """Refuse an accuracy that is none."""
         least = self.limits.min_metric
-        if least is not None and isinstance(task, ClassificationSpec) and not 0 < least < 1:
+        if least is not None and isinstance(task, ClassificationSpec) and not 0 < least <= 1:
             return f"limits.min_metric {least:g} is no top-1 accuracy: write a fraction, 0.9 for 90 %"
         return ""
 
