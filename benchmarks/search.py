@@ -3,10 +3,12 @@
     edgekd compress pipelines/cifar10_search_int8.yaml
     edgekd compress pipelines/cifar10_search_int8.yaml --set name=cifar10_resnet20_like \
         --set 'student.space={kind: resnet, blocks: [3], widths: [1.0]}' --set student.trials=1 \
-        --set student.finalists=1 --set student.checked=0
+        --set student.finalists=1 --set student.checked=0 --set 'student.rungs=[1]' \
+        --set 'student.limits={max_p50_ms: 1.0}'
     python -m benchmarks.search runs/cifar10_search_int8 --reference runs/cifar10_resnet20_like
 
-A space of one network gives that network the training that finalists of the search had. Both engines, the
+A space of one network, and a limit that it keeps, give that network the training that finalists of the search
+had. Both engines, the
 searched one and the reference, answer the whole test split, on which nothing decided, and are timed
 interleaved. The row says, too, how well the latency table predicted.
 """

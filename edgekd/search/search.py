@@ -117,9 +117,8 @@ class Search:
             return self._read(trial, rung)
         except (LookupError, TypeError, ValidationError) as e:
             what = f"trial {trial.number} of the study is none of this search's: {type(e).__name__}"
-            raise SpecError(
-                what, where="student.storage", fix="name a database that nobody else writes"
-            ) from e
+            fix = "name a database that nobody else writes"
+            raise SpecError(what, where="student.storage", fix=fix) from e
 
     def _read(self, trial: "optuna.trial.FrozenTrial", rung: int | None) -> TrialRecord:
         setting = setting_of(trial, self.student.space.knobs())
