@@ -79,11 +79,16 @@ def device_name(record: SearchRecord) -> str:
 def search_sentences(record: SearchRecord) -> Sequence[str]:
     """Return why the student was chosen, what was tried, and how well latency was predicted."""
     trained = sum(trial.metric is not None for trial in record.trials)
-    costly = len(record.trials) - trained
+    costly = sum(bool(record.limits.excesses(trial.predicted)) for trial in record.trials)
+    small = sum(
+        trial.metric is None and record.limits.use(trial.predicted) < record.least_use
+        for trial in record.trials
+    )
+    passed_over = f" and {small} used less than {percent(record.least_use)} of every limit" if small else ""
     said = [
         record.why,
-        f"{trained} of {record.space_size} networks of space {record.space} were trained ({record.sampler}), "
-        f"{costly} were drawn and cost too much",
+        f"{trained} of {record.space_size} networks of space {record.space} were trained ({record.sampler}); "
+        f"of the others that were drawn, {costly} cost too much{passed_over}",
     ]
     if record.median_error is not None:
         worst = max(abs(check.error) for check in record.checks)

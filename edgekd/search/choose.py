@@ -100,6 +100,10 @@ def _refuse_cost(search: Search, trials: Sequence[TrialRecord], finalists: Seque
         record = min(trials, key=lambda trial: max(search.student.limits.strain(trial.predicted).values()))
         cost = record.predicted
     excesses = search.student.limits.excesses(cost)
+    if not excesses:
+        what = "no setting that was drawn keeps the limits and uses enough of them to be trained"
+        fix = "set student.least_use lower, or trials higher"
+        raise SpecError(what, where="student.least_use", fix=fix)
     raise impossible(search.network(record.setting), excesses, "the network that comes nearest to them")
 
 

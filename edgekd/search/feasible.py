@@ -1,4 +1,4 @@
-"""Before trials begin: can any network keep the limits, and how far is the latency table to be trusted?"""
+"""Before trials begin: can any network keep the limits, what is too small, and is the latency table right?"""
 
 from collections.abc import Sequence
 
@@ -64,6 +64,15 @@ def check_table(search: Search) -> tuple[TableCheck, ...]:
             f"{predicted.p50_ms:.3g} ms, measured {measured.p50_ms:.3g} ms"
         )
     return tuple(found)
+
+
+def least_use(search: Search) -> float:
+    """Return the share of some limit that a network has to use to be trained."""
+    student = search.student
+    if student.wants_the_fastest:
+        return 0.0
+    largest = search.table.predict(search.network(student.space.largest()))
+    return student.least_use * min(1.0, student.limits.use(largest))
 
 
 def impossible(network: NetworkSpec, excesses: Sequence[Excess], what_it_is: str) -> SpecError:

@@ -17,7 +17,8 @@ class TrialRecord(Spec):
         name: Of the network, for people.
         setting: Value of every knob.
         predicted: What it costs, from the latency table.
-        epochs: That it was trained for before it was stopped; 0 if it costs too much to be trained at all.
+        epochs: That it was trained for before it was stopped; 0 if it costs too much to be trained at all,
+            or too little.
         metric: Of its fake-quantized form on the validation split after those; None if it was not trained.
     """
 
@@ -75,6 +76,7 @@ class SearchRecord(Spec):
         space_size: Number of its settings.
         sampler: What proposed settings.
         limits: What the student had to keep.
+        least_use: Share of some limit below which networks were passed over.
         device: What latencies belong to.
         checks: Predicted against measured.
         trials: Every network that was tried.
@@ -87,6 +89,7 @@ class SearchRecord(Spec):
     space_size: int
     sampler: str
     limits: Limits
+    least_use: float = 0.0
     device: dict[str, str]
     checks: tuple[TableCheck, ...]
     trials: tuple[TrialRecord, ...]

@@ -24,6 +24,9 @@ class SearchStudentSpec(StudentSpec):
         space: The networks to choose from.
         limits: What the student has to keep.
         trials: Networks that are trained; those that cost too much are not, and do not count.
+        least_use: Of some limit, as a fraction: networks that use less of all are passed over, for
+            accuracy grows with what is used; where the largest network does not reach a limit, that much of
+            what it uses. Not where the fastest student is wanted.
         sampler: ``tpe`` learns from the trials so far which settings are worth trying (Bergstra et al. 2011);
             ``random`` does not.
         rungs: Epochs after which trials are compared: successive halving (Jamieson & Talwalkar 2016,
@@ -44,6 +47,7 @@ class SearchStudentSpec(StudentSpec):
     limits: Limits
     training: Schedule
     trials: int = Field(default=24, ge=1)
+    least_use: float = Field(default=0.8, ge=0, lt=1)
     sampler: Literal["tpe", "random"] = "tpe"
     rungs: tuple[int, ...] = Field(default=(1, 3), min_length=1)
     keep: int = Field(default=3, ge=2)

@@ -18,7 +18,7 @@ from edgekd.errors import SpecError
 from edgekd.quant.student import QuantizeSpec
 from edgekd.runtimes.target import TargetSpec
 from edgekd.search.choose import choose, train_finalists
-from edgekd.search.feasible import check_table, must_be_possible
+from edgekd.search.feasible import check_table, least_use, must_be_possible
 from edgekd.search.latency_table import LatencyTable, identity_of
 from edgekd.search.record import SearchRecord
 from edgekd.search.search import Search, Teaching
@@ -46,7 +46,7 @@ class FoundStudent(StudentArch):
         return SearchRecord.model_validate(self.read_json(RECORD))
 
 
-@stage(FoundStudent, version=1)
+@stage(FoundStudent, version=2)
 def search_student(
     folder: Path,
     student: SearchStudentSpec,
@@ -85,6 +85,7 @@ def search_student(
         space_size=student.space.size(),
         sampler=student.sampler,
         limits=student.limits,
+        least_use=least_use(search),
         device=identity,
         checks=checks,
         trials=tuple(trials),

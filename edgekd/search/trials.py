@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING
 
 from edgekd.core.progress import note
 from edgekd.errors import TrainError
+from edgekd.search.feasible import least_use
 from edgekd.search.halving import Standing, goes_on
+from edgekd.search.limits import Cost
 from edgekd.search.record import score
 from edgekd.search.search import Search
 from edgekd.search.study import (
     NETWORK,
+    PASSED_OVER,
     REPEATS,
     finished_before,
     is_tried_elsewhere,
+    may_pass_over,
     optuna_package,
     run_trials,
     sampler,
@@ -36,10 +40,11 @@ def try_settings(search: Search, study: "optuna.Study", *, alone: bool) -> None:
         alone: Whether this is the only one.
     """
     student, started, mine = search.student, time.monotonic(), 0
+    least = least_use(search)
 
     def objective(trial: "optuna.Trial") -> tuple[float, ...]:
         nonlocal mine
-        values = _try(search, trial, study)
+        values = _try(search, trial, study, least=least)
         if REPEATS not in trial.user_attrs:
             mine += 1
             _tell(search, study, trial.number, seconds_each=(time.monotonic() - started) / mine)
@@ -70,8 +75,11 @@ def _tell(search: Search, study: "optuna.Study", number: int, *, seconds_each: f
     )
 
 
-def _try(search: Search, trial: "optuna.Trial", study: "optuna.Study") -> tuple[float, ...]:
-    """Predict what a setting costs; train it from rung to rung, for as long as it is among the best."""
+def _try(search: Search, trial: "optuna.Trial", study: "optuna.Study", *, least: float) -> tuple[float, ...]:
+    """Predict what a setting costs; train it from rung to rung, for as long as it is among the best.
+
+    It is not trained if it costs too much, or uses less than ``least`` of the limits.
+    """
     student = search.student
     network = search.network(suggest(trial, student.space.knobs()))
     if before := finished_before(study, network.digest):
@@ -81,11 +89,7 @@ def _try(search: Search, trial: "optuna.Trial", study: "optuna.Study") -> tuple[
     if is_tried_elsewhere(study, network.digest, number=trial.number):
         raise optuna_package().TrialPruned
     cost = search.table.predict(network)
-    trial.set_user_attr("cost", cost.model_dump())
-    for limit, strain in student.limits.strain(cost).items():
-        trial.set_constraint(limit, strain)
-    if student.limits.excesses(cost):
-        raise optuna_package().TrialPruned
+    _hold_against_limits(search, trial, study, cost, least=least)
     candidate: Candidate | None = None
     standing: Standing = ()
     for rung, epochs in enumerate(student.rungs):
@@ -101,6 +105,22 @@ def _try(search: Search, trial: "optuna.Trial", study: "optuna.Study") -> tuple[
         if not _goes_on(search, study, trial.number, rung, standing):
             break
     return standing[: search.objectives]
+
+
+def _hold_against_limits(
+    search: Search, trial: "optuna.Trial", study: "optuna.Study", cost: Cost, *, least: float
+) -> None:
+    """Tell the sampler how far a cost is from what is wanted; end the trial if it is."""
+    limits = search.student.limits
+    trial.set_user_attr("cost", cost.model_dump())
+    for limit, strain in limits.strain(cost).items():
+        trial.set_constraint(limit, strain)
+    trial.set_constraint("least_use", least - limits.use(cost))
+    if limits.excesses(cost):
+        raise optuna_package().TrialPruned
+    if limits.use(cost) < least and may_pass_over(study):
+        trial.set_user_attr(PASSED_OVER, True)
+        raise optuna_package().TrialPruned
 
 
 def _goes_on(search: Search, study: "optuna.Study", number: int, rung: int, mine: Standing) -> bool:

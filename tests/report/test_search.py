@@ -58,12 +58,23 @@ def test_rows_are_the_frontier_with_the_finalists_as_measured(report: Report) ->
 def test_a_report_says_whether_the_engine_keeps_the_limits(report: Report) -> None:
     kept = search_in_report(searched(report, max_p50_ms=1e9))
     assert kept[-1] == "the engine, measured again, keeps all limits of cost"
-    assert "3 of 8000 networks of space resnet were trained (tpe), 1 were drawn and cost too much" in kept
+    assert kept[1].startswith("3 of 8000 networks of space resnet were trained (tpe); of the others")
+    assert kept[1].endswith("that were drawn, 0 cost too much")
     assert "latency table: median error 10.0 %, at most 10.0 %, on 1 networks drawn at random" in kept
     broken = search_in_report(searched(report, max_macs=1))
     macs = report.student.macs
     assert broken[-1] == f"the engine, measured again, does not keep max_macs 1: it has {macs}"
     assert search_in_report(report) == []
+
+
+def test_a_report_says_how_many_networks_cost_too_much_and_how_many_too_little(report: Report) -> None:
+    """Of 0.35 ms network 3 would take 9 ms, network 4 0.15 ms, which is 43 %."""
+    found = searched(report, max_p50_ms=0.35).search
+    assert found is not None
+    trials = (*found.trials, trial(4, 0.15, None, 0))
+    record = found.model_copy(update={"trials": trials, "least_use": 0.8})
+    said = search_in_report(report.model_copy(update={"search": record}))
+    assert said[1].endswith("1 cost too much and 1 used less than 80.0 % of every limit")
 
 
 def test_the_page_shows_the_search(report: Report) -> None:

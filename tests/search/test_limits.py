@@ -18,6 +18,12 @@ def test_strain_is_how_far_a_cost_is_from_each_limit() -> None:
     assert limits.strain(PREDICTED) == pytest.approx({"max_p50_ms": 0.25, "max_size_bytes": -0.5})
 
 
+def test_use_is_the_largest_share_of_a_limit() -> None:
+    """2.0 / 2.5 = 0.8 of the time, 100 000 / 200 000 = 0.5 of the size."""
+    assert Limits(max_p50_ms=2.5, max_size_bytes=200_000).use(PREDICTED) == pytest.approx(0.8)
+    assert Limits(min_metric=0.9).use(PREDICTED) == 0
+
+
 def test_a_predicted_median_is_held_against_the_limit_of_nine_in_ten() -> None:
     limits = Limits(max_p90_ms=1.9)
     assert limits.excesses(PREDICTED)[0].found == 2.0

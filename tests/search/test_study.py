@@ -8,9 +8,12 @@ import pytest
 
 from edgekd.search.study import (
     MOST_DRAWS,
+    MOST_PASSED_OVER,
     NETWORK,
+    PASSED_OVER,
     finished_before,
     is_tried_elsewhere,
+    may_pass_over,
     open_study,
     run_trials,
     sampler,
@@ -156,3 +159,19 @@ def test_a_mistake_in_a_trial_is_not_taken_for_a_lost_one(tmp_path: Path) -> Non
     study = open_study("s", storage="", folder=tmp_path, objectives=1)
     with pytest.raises(ValueError, match="0"):
         run(study, objective, 3)
+
+
+def test_where_all_networks_are_small_only_so_many_are_passed_over(tmp_path: Path) -> None:
+    """Ten before the first trial that is finished, ten more before the second."""
+    study = open_study("s", storage="", folder=tmp_path, objectives=1)
+
+    def too_small(trial: optuna.Trial) -> tuple[float, ...]:
+        suggest(trial, KNOBS)
+        if may_pass_over(study):
+            trial.set_user_attr(PASSED_OVER, True)
+            raise optuna.TrialPruned
+        return (1.0,)
+
+    run(study, too_small, 2)
+    states = [trial.state.name for trial in study.trials]
+    assert states == (["PRUNED"] * MOST_PASSED_OVER + ["COMPLETE"]) * 2
