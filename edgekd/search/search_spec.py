@@ -27,8 +27,8 @@ class SearchStudentSpec(StudentSpec):
         least_use: Of some limit, as a fraction: networks that use less of all are passed over, for
             accuracy grows with what is used; where the largest network does not reach a limit, that much of
             what it uses. Not where the fastest student is wanted.
-        sampler: ``tpe`` learns from the trials so far which settings are worth trying (Bergstra et al. 2011);
-            ``random`` does not.
+        sampler: ``random`` draws settings evenly from those within the limits; ``tpe`` learns from the first
+            ten of these which are worth trying next (Bergstra et al. 2011).
         rungs: Epochs after which trials are compared: successive halving (Jamieson & Talwalkar 2016,
             arXiv:1502.07943), as each trial comes by (Li et al. 2018, arXiv:1810.05934).
         keep: One trial of so many goes on from a rung to the next.

@@ -27,6 +27,9 @@ HEARTBEAT_S, GRACE_S = 10, 40
 ATTEMPTS = 3
 """To open a database."""
 
+STARTUP = 10
+"""Finished trials from which TPE learns; before, settings are drawn evenly from those that are wanted."""
+
 MOST_DRAWS = 50
 """Settings that are drawn for each trial that is asked for: where hardly any keep the limits, it ends."""
 
@@ -127,6 +130,16 @@ def sampler(kind: str, *, seed: int | None) -> "optuna.samplers.BaseSampler":
     return found
 
 
+def sampler_of(setting: Setting, knobs: Knobs) -> "optuna.samplers.BaseSampler":
+    """Return what proposes one setting."""
+    samplers = optuna_package().samplers
+    positions = {name: values.index(setting[name]) for name, values in knobs.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is called experimental
+        found: optuna.samplers.BaseSampler = samplers.PartialFixedSampler(positions, samplers.RandomSampler())
+    return found
+
+
 def suggest(trial: "optuna.Trial", knobs: Knobs) -> dict[str, Value]:
     """Return the setting that the sampler proposes: of each knob the position among its values."""
     return {name: values[trial.suggest_int(name, 0, len(values) - 1)] for name, values in knobs.items()}
@@ -142,7 +155,7 @@ def run_trials(
     objective: "Callable[[optuna.Trial], tuple[float, ...]]",
     *,
     trials: int,
-    make_sampler: "Callable[[int | None], optuna.samplers.BaseSampler]",
+    make_sampler: "Callable[[int, int | None], optuna.samplers.BaseSampler]",
     seed: int | None,
     wait: Callable[[], None],
 ) -> None:
@@ -152,7 +165,7 @@ def run_trials(
         study: The study.
         objective: Tries one; raises TrialPruned where it costs too much, which does not count.
         trials: How many.
-        make_sampler: From a seed.
+        make_sampler: From the number of finished trials and a seed.
         seed: Of the search where this is its only worker: each trial is then a function of it and of the
             finished trials, also when a search goes on that was killed. None where there are more.
         wait: Called while other workers finish the last trials.
@@ -168,7 +181,8 @@ def run_trials(
                 wait()
                 _release_trials_of_the_dead(study)
                 continue
-            study.sampler = make_sampler(None if seed is None else _seed(seed, len(found.all)))
+            trial_seed = None if seed is None else _seed(seed, len(found.all))
+            study.sampler = make_sampler(len(found.finished), trial_seed)
             _try_one(study, lambda trial: _counted(study, trial, objective, trials))
 
 
@@ -249,6 +263,11 @@ def _counted(
     if sum(other.number < trial.number for other in found.finished + found.begun) >= trials:
         raise optuna_package().TrialPruned
     return objective(trial)
+
+
+def networks_tried(study: "optuna.Study") -> set[str]:
+    """Return the digests of the networks that a worker has tried, or is trying."""
+    return {trial.user_attrs[NETWORK] for trial in _Trials(study).all if NETWORK in trial.user_attrs}
 
 
 def finished_before(study: "optuna.Study", network: str) -> "optuna.trial.FrozenTrial | None":

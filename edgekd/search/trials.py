@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgekd.core.progress import note
 from edgekd.errors import TrainError
+from edgekd.search.draws import draw
 from edgekd.search.feasible import least_use
 from edgekd.search.halving import Standing, goes_on
 from edgekd.search.limits import Cost
@@ -15,12 +16,15 @@ from edgekd.search.study import (
     NETWORK,
     PASSED_OVER,
     REPEATS,
+    STARTUP,
     finished_before,
     is_tried_elsewhere,
     may_pass_over,
+    networks_tried,
     optuna_package,
     run_trials,
     sampler,
+    sampler_of,
     suggest,
 )
 from edgekd.search.train_candidate import Candidate
@@ -50,11 +54,18 @@ def try_settings(search: Search, study: "optuna.Study", *, alone: bool) -> None:
             _tell(search, study, trial.number, seconds_each=(time.monotonic() - started) / mine)
         return values
 
+    def make_sampler(finished: int, seed: int | None) -> "optuna.samplers.BaseSampler":
+        if student.sampler == "random" or finished < STARTUP:
+            setting = draw(search, networks_tried(study), least=least, seed=seed)
+            if setting is not None:
+                return sampler_of(setting, student.space.knobs())
+        return sampler(student.sampler, seed=seed)
+
     run_trials(
         study,
         objective,
         trials=min(student.trials, student.space.size()),
-        make_sampler=lambda seed: sampler(student.sampler, seed=seed),
+        make_sampler=make_sampler,
         seed=search.teaching.seed if alone else None,
         wait=lambda: time.sleep(WAIT_S),
     )

@@ -32,7 +32,7 @@ def run(study: optuna.Study, objective: Callable[[optuna.Trial], tuple[float, ..
         study,
         objective,
         trials=trials,
-        make_sampler=lambda seed: sampler("tpe", seed=seed),
+        make_sampler=lambda finished, seed: sampler("tpe", seed=seed),
         seed=0,
         wait=never,
     )
