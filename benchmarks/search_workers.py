@@ -35,6 +35,7 @@ SPEC: dict[str, Any] = {
         "kind": "search",
         "space": {"kind": "resnet", "blocks": [2, 3], "widths": [1.0]},  # 8 networks: all are tried
         "limits": {"max_macs": 100_000_000},
+        "least_use": 0,
         "training": {"epochs": 15, "learning_rate": 0.05},
         "trials": TRIALS,
         "rungs": [15],
@@ -97,12 +98,14 @@ def _round(file: Path, store: Path, *, shared: bool) -> dict[str, Any]:
     study = _studies()[0]
     counted = [trial for trial in study.trials if NETWORK in trial.user_attrs]
     finished = [trial for trial in counted if trial.state.name == "COMPLETE"]
+    lost = sum(trial.state.name == "FAIL" for trial in study.trials)
+    assert lost == int(shared), "no trial was under way when the worker was killed: run it again"
     _forget_studies()
     return {
         "wall_seconds": round(wall_s, 1),
         "finished": len(finished),
         "networks": len({trial.user_attrs[NETWORK] for trial in finished}),
-        "lost": sum(trial.state.name == "FAIL" for trial in study.trials),
+        "lost": lost,
     }
 
 

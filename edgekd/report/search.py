@@ -6,7 +6,7 @@ from edgekd.report.frontier import Point
 from edgekd.report.schema import Report
 from edgekd.report.words import count, metric_value, milliseconds, percent, size
 from edgekd.search.limits import Cost
-from edgekd.search.record import Finalist, SearchRecord, TrialRecord, unbeaten
+from edgekd.search.record import STARTUP, Finalist, SearchRecord, TrialRecord, unbeaten
 
 SEARCH_COLUMNS = ("student", "predicted ms", "measured ms", "p90 ms", "size", "MACs", "validation", "")
 
@@ -84,12 +84,17 @@ def search_sentences(record: SearchRecord) -> Sequence[str]:
         trial.metric is None and record.limits.use(trial.predicted) < record.least_use
         for trial in record.trials
     )
-    passed_over = f" and {small} used less than {percent(record.least_use)} of every limit" if small else ""
+    learned = record.sampler == "tpe" and trained > STARTUP
     said = [
         record.why,
-        f"{trained} of {record.space_size} networks of space {record.space} were trained ({record.sampler}); "
-        f"of the others that were drawn, {costly} cost too much{passed_over}",
+        f"{trained} networks of space {record.space}, of {record.space_size} settings, were trained: "
+        + (f"{STARTUP} drawn evenly, the others proposed by TPE" if learned else "drawn evenly"),
     ]
+    if costly or small:
+        said.append(
+            f"of what was proposed besides, {costly} cost too much and {small} used less than "
+            f"{percent(record.least_use)} of every limit"
+        )
     if record.median_error is not None:
         worst = max(abs(check.error) for check in record.checks)
         said.append(

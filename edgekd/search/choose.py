@@ -92,6 +92,10 @@ def choose(
 
 
 def _refuse_cost(search: Search, trials: Sequence[TrialRecord], finalists: Sequence[Finalist]) -> NoReturn:
+    if not finalists and any(not search.student.limits.excesses(trial.predicted) for trial in trials):
+        what = "every network that keeps the limits was given up in training"
+        fix = "lower student.training.learning_rate; the lines above say what went wrong in each"
+        raise SpecError(what, where="student.training", fix=fix)
     if finalists:
         closest = min(finalists, key=lambda one: max(search.student.limits.strain(one.measured).values()))
         record = next(trial for trial in trials if trial.number == closest.number)
@@ -100,10 +104,6 @@ def _refuse_cost(search: Search, trials: Sequence[TrialRecord], finalists: Seque
         record = min(trials, key=lambda trial: max(search.student.limits.strain(trial.predicted).values()))
         cost = record.predicted
     excesses = search.student.limits.excesses(cost)
-    if not excesses:
-        what = "no setting that was drawn keeps the limits and uses enough of them to be trained"
-        fix = "set student.least_use lower, or trials higher"
-        raise SpecError(what, where="student.least_use", fix=fix)
     raise impossible(search.network(record.setting), excesses, "the network that comes nearest to them")
 
 

@@ -48,13 +48,11 @@ def _fastest_from(search: Search, setting: dict[str, Value]) -> dict[str, Value]
 
 def check_table(search: Search) -> tuple[TableCheck, ...]:
     """Compare predicted with measured latency of networks drawn at random; none where they are one."""
-    if not search.table.adds_up(search.network(search.student.space.smallest())):
+    if not search.predicts:
         return ()
-    rng = np.random.default_rng(search.teaching.seed)
-    knobs, found = search.student.space.knobs(), []
+    rng, found = np.random.default_rng(search.teaching.seed), []
     for index in range(search.student.checked):
-        setting = {name: values[rng.integers(len(values))] for name, values in knobs.items()}
-        network = search.network(setting)
+        network = search.network(search.student.space.draw(rng))
         predicted, measured = search.table.predict(network), search.table.measure(network)
         found.append(
             TableCheck(name=network.title, predicted_ms=predicted.p50_ms, measured_ms=measured.p50_ms)
@@ -66,10 +64,13 @@ def check_table(search: Search) -> tuple[TableCheck, ...]:
     return tuple(found)
 
 
-def least_use(search: Search) -> float:
-    """Return the share of some limit that a network has to use to be trained."""
+def least_share(search: Search) -> float:
+    """Return the share of some limit that a network has to use to be trained while there are such networks.
+
+    0 where the fastest student is wanted, or costs are measured and not predicted.
+    """
     student = search.student
-    if student.wants_the_fastest:
+    if student.wants_the_fastest or not search.predicts:
         return 0.0
     largest = search.table.predict(search.network(student.space.largest()))
     return student.least_use * min(1.0, student.limits.use(largest))

@@ -8,6 +8,9 @@ from edgekd.search.halving import Standing, beats
 from edgekd.search.limits import Cost, Limits
 from edgekd.tasks.metric import Metric
 
+STARTUP = 10
+"""Finished trials from which TPE learns; before, settings are drawn evenly from those that are wanted."""
+
 
 class TrialRecord(Spec):
     """One network of the space that was tried.

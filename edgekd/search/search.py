@@ -16,9 +16,7 @@ from edgekd.search.limits import Cost
 from edgekd.search.record import TrialRecord
 from edgekd.search.search_spec import SearchStudentSpec
 from edgekd.search.space import Setting
-from edgekd.search.study import (
-    setting_of,
-)
+from edgekd.search.study import REPEATS, setting_of
 from edgekd.search.train_candidate import Candidate, CandidateTraining, train_candidate
 from edgekd.tasks.classification import TaskSpec
 from edgekd.tasks.metric import Metric
@@ -79,6 +77,11 @@ class Search:
         """How many values a trial has: its score and, where the fastest is wanted, its speed."""
         return 2 if self.student.wants_the_fastest else 1
 
+    @property
+    def predicts(self) -> bool:
+        """Whether costs are predicted from the table; else networks are measured as a whole."""
+        return self.table.adds_up(self.network(self.student.space.smallest()))
+
     def network(self, setting: Setting) -> NetworkSpec:
         """Return the network of a setting."""
         return self.student.space.network_of(setting, multiple=self.multiple)
@@ -107,7 +110,7 @@ class Search:
         return [
             record
             for trial in study.get_trials(deepcopy=False)
-            if trial.state.name != "FAIL" and "cost" in trial.user_attrs
+            if trial.state.name != "FAIL" and "cost" in trial.user_attrs and REPEATS not in trial.user_attrs
             for record in [self._record(trial, rung)]
             if rung is None or record.metric is not None
         ]

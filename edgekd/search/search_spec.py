@@ -24,11 +24,11 @@ class SearchStudentSpec(StudentSpec):
         space: The networks to choose from.
         limits: What the student has to keep.
         trials: Networks that are trained; those that cost too much are not, and do not count.
-        least_use: Of some limit, as a fraction: networks that use less of all are passed over, for
-            accuracy grows with what is used; where the largest network does not reach a limit, that much of
-            what it uses. Not where the fastest student is wanted.
-        sampler: ``random`` draws settings evenly from those within the limits; ``tpe`` learns from the first
-            ten of these which are worth trying next (Bergstra et al. 2011).
+        least_use: Of some limit, as a fraction: networks that use less of all are passed over while there are
+            others, for accuracy grows with what is used; where the largest network does not reach a limit,
+            that much of what it uses. Not where the fastest student is wanted, nor for pruned networks.
+        sampler: ``random`` draws settings evenly from those that are wanted; ``tpe`` does so for ten trials,
+            and learns from all what is worth trying next (Bergstra et al. 2011).
         rungs: Epochs after which trials are compared: successive halving (Jamieson & Talwalkar 2016,
             arXiv:1502.07943), as each trial comes by (Li et al. 2018, arXiv:1810.05934).
         keep: One trial of so many goes on from a rung to the next.
@@ -165,6 +165,11 @@ class SearchStudentSpec(StudentSpec):
     def wants_the_fastest(self) -> bool:
         """Whether the fastest student that is accurate enough is wanted, not the most accurate one."""
         return self.limits.min_metric is not None
+
+    @property
+    def trials_asked(self) -> int:
+        """``trials``, or all settings if they are fewer."""
+        return min(self.trials, self.space.size())
 
     def network_of(self, written: dict[str, Any]) -> NetworkSpec:
         """Return the network of the setting that the search wrote."""

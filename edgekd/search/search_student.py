@@ -18,7 +18,7 @@ from edgekd.errors import SpecError
 from edgekd.quant.student import QuantizeSpec
 from edgekd.runtimes.target import TargetSpec
 from edgekd.search.choose import choose, train_finalists
-from edgekd.search.feasible import check_table, least_use, must_be_possible
+from edgekd.search.feasible import check_table, least_share, must_be_possible
 from edgekd.search.latency_table import LatencyTable, identity_of
 from edgekd.search.record import SearchRecord
 from edgekd.search.search import Search, Teaching
@@ -46,7 +46,7 @@ class FoundStudent(StudentArch):
         return SearchRecord.model_validate(self.read_json(RECORD))
 
 
-@stage(FoundStudent, version=2)
+@stage(FoundStudent, version=3)
 def search_student(
     folder: Path,
     student: SearchStudentSpec,
@@ -85,7 +85,7 @@ def search_student(
         space_size=student.space.size(),
         sampler=student.sampler,
         limits=student.limits,
-        least_use=least_use(search),
+        least_use=least_share(search),
         device=identity,
         checks=checks,
         trials=tuple(trials),
@@ -164,5 +164,6 @@ def study_name(search: Search) -> str:
     specs = heard if isinstance(heard, tuple) else (heard,)
     asked = [search.student.trial, *specs, teaching.quantize, teaching.data, teaching.task, teaching.training]
     digests = [None if spec is None else spec.digest for spec in (*asked, table.target)]
-    versions = [train_candidate.version, time_part.version, table.place.runtime_version]
+    stages = (search_student, train_candidate, time_part)
+    versions = [*(stage.version for stage in stages), table.place.runtime_version]
     return f"edgekd-{json_digest([*digests, *versions, teaching.seed])[:16]}"

@@ -4,6 +4,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
+import numpy as np
+
 from edgekd.core.spec_base import Spec
 from edgekd.zoo.network import NetworkSpec
 
@@ -51,6 +53,10 @@ class SearchSpace(Spec, ABC):
     def largest(self) -> dict[str, Value]:
         """Return the setting of the largest network."""
         return {name: values[-1] for name, values in self.knobs().items()}
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Value]:
+        """Return a setting whose every knob is drawn evenly from its values."""
+        return {name: values[rng.integers(len(values))] for name, values in self.knobs().items()}
 
     def size(self) -> int:
         """Return the number of settings."""

@@ -27,18 +27,12 @@ HEARTBEAT_S, GRACE_S = 10, 40
 ATTEMPTS = 3
 """To open a database."""
 
-STARTUP = 10
-"""Finished trials from which TPE learns; before, settings are drawn evenly from those that are wanted."""
+MOST_PROPOSED = 50
+"""Settings for each trial that is asked for: where hardly any keep the limits, it ends."""
 
-MOST_DRAWS = 50
-"""Settings that are drawn for each trial that is asked for: where hardly any keep the limits, it ends."""
-
-MOST_PASSED_OVER = 10
-"""Settings that are passed over for each trial that is finished, and before the first."""
-
-NETWORK, REPEATS, PASSED_OVER = "network", "repeats", "passed_over"
-"""Attributes of a trial: digest of its network; the number of an earlier trial of the same one, whose
-values it has; that its network uses little of the limits. Trials with either of the last two do not count."""
+NETWORK, REPEATS = "network", "repeats"
+"""Attributes of a trial: digest of its network, and the number of an earlier trial of the same one, whose
+values it has; such a trial does not count."""
 
 Knobs = dict[str, tuple[Value, ...]]
 
@@ -175,9 +169,13 @@ def run_trials(
             _give_up_running(study)
         while True:
             found = _Trials(study)
-            if len(found.finished) >= trials or len(found.all) > MOST_DRAWS * trials:
+            if len(found.finished) >= trials:
                 return
-            if len(found.finished) + len(found.begun) >= trials and not found.waiting:
+            exhausted = len(found.all) > MOST_PROPOSED * trials
+            if exhausted and not found.begun:
+                note(f"search: hardly any network is left that is wanted, {len(found.finished)} were tried")
+                return
+            if (exhausted or len(found.finished) + len(found.begun) >= trials) and not found.waiting:
                 wait()
                 _release_trials_of_the_dead(study)
                 continue
@@ -280,13 +278,6 @@ def is_tried_elsewhere(study: "optuna.Study", network: str, *, number: int) -> b
     """Whether another worker is at the network with this digest, and was there before trial ``number``."""
     running = study.get_trials(deepcopy=False, states=(optuna_package().trial.TrialState.RUNNING,))
     return any(one.number < number and one.user_attrs.get(NETWORK) == network for one in running)
-
-
-def may_pass_over(study: "optuna.Study") -> bool:
-    """Whether one more setting may be passed over: in a space of few networks all would be."""
-    found = _Trials(study)
-    passed_over = sum(PASSED_OVER in trial.user_attrs for trial in found.all)
-    return passed_over < MOST_PASSED_OVER * (len(found.finished) + 1)
 
 
 def _give_up_running(study: "optuna.Study") -> None:

@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING
 from edgekd.core.progress import note
 from edgekd.errors import TrainError
 from edgekd.search.draws import draw
-from edgekd.search.feasible import least_use
+from edgekd.search.feasible import least_share
 from edgekd.search.halving import Standing, goes_on
-from edgekd.search.limits import Cost
-from edgekd.search.record import score
+from edgekd.search.limits import Cost, Limits
+from edgekd.search.record import STARTUP, score
 from edgekd.search.search import Search
 from edgekd.search.study import (
     NETWORK,
-    PASSED_OVER,
     REPEATS,
-    STARTUP,
     finished_before,
     is_tried_elsewhere,
-    may_pass_over,
     networks_tried,
     optuna_package,
     run_trials,
@@ -44,7 +41,7 @@ def try_settings(search: Search, study: "optuna.Study", *, alone: bool) -> None:
         alone: Whether this is the only one.
     """
     student, started, mine = search.student, time.monotonic(), 0
-    least = least_use(search)
+    least = least_share(search)
 
     def objective(trial: "optuna.Trial") -> tuple[float, ...]:
         nonlocal mine
@@ -56,7 +53,8 @@ def try_settings(search: Search, study: "optuna.Study", *, alone: bool) -> None:
 
     def make_sampler(finished: int, seed: int | None) -> "optuna.samplers.BaseSampler":
         if student.sampler == "random" or finished < STARTUP:
-            setting = draw(search, networks_tried(study), least=least, seed=seed)
+            tried = networks_tried(study)
+            setting = draw(search, tried, least=least, seed=seed) or draw(search, tried, least=0, seed=seed)
             if setting is not None:
                 return sampler_of(setting, student.space.knobs())
         return sampler(student.sampler, seed=seed)
@@ -64,7 +62,7 @@ def try_settings(search: Search, study: "optuna.Study", *, alone: bool) -> None:
     run_trials(
         study,
         objective,
-        trials=min(student.trials, student.space.size()),
+        trials=student.trials_asked,
         make_sampler=make_sampler,
         seed=search.teaching.seed if alone else None,
         wait=lambda: time.sleep(WAIT_S),
@@ -78,9 +76,10 @@ def _tell(search: Search, study: "optuna.Study", number: int, *, seconds_each: f
     best = max(records, key=lambda record: (record.epochs, score(record.metric)))
     assert this.metric is not None
     assert best.metric is not None
-    left_s = seconds_each * (search.student.trials - len(records))
+    asked = search.student.trials_asked
+    left_s = seconds_each * (asked - len(records))
     note(
-        f"search {len(records)}/{search.student.trials}: {this.name}, {this.predicted.p50_ms:.3g} ms: "
+        f"search {len(records)}/{asked}: {this.name}, {this.predicted.p50_ms:.3g} ms: "
         f"{this.metric.name} {this.metric.value:.4g} after {this.epochs} epochs; best {best.name} "
         f"{best.metric.value:.4g} after {best.epochs}; {timedelta(seconds=round(max(0.0, left_s)))} left"
     )
@@ -89,18 +88,20 @@ def _tell(search: Search, study: "optuna.Study", number: int, *, seconds_each: f
 def _try(search: Search, trial: "optuna.Trial", study: "optuna.Study", *, least: float) -> tuple[float, ...]:
     """Predict what a setting costs; train it from rung to rung, for as long as it is among the best.
 
-    It is not trained if it costs too much, or uses less than ``least`` of the limits.
+    It is not trained if it costs too much, or uses less than ``least`` of the limits and others use more.
     """
     student = search.student
     network = search.network(suggest(trial, student.space.knobs()))
+    cost = search.table.predict(network)
+    _tell_sampler(trial, student.limits, cost, least=least)
     if before := finished_before(study, network.digest):
-        trial.set_user_attr(REPEATS, before.number)
-        return tuple(before.values)
+        return _repeat(trial, before)
     trial.set_user_attr(NETWORK, network.digest)
     if is_tried_elsewhere(study, network.digest, number=trial.number):
         raise optuna_package().TrialPruned
-    cost = search.table.predict(network)
-    _hold_against_limits(search, trial, study, cost, least=least)
+    trial.set_user_attr("cost", cost.model_dump())
+    if student.limits.excesses(cost) or _is_passed_over(search, study, cost, least=least):
+        raise optuna_package().TrialPruned
     candidate: Candidate | None = None
     standing: Standing = ()
     for rung, epochs in enumerate(student.rungs):
@@ -115,23 +116,28 @@ def _try(search: Search, trial: "optuna.Trial", study: "optuna.Study", *, least:
         trial.set_user_attr(f"rung{rung}", metric.model_dump())
         if not _goes_on(search, study, trial.number, rung, standing):
             break
+    if before := finished_before(study, network.digest):  # another worker began it at the same moment
+        return _repeat(trial, before)
     return standing[: search.objectives]
 
 
-def _hold_against_limits(
-    search: Search, trial: "optuna.Trial", study: "optuna.Study", cost: Cost, *, least: float
-) -> None:
-    """Tell the sampler how far a cost is from what is wanted; end the trial if it is."""
-    limits = search.student.limits
-    trial.set_user_attr("cost", cost.model_dump())
+def _tell_sampler(trial: "optuna.Trial", limits: Limits, cost: Cost, *, least: float) -> None:
+    """Tell the sampler how far a cost is from what is wanted."""
     for limit, strain in limits.strain(cost).items():
         trial.set_constraint(limit, strain)
     trial.set_constraint("least_use", least - limits.use(cost))
-    if limits.excesses(cost):
-        raise optuna_package().TrialPruned
-    if limits.use(cost) < least and may_pass_over(study):
-        trial.set_user_attr(PASSED_OVER, True)
-        raise optuna_package().TrialPruned
+
+
+def _repeat(trial: "optuna.Trial", before: "optuna.trial.FrozenTrial") -> tuple[float, ...]:
+    trial.set_user_attr(REPEATS, before.number)
+    return tuple(before.values)
+
+
+def _is_passed_over(search: Search, study: "optuna.Study", cost: Cost, *, least: float) -> bool:
+    """Whether a network uses little, and one that uses more has not been tried yet."""
+    if search.student.limits.use(cost) >= least:
+        return False
+    return draw(search, networks_tried(study), least=least, seed=search.teaching.seed) is not None
 
 
 def _goes_on(search: Search, study: "optuna.Study", number: int, rung: int, mine: Standing) -> bool:

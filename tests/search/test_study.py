@@ -7,16 +7,14 @@ import optuna
 import pytest
 
 from edgekd.search.study import (
-    MOST_DRAWS,
-    MOST_PASSED_OVER,
+    MOST_PROPOSED,
     NETWORK,
-    PASSED_OVER,
     finished_before,
     is_tried_elsewhere,
-    may_pass_over,
     open_study,
     run_trials,
     sampler,
+    sampler_of,
     suggest,
 )
 
@@ -48,16 +46,17 @@ def numbers(study: optuna.Study) -> list[dict[str, int]]:
 
 
 def test_a_study_that_goes_on_proposes_what_one_that_was_not_interrupted_does(tmp_path: Path) -> None:
+    """Ten trials are random; TPE learns from those before it proposes the others."""
     whole = open_study("s", storage="", folder=tmp_path / "whole", objectives=1)
-    run(whole, product, 8)
+    run(whole, product, 14)
     parts = open_study("s", storage="", folder=tmp_path / "parts", objectives=1)
     run(parts, product, 3)
     killed = parts.ask()  # as a process leaves it that is killed within a trial
     assert killed.number == 3
     again = open_study("s", storage="", folder=tmp_path / "parts", objectives=1)
-    run(again, product, 8)
+    run(again, product, 14)
     assert numbers(again) == numbers(whole)
-    assert len(numbers(whole)) == 8
+    assert len(numbers(whole)) == 14
 
 
 def test_a_trial_that_costs_too_much_does_not_count(tmp_path: Path) -> None:
@@ -81,7 +80,7 @@ def test_where_nothing_keeps_the_limits_it_ends(tmp_path: Path) -> None:
 
     study = open_study("s", storage="", folder=tmp_path, objectives=1)
     run(study, objective, 1)
-    assert len(study.trials) == MOST_DRAWS + 1
+    assert len(study.trials) == MOST_PROPOSED + 1
 
 
 def test_finished_before_finds_the_same_network(tmp_path: Path) -> None:
@@ -161,17 +160,34 @@ def test_a_mistake_in_a_trial_is_not_taken_for_a_lost_one(tmp_path: Path) -> Non
         run(study, objective, 3)
 
 
-def test_where_all_networks_are_small_only_so_many_are_passed_over(tmp_path: Path) -> None:
-    """Ten before the first trial that is finished, ten more before the second."""
+def test_where_hardly_anything_keeps_the_limits_the_last_to_do_so_is_waited_for(tmp_path: Path) -> None:
+    """One of two trials is another worker's, nothing else is wanted: it ends when that one is finished."""
     study = open_study("s", storage="", folder=tmp_path, objectives=1)
+    others = study.ask()
+    waited = []
 
-    def too_small(trial: optuna.Trial) -> tuple[float, ...]:
+    def nothing_else(trial: optuna.Trial) -> tuple[float, ...]:
         suggest(trial, KNOBS)
-        if may_pass_over(study):
-            trial.set_user_attr(PASSED_OVER, True)
-            raise optuna.TrialPruned
-        return (1.0,)
+        raise optuna.TrialPruned
 
-    run(study, too_small, 2)
-    states = [trial.state.name for trial in study.trials]
-    assert states == (["PRUNED"] * MOST_PASSED_OVER + ["COMPLETE"]) * 2
+    def wait() -> None:
+        waited.append(len(study.trials))
+        suggest(others, KNOBS)
+        study.tell(others, 1.0)
+
+    run_trials(
+        study,
+        nothing_else,
+        trials=2,
+        make_sampler=lambda finished, seed: sampler("random", seed=seed),
+        seed=None,
+        wait=wait,
+    )
+    assert waited == [2 * MOST_PROPOSED + 1]
+    assert [trial.number for trial in study.trials if trial.state.name == "COMPLETE"] == [others.number]
+
+
+def test_the_sampler_of_a_setting_proposes_it(tmp_path: Path) -> None:
+    study = open_study("s", storage="", folder=tmp_path, objectives=1)
+    study.sampler = sampler_of({"a": 3, "b": 0.5}, KNOBS)
+    assert suggest(study.ask(), KNOBS) == {"a": 3, "b": 0.5}
