@@ -45,7 +45,7 @@ def main() -> None:
         {
             "searched": _student(reports["searched"]),
             "reference": _student(reports["reference"]),
-            "search": _search(record, reports["searched"]),
+            "search": _search(record, reports["searched"], arguments.search_seconds),
             "top1": {name: round(float(found.mean()), 4) for name, found in right.items()},
             "difference": round((only_searched - only_reference) / n, 5),
             "ci95": [round(end, 5) for end in paired_difference(only_searched, only_reference, n)],
@@ -69,8 +69,10 @@ def _student(report: Report) -> dict[str, Any]:
     }
 
 
-def _search(record: SearchRecord, report: Report) -> dict[str, Any]:
+def _search(record: SearchRecord, report: Report, search_seconds: int | None) -> dict[str, Any]:
     seconds = {stage.name: round(stage.seconds) for stage in report.stages if not stage.cached}
+    if search_seconds is not None:
+        seconds["search_student"] = search_seconds
     return {
         "space": record.space,
         "space_size": record.space_size,
@@ -116,6 +118,12 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("searched", type=Path, metavar="RUN", help="folder of the run with the search")
     parser.add_argument("--reference", type=Path, required=True, metavar="RUN", help="the other run's folder")
+    parser.add_argument(
+        "--search-seconds",
+        type=int,
+        metavar="N",
+        help="of a search that was interrupted and gone on with, all told",
+    )
     return parser.parse_args()
 
 
