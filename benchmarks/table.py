@@ -59,7 +59,7 @@ def tables() -> str:
         _table("ablation", ("bits", "reference"), _ablation_cells),
         _table("published_forms", ("pipeline", "seed"), _form_cells),
         _table("float_distillation", ("pipeline", "seed"), _float_cells),
-        _table("search", ("searched", "reference"), _search_cells),
+        _table("search", ("searched.pipeline", "reference.pipeline"), _search_cells),
         _table("search_workers", ("trials",), _worker_cells),
         _table("engine_latency", ("network", "image", "threads"), _engine_cells),
         _table("engine_latency", ("network", "image", "threads"), _openvino_cells, "openvino_float"),
@@ -78,13 +78,21 @@ def _table(
     for number, row in read_rows(name):
         if model and model not in row["models"]:
             continue
-        newest[str([row["machine"]["cpu"], *(row.get(key) for key in identity)])] = (number, row)
+        newest[str([row["machine"]["cpu"], *(_at(row, path) for path in identity)])] = (number, row)
     lines = [{**cells(row), "row": _link(name, number, row)} for number, row in newest.values()]
     if not lines:
         return ""
     heads = list(lines[0])
     table = [heads, ["---"] * len(heads), *(list(line.values()) for line in lines)]
     return "\n".join(f"| {' | '.join(line)} |" for line in table)
+
+
+def _at(row: Row, path: str) -> Any:
+    """Return the value at a path such as ``searched.pipeline``; None if there is none."""
+    value: Any = row
+    for key in path.split("."):
+        value = None if value is None else value.get(key)
+    return value
 
 
 def _link(name: str, number: int, row: Row) -> str:
