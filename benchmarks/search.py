@@ -8,9 +8,10 @@
     python -m benchmarks.search runs/cifar10_search_int8 --reference runs/cifar10_resnet20_like
 
 A space of one network, and a limit that it keeps, give that network the training that finalists of the search
-had. Both engines, the
-searched one and the reference, answer the whole test split, on which nothing decided, and are timed
-interleaved. The row says, too, how well the latency table predicted.
+had. The searched one's limit is best nine tenths of what the reference takes on the machine that day
+(``--set student.limits.max_p50_ms=...``); the row holds it. Both engines, the searched one and the reference,
+answer the whole test split, on which nothing decided, and are timed interleaved. The row says, too, how well
+the latency table predicted.
 """
 
 import argparse

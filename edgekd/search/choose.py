@@ -67,7 +67,7 @@ def choose(
     """Return the finalist that becomes the student, and why.
 
     Raises:
-        SpecError: If none keeps the limits, with what would have to give.
+        SpecError: If none keeps the limits, with what would have to give, or none of those could be trained.
     """
     names = {trial.number: trial.name for trial in trials}
     kept = [one for one in finalists if one.metric is not None]

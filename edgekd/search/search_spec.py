@@ -25,7 +25,7 @@ class SearchStudentSpec(StudentSpec):
         limits: What the student has to keep.
         trials: Networks that are trained; those that cost too much are not, and do not count.
         least_use: Of some limit, as a fraction: networks that use less of all are passed over while there are
-            others, for accuracy grows with what is used; where the largest network does not reach a limit,
+            others, for accuracy mostly grows with cost; where the largest network does not reach a limit,
             that much of what it uses. Not where the fastest student is wanted, nor for pruned networks.
         sampler: ``random`` draws settings evenly from those that are wanted; ``tpe`` does so for ten trials,
             and learns from all what is worth trying next (Bergstra et al. 2011).
