@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -116,19 +116,20 @@ def build(spec: Pipeline, places: Sequence[Place], run: Runner) -> Built:
     _check_sizes(spec)
     teachers, arch, float_student = start(spec, places[0], run)
     ptq = run.run(quantize_student, float_student, spec.student, arch, spec.quantize, data, task)
-    student: QuantStudent = ptq
-    if spec.distill.phases(task):
-        student = run.run(
-            distill_student, ptq, spec.student, arch, teachers.heard, teachers.heard_spec, spec.quantize,
-            spec.distill, data, task, training, seed,
-        )  # fmt: skip
+    ptq_marked = run.run(export_marked, ptq, arch, spec.student, spec.quantize, data)
+    ptq_targets = _build_targets(
+        spec, places, ptq_marked, run
+    )  # what cannot be built is said before training
+    if not spec.distill.phases(task):
+        return Built(teachers, arch, float_student, ptq, ptq, ptq_marked, ptq_targets)
+    student = run.run(
+        distill_student, ptq, spec.student, arch, teachers.heard, teachers.heard_spec, spec.quantize,
+        spec.distill, data, task, training, seed,
+    )  # fmt: skip
     marked = run.run(export_marked, student, arch, spec.student, spec.quantize, data)
-    ptq_marked = None
-    if student is not ptq:
-        ptq_marked = run.run(export_marked, ptq, arch, spec.student, spec.quantize, data)
     targets = tuple(
-        _build_target(spec, target, place, marked, ptq_marked, run)
-        for target, place in zip(spec.targets, places, strict=True)
+        replace(trained, ptq=untrained)
+        for trained, untrained in zip(_build_targets(spec, places, marked, run), ptq_targets, strict=True)
     )
     return Built(teachers, arch, float_student, ptq, student, marked, targets)
 
@@ -168,19 +169,22 @@ def find_architecture(spec: Pipeline, teachers: Teachers, place: Place, run: Run
     )  # fmt: skip
 
 
+def _build_targets(
+    spec: Pipeline, places: Sequence[Place], marked: MarkedOnnx, run: Runner
+) -> tuple[BuiltTarget, ...]:
+    return tuple(
+        _build_target(spec, target, place, marked, run)
+        for target, place in zip(spec.targets, places, strict=True)
+    )
+
+
 def _build_target(
-    spec: Pipeline,
-    target: Target,
-    place: Place,
-    marked: MarkedOnnx,
-    ptq_marked: MarkedOnnx | None,
-    run: Runner,
+    spec: Pipeline, target: Target, place: Place, marked: MarkedOnnx, run: Runner
 ) -> BuiltTarget:
-    anywhere, version = target.anywhere(), place.runtime_version
-    lowered = run.run(lower_for, anywhere, marked, engine_metadata(spec), version)
+    anywhere = target.anywhere()
+    lowered = run.run(lower_for, anywhere, marked, engine_metadata(spec), place.runtime_version)
     engine = None if place.not_built else run.run(build_engine, anywhere, lowered, place)
-    ptq = None if ptq_marked is None else _build_target(spec, target, place, ptq_marked, None, run)
-    return BuiltTarget(lowered, engine, ptq)
+    return BuiltTarget(lowered, engine)
 
 
 def search(spec: Pipeline, store: Store) -> SearchRecord:

@@ -291,6 +291,16 @@ RULES: tuple[Rule, ...] = (
         "one of two; merge those that read one tensor, they keep its producer in float",
     ),
     Rule(
+        "overflow",
+        ("QuantizeLinear",),
+        Role.QUANTIZE,
+        ("QLinearAdd", "QLinearMul"),
+        "what the operands' codes stand for is at most 2**31 steps of the result's grid: the kernels turn it "
+        "into an int32 before they clamp",
+        "look at the losses: numbers of so different sizes come from a training that diverged (lower its "
+        "learning_rate) or has hardly begun (train for more epochs)",
+    ),
+    Rule(
         "saturation",
         ("DequantizeLinear",),
         Role.QUANTIZE,

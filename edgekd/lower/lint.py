@@ -9,9 +9,11 @@ ONNX Runtime 1.32 was seen to do on x86-64:
 - A Gemm, or a MatMul with a bias, needs zero points, and takes every int32 bias for one in units of
   ``x_scale * w_scale``. A Conv takes it so if the scale is nearly right, and otherwise runs in float.
 - Float weights of a Conv or Gemm with quantized input and result are quantized by ONNX Runtime itself.
+- A sum, a product or a mean of codes becomes an int32 before it is clamped, and wraps if it is beyond one.
 - x86 without VNNI adds two products of uint8 and int8 in 16 bits, except in depthwise convolutions.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -42,6 +44,7 @@ _SAY_SO_THEMSELVES = {"Add", "Mul", "BatchNormalization", "ReduceMean"}  # if wh
 _SPATIAL_AXES = ([2, 3], [-2, -1], [2, 3, 4], [-3, -2, -1])
 _BIAS_TOLERANCE, _CONV_TOLERANCE = 1e-3, 0.023  # relative error of a bias scale: no mistake, no float
 _ROUNDING = 1e-6  # relative: scales are float32
+_INT32_STEPS = 2**31
 _TINY = 1e-30  # a dead channel's scale may be 0
 
 Severity = Literal["float", "wrong", "risk", "refused"]
@@ -223,6 +226,21 @@ def _undecomposed(node: ir.Node) -> Mistakes:
             yield row.name, "has no integer kernel", "float"
 
 
+def _overflow(node: ir.Node) -> Mistakes:
+    """The codes of operands stand for more steps of the result's grid than an int32 counts."""
+    sources = (
+        [dequantizer_of(value) for value in node.inputs] if is_op(node, "Add", "Mul", "AveragePool") else []
+    )
+    largest = [max(map(abs, ends_of(grid_of(source)))) for source in sources if source is not None]
+    if not sources or len(largest) < len(sources):
+        return
+    reach = math.prod(largest) if is_op(node, "Mul") else sum(largest)
+    for quantizer in result_readers(node)[0]:
+        step = max(grid_of(quantizer)[2:], default=0.0)
+        if reach > _INT32_STEPS * step > 0:
+            yield "overflow", f"reaches {reach / step:.1e} steps of its result's grid, beyond int32", "wrong"
+
+
 def _saturation(node: ir.Node) -> Mistakes:
     """Two products of a layer that are added first can pass 16 bits."""
     weights = producer(node, 1, "DequantizeLinear") if is_op(node, *LAYERS) and has_kernel(node) else None
@@ -257,6 +275,7 @@ CHECKS: tuple[Callable[[ir.Node], Mistakes], ...] = (
     _mean_for_pool,
     _moved_numbers,
     _undecomposed,
+    _overflow,
     _saturation,
 )
 

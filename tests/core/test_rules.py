@@ -219,6 +219,7 @@ CASES = {
     "hard_swish": Case("mobile", Broken(f"c = HardSwish(xd) {TO_Y}", "HardSigmoid", "hard_sigmoid")),
     "silu": Case("mobile", Broken(f"g = Sigmoid(xd) c = Mul(xd, g) {TO_Y}", "Sigmoid", "sigmoid")),
     "one_quantizer": Case("branches"),
+    "overflow": Case("mobile"),
     "saturation": Case("residual"),
     "float_only": Case("normalized"),
 }

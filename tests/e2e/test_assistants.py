@@ -20,7 +20,8 @@ def test_two_teachers_and_an_assistant_teach_a_student(
 ) -> None:
     report = again(TWIN, ASSISTANT)
     ran = [stage.name for stage in report.stages if not stage.cached]
-    assert ran[:3] == ["export_teacher", "train_assistant", "distill_student"]
+    learned = [name for name in ran if name.startswith(("export_teacher", "train", "distill"))]
+    assert learned == ["export_teacher", "train_assistant", "distill_student"]
     assert report.lineage == "resnet14 + resnet14 to resnet8 to resnet8"
     teacher, (other,), (assistant,) = report.teacher, report.other_teachers, report.assistants
     assert teacher is not None

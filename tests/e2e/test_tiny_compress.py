@@ -158,6 +158,12 @@ def test_distill_none_reuses_the_float_student_and_is_ptq_alone(first_run, again
     assert (target.coverage.float_ops, target.fidelity.oracle_mismatches) == (0, 0)
 
 
+def test_engine_is_built_once_before_the_student_is_distilled(first_run) -> None:
+    ran = [stage.name for stage in first_run.report.stages]
+    assert ran.index("build_engine") < ran.index("distill_student")
+    assert ran.count("build_engine") == 2
+
+
 def test_other_distillation_repeats_distillation_and_what_follows(first_run) -> None:
     records = _plan(first_run.store, "distill.schedule.epochs=2")
     why = {record.name: record.why for record in records if not record.cached}
@@ -232,7 +238,7 @@ def test_compress_prints_a_summary_in_any_encoding(first_run, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("student", "code"), [(0, 0), (1, 3)], ids=["the trained student", "another student"]
+    ("student", "code"), [(0, 3), (1, 0)], ids=["another student", "the trained student"]
 )
 def test_verify_exits_3_when_the_engine_is_not_what_was_trained(
     first_run,
