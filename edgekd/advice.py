@@ -31,6 +31,11 @@ def advice(spec: Pipeline) -> list[str]:
             f"to {student.rungs[-1]} epochs, {finalists} of them for {student.training.epochs}, on all but "
             "the validation rows; parts that this machine has not timed yet take seconds each"
         )
+        if space.takes_weights and student.weights is None and not student.brings_weights:
+            notes.append(
+                "search: its networks start from random weights, although pruning keeps trained ones: name "
+                "those of the whole network in student.weights, a file such as teacher.weights may be"
+            )
         if student.weights is not None or student.brings_weights:
             notes.append(
                 "search: given weights may have seen the validation rows that it selects on: what it finds "
@@ -39,7 +44,9 @@ def advice(spec: Pipeline) -> list[str]:
     rows, samples = spec.data.train_rows(), quantize.calibration.samples
     if rows is not None and quantize.calibration.manifest is None and samples > rows:
         notes.append(f"calibration sees all {rows} train images: there are no {samples}")
-    notes += [f"compress runs {code.file}:{code.function}: it needs --allow-code" for code in _code(spec)]
+    notes += [
+        f"compress runs {code.file}:{code.function}: it needs --allow-code" for code in user_functions(spec)
+    ]
     notes += [f"{one.kind}: {said}" for one in spec.targets if (said := one.bits_note(quantize.bits_asked))]
     if spec.teacher is not None and spec.distill.teacher_start == "random":
         notes.append(
@@ -74,8 +81,12 @@ def _who_teaches(spec: Pipeline, teacher: Teacher) -> Iterator[str]:
         yield f"each teaches the next: {' -> '.join([*chain, student])}"
 
 
+def user_functions(spec: Spec) -> list[UserFunction]:
+    """Return the functions of the user's that a spec names, each once."""
+    return list({(code.file, code.function): code for code in _code(spec)}.values())
+
+
 def _code(spec: Spec) -> Iterator[UserFunction]:
-    """Find the functions of the user's that a spec names."""
     for name in type(spec).model_fields:
         value = getattr(spec, name)
         for part in value if isinstance(value, tuple) else (value,):

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from edgekd.core.plan import Planner
+from edgekd.core.profile import PROFILES
 from edgekd.core.progress import note
 from edgekd.core.store import Runner, Store
 from edgekd.data.dataset import SPLITS
@@ -30,6 +31,7 @@ from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.stages import Engine, TargetOnnx, lower_for, write_lowered
 from edgekd.runtimes.target import BuiltModel
 from edgekd.runtimes.targets import runnable
+from edgekd.search.feasible import must_fit
 from edgekd.search.given_student import given_student
 from edgekd.search.latency_table import identity_of
 from edgekd.search.record import SearchRecord
@@ -226,10 +228,28 @@ def _fail_early_in_search(spec: Pipeline, store: Store) -> Place:
     store.check_writable()
     check_devices(store.devices, batch_size=spec.training.batch_size)
     _check_sizes(spec)
-    try_networks(spec)
     place = survey(spec)[0]
-    check_search(spec.student, spec.data, place)
+    check_limits(spec, place)
+    try_networks(spec)
     return place
+
+
+def check_limits(spec: Pipeline, place: Place, *, build_networks: bool = True) -> None:
+    """Say before the long work what a search lacks, or cannot find.
+
+    Args:
+        spec: The pipeline file; nothing is said of a given student.
+        place: The device of the first target.
+        build_networks: Whether the space's networks may be built, which may run the user's code.
+
+    Raises:
+        SpecError: If no network keeps a limit, or what a search needs is missing.
+    """
+    if isinstance(spec.student, SearchStudentSpec):
+        check_search(spec.student, spec.data, place)
+        if build_networks:
+            multiple = PROFILES[spec.quantize.profile].channel_multiple
+            must_fit(spec.student, spec.data.info(), multiple=multiple)
 
 
 def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Report:
@@ -281,12 +301,11 @@ def _fail_early(spec: Pipeline, store: Store, folder: Path) -> tuple[Place, ...]
         note(idle)
     build(spec, places, plan)
     if not all(record.cached for record in plan.records):
+        check_limits(spec, places[0])
         for name in SPLITS:
             spec.task.check_labels(spec.data.split(name).labels)
         spec.quantize.calibration.images(spec.data)
         try_networks(spec)
-        if isinstance(spec.student, SearchStudentSpec):
-            check_search(spec.student, spec.data, places[0])
     return places
 
 

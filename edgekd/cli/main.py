@@ -53,7 +53,7 @@ def _run() -> int:
         return _complain(RuntimeMissing(what, fix="pip install 'edgekd[train]'"))
     except Interrupted as stop:
         Console(stderr=True).print(
-            "Interrupted. Finished stages and epochs of a pipeline are kept; run the command again to go on."
+            "Interrupted. Finished stages, epochs and trials are kept; run the command again to go on."
         )
         return STOPPED + stop.number
     except OSError as e:

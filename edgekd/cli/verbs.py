@@ -168,15 +168,16 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Validate a pipeline and say which stages would run, and why. Runs nothing."""
-    from edgekd.advice import advice
+    from edgekd.advice import advice, user_functions
     from edgekd.core.plan import Planner
     from edgekd.core.store import Store, default_store_root
-    from edgekd.pipeline import build, idle_notes, survey
+    from edgekd.pipeline import build, check_limits, idle_notes, survey
     from edgekd.spec import load_pipeline
 
     pipeline = load_pipeline(spec, tuple(overrides))
     planner = Planner(Store(store or default_store_root(), pipeline=pipeline.name))
     places = survey(pipeline)
+    check_limits(pipeline, places[0], build_networks=not user_functions(pipeline))
     build(pipeline, places, planner)
     notes = [*idle_notes(pipeline, places), *advice(pipeline)]
     if as_json:

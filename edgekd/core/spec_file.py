@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from edgekd.core.text import without_password
 from edgekd.core.union import members_by_kind
 from edgekd.core.yaml_text import line_of, parse, shown
 from edgekd.errors import SpecError
@@ -60,7 +61,7 @@ def load_spec(
         return kind.model_validate(tree, context={"folder": path.parent.absolute()})
     except ValidationError as e:
         error = _first(e)
-        keys = _written_keys(tree, tuple(error["loc"]))
+        keys = _written_keys(tree, tuple(error["loc"]), missing=error["type"] == "missing")
         where = _where(path, text, keys, overrides)
         explained = _explain(error, kind, keys, where=where, schema=schema, others=_others(e, error, tree))
         raise _of_another_kind(explained, keys[:-1], overrides) from e
@@ -165,9 +166,11 @@ def _others(error: ValidationError, shown_first: Any, tree: Any) -> str:
     """Return where else something is wrong, to stand behind the first mistake."""
     others = [other for other in error.errors(include_url=False) if other != shown_first]
     found = [
-        other["loc"] for other in others if other["type"] != "too_short"
-    ]  # it counts the right ones alone
-    keys = list(dict.fromkeys(_spoken(_written_keys(tree, tuple(location))) for location in found))
+        _written_keys(tree, tuple(other["loc"]), missing=other["type"] == "missing")
+        for other in others
+        if other["type"] != "too_short"  # it counts the right ones alone
+    ]
+    keys = list(dict.fromkeys(_spoken(keys) for keys in found))
     if not keys:
         return ""
     later = ", ..." if len(keys) > MOST_NAMED else ""
@@ -179,8 +182,10 @@ def _where(path: Path, text: str, keys: Location, overrides: Sequence[str]) -> s
     for override in overrides:
         key = override.partition("=")[0]
         if f"{spoken}.".startswith(f"{key}.") or (line is None and key.startswith(f"{spoken}.")):
-            return f"--set {override}: {spoken}"
-    return f"{path}, line {line}: {spoken}" if line else f"{path}: {spoken}"
+            return f"--set {without_password(override)}: {spoken}"
+    inside = [without_password(one) for one in overrides if one.startswith(f"{spoken}.")]
+    changed = "".join(f", with --set {override}" for override in inside)
+    return f"{path}, line {line}: {spoken}{changed}" if line else f"{path}: {spoken}{changed}"
 
 
 def _explain(
@@ -270,12 +275,15 @@ def _resolve(schema: Any, node: Any) -> Any:
             return node
 
 
-def _written_keys(tree: Any, location: Location) -> Location:
-    """Drop the parts of a pydantic location that stand for a union's tag: nobody wrote them as keys."""
+def _written_keys(tree: Any, location: Location, *, missing: bool) -> Location:
+    """Drop the parts of a pydantic location that stand for a union's tag: nobody wrote them as keys.
+
+    The last part of a key that is ``missing`` stays, although nobody wrote that either.
+    """
     kept: list[str | int] = []
     for index, part in enumerate(location):
-        last = index == len(location) - 1
-        if not last and (isinstance(tree, str) or (isinstance(tree, dict) and part not in tree)):
+        named = index == len(location) - 1 and (missing or not isinstance(tree, dict))
+        if not named and (isinstance(tree, str) or (isinstance(tree, dict) and part not in tree)):
             continue
         if isinstance(tree, int | float) or (isinstance(tree, list) and isinstance(part, str)):
             continue

@@ -96,9 +96,14 @@ SIZE = Cost(
 )
 
 
-def latency_frontier(shown: Iterable[Point], machine: str, *, width: float) -> Plot | None:
-    """Return metric over p50 of what was timed on one machine; None if nothing was."""
-    return _frontier([point for point in shown if point.machine == machine], LATENCY, width)
+def latency_frontier(
+    shown: Iterable[Point], machine: str, *, width: float, most_ms: float | None = None
+) -> Plot | None:
+    """Return metric over p50 of what was timed on one machine, with a line at ``most_ms``.
+
+    None if nothing was timed there.
+    """
+    return _frontier([point for point in shown if point.machine == machine], LATENCY, width, most=most_ms)
 
 
 def size_frontier(shown: Iterable[Point], *, width: float) -> Plot | None:
@@ -119,13 +124,15 @@ def _goodness(point: Point) -> float:
     return point.metric.value if point.metric.higher_is_better else -point.metric.value
 
 
-def _frontier(candidates: list[Point], cost: Cost, width: float) -> Plot | None:
+def _frontier(candidates: list[Point], cost: Cost, width: float, *, most: float | None = None) -> Plot | None:
     shown = {point: value for point in candidates if (value := cost.of(point))}
     if not shown:
         return None
     metric = next(iter(shown)).metric.name
     frame = Frame(50, 30, width - 12, HEIGHT - 44)
-    x = axis_of(shown.values(), start=frame.left, end=frame.right, log=True)
+    limits = [] if most is None else [most]
+    x = axis_of([*shown.values(), *limits], start=frame.left, end=frame.right, log=True)
+    edges = [Line(((x.at(limit), frame.top), (x.at(limit), frame.bottom)), "limit") for limit in limits]
     y = _metric_axis(list(shown), frame)
     in_front = sorted(shown, key=lambda point: (point.strong, point.style == "engine"))
     dots = {point: _dot(point, x.at(shown[point]), y, cost.text(shown[point])) for point in in_front}
@@ -141,7 +148,7 @@ def _frontier(candidates: list[Point], cost: Cost, width: float) -> Plot | None:
         y_title=metric,
         x_ticks=x.ticks(cost.tick, most=5),
         y_ticks=y.ticks(lambda value: scale_value(value, metric), most=5),
-        lines=(Line(_steps([dots[point] for point in best], frame.right), "best"),),
+        lines=(Line(_steps([dots[point] for point in best], frame.right), "best"), *edges),
         dots=tuple(dots.values()),
         names=place_names(
             [(dots[point], _short(point.name)) for point in named],

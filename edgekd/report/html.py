@@ -68,9 +68,11 @@ def render_html(report: Report, others: Siblings = Siblings()) -> str:  # noqa: 
 
 
 def _search(report: Report, record: SearchRecord) -> dict[str, Any]:
+    most_ms = record.limits.max_p50_ms
+    draw = partial(latency_frontier, search_points(record), device_name(record), most_ms=most_ms)
     return {
         "record": record,
-        "forms": _forms(partial(latency_frontier, search_points(record), device_name(record))),
+        "forms": _forms(draw),
         "columns": SEARCH_COLUMNS,
         "rows": search_rows(record),
         "sentences": search_in_report(report),

@@ -67,7 +67,7 @@ def _point(record: SearchRecord, trial: TrialRecord, final: Finalist | None) -> 
         p50_ms=cost.p50_ms,
         machine=device_name(record),
         strong=final is not None,
-        name=f"{trial.name}{', chosen' if chosen else ''}" if final else "",
+        name="chosen" if chosen else trial.name if final else "",
     )
 
 
@@ -85,21 +85,27 @@ def search_sentences(record: SearchRecord) -> Sequence[str]:
         for trial in record.trials
     )
     learned = record.sampler == "tpe" and trained > STARTUP
+    asked = record.limits.model_dump(exclude_none=True)
     said = [
+        f"asked for: {', '.join(f'{limit} {value:,g}' for limit, value in asked.items())}",
         record.why,
         f"{trained} networks of space {record.space}, of {record.space_size} settings, were trained: "
         + (f"{STARTUP} drawn evenly, the others proposed by TPE" if learned else "drawn evenly"),
     ]
-    if costly or small:
+    passed = {
+        "cost too much": costly,
+        f"used less than {percent(record.least_use)} of every limit": small,
+    }
+    if any(passed.values()):
         said.append(
-            f"of what was proposed besides, {costly} cost too much and {small} used less than "
-            f"{percent(record.least_use)} of every limit"
+            "not trained, by prediction: " + ", ".join(f"{n} {why}" for why, n in passed.items() if n)
         )
     if record.median_error is not None:
         worst = max(abs(check.error) for check in record.checks)
         said.append(
-            f"latency table: median error {percent(record.median_error)}, at most {percent(worst)}, on "
-            f"{len(record.checks)} networks drawn at random"
+            f"latency table: median error {percent(record.median_error)}, at most {percent(worst)}, of "
+            f"{len(record.checks)} drawn at random; the search multiplied its predictions by "
+            f"{record.correction:.3g}"
         )
     return said
 

@@ -77,12 +77,13 @@ def choose(
     if not right:
         best = max(kept, key=lambda one: score(one.metric))
         raise _not_right_enough(names[best.number], best, search.student.limits.min_metric)
+    finals = "the finalists" if len(right) > 1 else "one finalist"
     if search.student.wants_the_fastest:
         chosen = min(right, key=lambda one: one.measured.p50_ms)
-        quality = f"the fastest of {len(right)} finalists that reach {search.student.limits.min_metric:g}"
+        quality = f"the fastest of {finals} that reach {search.student.limits.min_metric:g}"
     else:
         chosen = max(right, key=lambda one: score(one.metric))
-        quality = f"the most accurate of {len(right)} finalists within the limits"
+        quality = f"the most accurate of {finals} within the limits"
     assert chosen.metric is not None
     why = (
         f"{names[chosen.number]} is {quality}: {chosen.metric.name} {chosen.metric.value:.4g} on "

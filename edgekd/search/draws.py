@@ -30,7 +30,7 @@ def draw(search: Search, tried: Container[str], *, least: float, seed: int | Non
         network = search.network(setting)
         if network.digest in tried:
             continue
-        cost = search.table.predict(network)
+        cost = search.predict(network)
         if limits.use(cost) >= least and not limits.excesses(cost):
             return setting
     return None

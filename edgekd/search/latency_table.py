@@ -38,7 +38,7 @@ class LatencyTable:
 
     def predict(self, network: NetworkSpec) -> Cost:
         """Return what a network costs: the sum of its parts, and what an inference costs beside them."""
-        parts = self._parts(network)
+        parts = parts_of(network, self.info)
         rows = [self.row(part) for part in parts]
         rest = next(row for row, part in zip(rows, parts, strict=True) if part.reads_pixels)
         return Cost(
@@ -50,12 +50,7 @@ class LatencyTable:
 
     def adds_up(self, network: NetworkSpec) -> bool:
         """Whether a network's latency is predicted from those of several parts."""
-        return len(self._parts(network)) > 1
-
-    def _parts(self, network: NetworkSpec) -> tuple[Part, ...]:
-        info = self.info
-        size, classes = (info.height, info.width), len(info.class_names)
-        return network.parts(channels=info.channels, classes=classes, size=size)
+        return len(parts_of(network, self.info)) > 1
 
     def measure(self, network: NetworkSpec) -> Cost:
         """Return what a network costs, measured as a whole."""
@@ -80,6 +75,12 @@ class LatencyTable:
     @property
     def _bits(self) -> QuantizeSpec:
         return self.quantize.model_copy(update={"calibration": CalibrationSpec()})
+
+
+def parts_of(network: NetworkSpec, info: DataInfo) -> tuple[Part, ...]:
+    """Return the parts of a network for the images and classes of a data set."""
+    size, classes = (info.height, info.width), len(info.class_names)
+    return network.parts(channels=info.channels, classes=classes, size=size)
 
 
 def identity_of(place: Place) -> dict[str, str]:

@@ -19,7 +19,7 @@ class TrialRecord(Spec):
         number: In the order of the study.
         name: Of the network, for people.
         setting: Value of every knob.
-        predicted: What it costs, from the latency table.
+        predicted: What it costs, from the latency table, with its correction.
         epochs: That it was trained for before it was stopped; 0 if it costs too much to be trained at all,
             or too little.
         metric: Of its fake-quantized form on the validation split after those; None if it was not trained.
@@ -57,7 +57,7 @@ class TableCheck(Spec):
 
     Attributes:
         name: Of the network.
-        predicted_ms: Median latency by the table.
+        predicted_ms: Median latency by the table, uncorrected.
         measured_ms: Median latency of the whole network.
     """
 
@@ -101,9 +101,24 @@ class SearchRecord(Spec):
     why: str
 
     @property
+    def correction(self) -> float:
+        """What predicted latencies were multiplied by."""
+        return correction_of(self.checks)
+
+    @property
     def median_error(self) -> float | None:
         """Median of the table's errors without their signs; None if nothing was checked."""
         return median(abs(check.error) for check in self.checks) if self.checks else None
+
+
+def correction_of(checks: Sequence[TableCheck]) -> float:
+    """Return measured over predicted latency, the median of what was checked; 1 if nothing was.
+
+    Example:
+        >>> correction_of([TableCheck(name="a", predicted_ms=0.5, measured_ms=0.4)])
+        0.8
+    """
+    return median(check.measured_ms / check.predicted_ms for check in checks) if checks else 1.0
 
 
 def score(metric: Metric | None) -> float:

@@ -60,12 +60,14 @@ class Search:
         teaching: What candidates are trained with.
         table: What they cost.
         run: Where candidates are kept.
+        correction: What latencies that the table predicts are multiplied by.
     """
 
     student: SearchStudentSpec
     teaching: Teaching
     table: LatencyTable
     run: Runner
+    correction: float = 1.0
 
     @property
     def multiple(self) -> int:
@@ -85,6 +87,11 @@ class Search:
     def network(self, setting: Setting) -> NetworkSpec:
         """Return the network of a setting."""
         return self.student.space.network_of(setting, multiple=self.multiple)
+
+    def predict(self, network: NetworkSpec) -> Cost:
+        """Return what a network will cost, as far as the table knows."""
+        cost = self.table.predict(network)
+        return cost.model_copy(update={"p50_ms": cost.p50_ms * self.correction})
 
     def candidate(self, network: NetworkSpec, epochs: int, *, start: Candidate | None = None) -> Candidate:
         """Train a network for some epochs, or find it in the store."""

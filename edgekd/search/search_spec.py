@@ -69,13 +69,19 @@ class SearchStudentSpec(StudentSpec):
     @field_validator("storage")
     @classmethod
     def _is_a_variable_or_holds_no_secret(cls, storage: str) -> str:
-        if storage and not re.fullmatch(r"\$[A-Za-z_]\w*|postgresql://([\w.-]+@)?[\w.:-]+/[\w-]+", storage):
+        if not storage or re.fullmatch(r"\$[A-Za-z_]\w*|postgresql://([\w.-]+@)?[\w.:-]+/[\w-]+", storage):
+            return storage
+        if storage.startswith(POSTGRES) and re.search("[@?]", storage.removeprefix(POSTGRES)):
             msg = (
-                "write postgresql://USER@HOST/DATABASE; an address with a password or options would stand in "
-                "reports: name a variable that holds it, such as $EDGEKD_STUDY"
+                "storage with a password or options would stand in reports: name a variable that holds it, "
+                "such as $EDGEKD_STUDY"
             )
-            raise ValueError(msg)
-        return storage
+        else:
+            msg = (
+                "storage is no database of PostgreSQL: write postgresql://USER@HOST/DATABASE, or name a "
+                "variable that holds such an address, such as $EDGEKD_STUDY"
+            )
+        raise ValueError(msg)
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:

@@ -18,7 +18,7 @@ from edgekd.errors import SpecError
 from edgekd.quant.student import QuantizeSpec
 from edgekd.runtimes.target import TargetSpec
 from edgekd.search.choose import choose, train_finalists
-from edgekd.search.feasible import check_table, least_share, must_be_possible
+from edgekd.search.feasible import least_share, prepare
 from edgekd.search.latency_table import LatencyTable, identity_of
 from edgekd.search.record import SearchRecord
 from edgekd.search.search import Search, Teaching
@@ -46,7 +46,7 @@ class FoundStudent(StudentArch):
         return SearchRecord.model_validate(self.read_json(RECORD))
 
 
-@stage(FoundStudent, version=3)
+@stage(FoundStudent, version=4)
 def search_student(
     folder: Path,
     student: SearchStudentSpec,
@@ -67,9 +67,7 @@ def search_student(
     """
     teaching = Teaching(teacher, teacher_spec, quantize, data, task, training, seed)
     store = inner_store()
-    search = begin(student, teaching, target, place, store)
-    must_be_possible(search)
-    checks = check_table(search)
+    search, checks = prepare(begin(student, teaching, target, place, store))
     study = _study(search, folder / "scratch")
     try_settings(search, study, alone=not student.storage)
     trials = search.records(study)
@@ -104,7 +102,7 @@ def join(
     Raises:
         SpecError: If the study is about another device.
     """
-    search = begin(student, teaching, target, place, run)
+    search, _ = prepare(begin(student, teaching, target, place, run))
     try_settings(search, _study(search, None), alone=False)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -78,7 +79,8 @@ def reach(storage: str) -> Any:
     except EdgeKdError:
         raise
     except Exception as e:  # of the driver and of the toolkit between
-        what = f"the study's database does not answer: {type(e).__name__}"
+        host = urlsplit(storage).netloc.rpartition("@")[2]
+        what = f"the study's database{host and f' on {host}'} does not answer: {type(e).__name__}"
         fix = "start it, or correct its address; without student.storage the study is kept in the store"
         raise SpecError(what, where="student.storage", fix=fix) from None  # its text may hold a password
 

@@ -31,7 +31,6 @@ from edgekd.quant.prepare import prepare
 from edgekd.quant.student import QuantizeSpec
 from edgekd.runtimes.external_data import file_bytes
 from edgekd.runtimes.target import BuiltModel, TargetSpec
-from edgekd.zoo.cost import count_macs
 from edgekd.zoo.part import Part
 from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 
@@ -172,7 +171,7 @@ def _fits_itself(part: Part) -> bool:
 def _cost(part: Part, samples: list[LatencySamples], sizes: list[int]) -> PartCost:
     """Return what the copies, or the whole network alone, say of one."""
     one = samples[0]
-    macs = count_macs(part.build(), channels=part.channels, height=part.height, width=part.width)
+    macs = part.macs()
     if len(samples) == 1:
         return PartCost(
             p50_ms=one.p50_ms,

@@ -92,7 +92,7 @@ def _try(search: Search, trial: "optuna.Trial", study: "optuna.Study", *, least:
     """
     student = search.student
     network = search.network(suggest(trial, student.space.knobs()))
-    cost = search.table.predict(network)
+    cost = search.predict(network)
     _tell_sampler(trial, student.limits, cost, least=least)
     if before := finished_before(study, network.digest):
         return _repeat(trial, before)

@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from edgekd.core.spec_base import Spec
+from edgekd.zoo.cost import count_macs
 
 
 class Part(Spec, ABC):
@@ -37,6 +38,10 @@ class Part(Spec, ABC):
     def whole(self) -> bool:
         """Whether it is a network of its own, from image to logits."""
         return self.reads_pixels and self.makes_logits
+
+    def macs(self) -> int:
+        """Return its multiply-accumulates for one image."""
+        return count_macs(self.build(), channels=self.channels, height=self.height, width=self.width)
 
     @abstractmethod
     def build(self) -> nn.Module:

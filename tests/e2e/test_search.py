@@ -229,6 +229,62 @@ def test_a_search_that_cannot_work_is_refused_by_its_file(
         load_pipeline(file, tuple(overrides))
 
 
+def test_a_password_is_not_said_again(file: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_pipeline(file, ("student.storage=postgresql://me:secret@host/studies",))
+    assert "where: --set student.storage=postgresql://me:...@host/studies: student.storage" in str(
+        caught.value
+    )
+    assert "secret" not in str(caught.value)
+
+
+def test_what_does_not_fit_together_is_named_by_keys_that_are_written(file: Path) -> None:
+    with pytest.raises(SpecError, match="9 finalists of 3 trials") as caught:
+        load_pipeline(file, ("student.finalists=9",))
+    assert caught.value.where.endswith(": student, with --set student.finalists=9")
+
+
+def test_too_few_multiply_accumulates_are_refused_before_anything_is_trained(
+    file: Path, tmp_path: Path
+) -> None:
+    """Grey images of 8 x 8 pixels, one block in each stage of 16, 32 and 64 channels.
+
+    Stem 9 * 16 * 64 = 9216; blocks 2 * 9 * 16 * 16 * 64 = 294912, 9 * (16 + 32) * 32 * 16 = 221184 and
+    9 * (32 + 64) * 64 * 4 = 221184, with shortcuts of 16 * 32 * 16 and 32 * 64 * 4 = 8192 each; head 64 * 10.
+    """
+    store = Store(tmp_path / "store")
+    with pytest.raises(SpecError, match="max_macs is 1,000, it has 763520") as caught:
+        search(load_pipeline(file, ("student.limits={max_macs: 1000}",)), store)
+    assert "faster device" not in caught.value.fix
+    assert not (tmp_path / "store" / "entries").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("student.limits={max_macs: 1000}", "no student keeps the limits"),
+        ("data={kind: digits, image_size: 8, validation_samples: 0}", "validation"),
+    ],
+)
+def test_check_says_what_a_search_would_be_refused_for(
+    file: Path, tmp_path: Path, override: str, says: str
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "edgekd",
+        "check",
+        str(file),
+        "--store",
+        str(tmp_path),
+        "--set",
+        override,
+    ]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
 def test_a_worker_needs_a_study_that_is_shared(file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edgekd", "search", str(file), "--worker", "--store", str(tmp_path)]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)

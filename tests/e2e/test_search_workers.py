@@ -126,3 +126,4 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path:
     assert done.returncode == 2
     assert "where: student.storage" in done.stderr
     assert "secret" not in done.stderr
+    assert "on localhost:1 does not answer" in done.stderr

@@ -58,8 +58,12 @@ def test_rows_are_the_frontier_with_the_finalists_as_measured(report: Report) ->
 def test_a_report_says_whether_the_engine_keeps_the_limits(report: Report) -> None:
     kept = search_in_report(searched(report, max_p50_ms=1e9))
     assert kept[-1] == "the engine, measured again, keeps all limits of cost"
-    assert kept[1] == "3 networks of space resnet, of 8000 settings, were trained: drawn evenly"
-    assert "latency table: median error 10.0 %, at most 10.0 %, on 1 networks drawn at random" in kept
+    assert kept[0] == "asked for: max_p50_ms 1e+09"
+    assert kept[2] == "3 networks of space resnet, of 8000 settings, were trained: drawn evenly"
+    assert kept[-2] == (
+        "latency table: median error 10.0 %, at most 10.0 %, of 1 drawn at random; the search multiplied its "
+        "predictions by 0.909"
+    )
     broken = search_in_report(searched(report, max_macs=1))
     macs = report.student.macs
     assert broken[-1] == f"the engine, measured again, does not keep max_macs 1: it has {macs}"
@@ -73,11 +77,12 @@ def test_a_report_says_how_many_networks_cost_too_much_and_how_many_too_little(r
     trials = (*found.trials, trial(4, 0.15, None, 0))
     record = found.model_copy(update={"trials": trials, "least_use": 0.8})
     said = search_in_report(report.model_copy(update={"search": record}))
-    assert said[2].endswith("1 cost too much and 1 used less than 80.0 % of every limit")
+    assert said[3] == "not trained, by prediction: 1 cost too much, 1 used less than 80.0 % of every limit"
 
 
 def test_the_page_shows_the_search(report: Report) -> None:
-    page = render_html(searched(report, max_p50_ms=1e9))
+    page = render_html(searched(report, max_p50_ms=0.35))
+    assert page.count('class="limit"') == 2
     assert "How was the student found?" in page
-    assert "network 0, chosen" in page
+    assert ">chosen</text>" in page
     assert "How was the student found?" not in render_html(report)
