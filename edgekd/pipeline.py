@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
+from edgekd.advice import user_functions
 from edgekd.core.plan import Planner
 from edgekd.core.profile import PROFILES
 from edgekd.core.progress import note
@@ -31,7 +32,7 @@ from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.stages import Engine, TargetOnnx, lower_for, write_lowered
 from edgekd.runtimes.target import BuiltModel
 from edgekd.runtimes.targets import runnable
-from edgekd.search.feasible import must_fit
+from edgekd.search.feasible import must_fit, must_run
 from edgekd.search.given_student import given_student
 from edgekd.search.latency_table import identity_of
 from edgekd.search.record import SearchRecord
@@ -118,10 +119,9 @@ def build(spec: Pipeline, places: Sequence[Place], run: Runner) -> Built:
     _check_sizes(spec)
     teachers, arch, float_student = start(spec, places[0], run)
     ptq = run.run(quantize_student, float_student, spec.student, arch, spec.quantize, data, task)
+    # Before the student is trained, which is when a user wants to know what cannot be built:
     ptq_marked = run.run(export_marked, ptq, arch, spec.student, spec.quantize, data)
-    ptq_targets = _build_targets(
-        spec, places, ptq_marked, run
-    )  # what cannot be built is said before training
+    ptq_targets = _build_targets(spec, places, ptq_marked, run)
     if not spec.distill.phases(task):
         return Built(teachers, arch, float_student, ptq, ptq, ptq_marked, ptq_targets)
     student = run.run(
@@ -230,26 +230,29 @@ def _fail_early_in_search(spec: Pipeline, store: Store) -> Place:
     _check_sizes(spec)
     place = survey(spec)[0]
     check_limits(spec, place)
+    check_search(spec.student, spec.data)
     try_networks(spec)
     return place
 
 
-def check_limits(spec: Pipeline, place: Place, *, build_networks: bool = True) -> None:
-    """Say before the long work what a search lacks, or cannot find.
+def check_limits(spec: Pipeline, place: Place, *, run_code: bool = True) -> None:
+    """Say what a search is refused for that its file and its device alone decide.
 
     Args:
         spec: The pipeline file; nothing is said of a given student.
         place: The device of the first target.
-        build_networks: Whether the space's networks may be built, which may run the user's code.
+        run_code: Whether networks that the user's own code builds may be built.
 
     Raises:
-        SpecError: If no network keeps a limit, or what a search needs is missing.
+        SpecError: If the device cannot run what is searched, or the smallest network has too many
+            multiply-accumulates.
     """
-    if isinstance(spec.student, SearchStudentSpec):
-        check_search(spec.student, spec.data, place)
-        if build_networks:
+    student = spec.student
+    if isinstance(student, SearchStudentSpec):
+        must_run(place)
+        if run_code or not user_functions(spec):
             multiple = PROFILES[spec.quantize.profile].channel_multiple
-            must_fit(spec.student, spec.data.info(), multiple=multiple)
+            must_fit(student, spec.data.info(), multiple=multiple)
 
 
 def compress(spec: Pipeline, store: Store, *, runs: Path, command: str) -> Report:
@@ -302,6 +305,8 @@ def _fail_early(spec: Pipeline, store: Store, folder: Path) -> tuple[Place, ...]
     build(spec, places, plan)
     if not all(record.cached for record in plan.records):
         check_limits(spec, places[0])
+        if isinstance(spec.student, SearchStudentSpec):
+            check_search(spec.student, spec.data)
         for name in SPLITS:
             spec.task.check_labels(spec.data.split(name).labels)
         spec.quantize.calibration.images(spec.data)

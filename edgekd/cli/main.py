@@ -12,7 +12,7 @@ from edgekd.cli.exit_codes import BUG, CLOSED_PIPE, OK, STOPPED, USER_ERROR
 from edgekd.cli.interrupts import Interrupted, Interrupts
 from edgekd.cli.verbs import app
 from edgekd.cli.workflow_log import commands_taken_apart
-from edgekd.core.text import printable
+from edgekd.core.text import printable, without_password
 from edgekd.errors import DataError, EdgeKdError, RuntimeMissing, StoreError
 
 
@@ -85,7 +85,7 @@ def _of_the_system(error: OSError) -> EdgeKdError:
 def _complain(error: EdgeKdError) -> int:
     console = Console(stderr=True, highlight=False)
     for line in f"{type(error).__name__}: {error}".splitlines():
-        console.print(printable(line), markup=False, soft_wrap=True)
+        console.print(printable(without_password(line)), markup=False, soft_wrap=True)
     return USER_ERROR
 
 

@@ -168,7 +168,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Validate a pipeline and say which stages would run, and why. Runs nothing."""
-    from edgekd.advice import advice, user_functions
+    from edgekd.advice import advice
     from edgekd.core.plan import Planner
     from edgekd.core.store import Store, default_store_root
     from edgekd.pipeline import build, check_limits, idle_notes, survey
@@ -177,8 +177,9 @@ def check(
     pipeline = load_pipeline(spec, tuple(overrides))
     planner = Planner(Store(store or default_store_root(), pipeline=pipeline.name))
     places = survey(pipeline)
-    check_limits(pipeline, places[0], build_networks=not user_functions(pipeline))
     build(pipeline, places, planner)
+    if not all(record.cached for record in planner.records):
+        check_limits(pipeline, places[0], run_code=False)
     notes = [*idle_notes(pipeline, places), *advice(pipeline)]
     if as_json:
         stages = [{"name": r.name, "key": r.key, "cached": r.cached, "why": r.why} for r in planner.records]

@@ -295,8 +295,8 @@ RULES: tuple[Rule, ...] = (
         ("QuantizeLinear",),
         Role.QUANTIZE,
         ("QLinearAdd", "QLinearMul"),
-        "what the operands' codes stand for is at most 2**31 steps of the result's grid: the kernels turn it "
-        "into an int32 before they clamp",
+        "the largest number that the operands can hold is at most 2**31 steps of the result's grid: the "
+        "kernels turn it into an int32 before they clamp",
         "look at the losses: numbers of so different sizes come from a training that diverged (lower its "
         "learning_rate) or has hardly begun (train for more epochs)",
     ),

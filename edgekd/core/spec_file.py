@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from edgekd.core.text import without_password
 from edgekd.core.union import members_by_kind
 from edgekd.core.yaml_text import line_of, parse, shown
 from edgekd.errors import SpecError
@@ -182,8 +181,8 @@ def _where(path: Path, text: str, keys: Location, overrides: Sequence[str]) -> s
     for override in overrides:
         key = override.partition("=")[0]
         if f"{spoken}.".startswith(f"{key}.") or (line is None and key.startswith(f"{spoken}.")):
-            return f"--set {without_password(override)}: {spoken}"
-    inside = [without_password(one) for one in overrides if one.startswith(f"{spoken}.")]
+            return f"--set {override}: {spoken}"
+    inside = [one for one in overrides if one.startswith(f"{spoken}.")]
     changed = "".join(f", with --set {override}" for override in inside)
     return f"{path}, line {line}: {spoken}{changed}" if line else f"{path}: {spoken}{changed}"
 

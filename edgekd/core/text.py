@@ -10,7 +10,7 @@ def without_password(text: str) -> str:
         >>> without_password("storage=postgresql://me:secret@host/studies")
         'storage=postgresql://me:...@host/studies'
     """
-    return re.sub(r"(://[^:/@\s]*):[^\s]*@", r"\1:...@", text)
+    return re.sub(r"(password=)[^&\s]*", r"\1...", re.sub(r"(://[^:/@\s]*):.*@", r"\1:...@", text))
 
 
 def printable(text: str) -> str:

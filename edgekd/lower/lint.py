@@ -9,13 +9,15 @@ ONNX Runtime 1.32 was seen to do on x86-64:
 - A Gemm, or a MatMul with a bias, needs zero points, and takes every int32 bias for one in units of
   ``x_scale * w_scale``. A Conv takes it so if the scale is nearly right, and otherwise runs in float.
 - Float weights of a Conv or Gemm with quantized input and result are quantized by ONNX Runtime itself.
-- A sum, a product or a mean of codes becomes an int32 before it is clamped, and wraps if it is beyond one.
+- A sum, a product or the mean of a window becomes an int32 before it is clamped; beyond one it wraps to the
+  lowest.
 - x86 without VNNI adds two products of uint8 and int8 in 16 bits, except in depthwise convolutions.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -45,6 +47,7 @@ _SPATIAL_AXES = ([2, 3], [-2, -1], [2, 3, 4], [-3, -2, -1])
 _BIAS_TOLERANCE, _CONV_TOLERANCE = 1e-3, 0.023  # relative error of a bias scale: no mistake, no float
 _ROUNDING = 1e-6  # relative: scales are float32
 _INT32_STEPS = 2**31
+_LARGEST_TRAINED = 65504.0  # no trained network's numbers pass those of half precision
 _TINY = 1e-30  # a dead channel's scale may be 0
 
 Severity = Literal["float", "wrong", "risk", "refused"]
@@ -227,18 +230,37 @@ def _undecomposed(node: ir.Node) -> Mistakes:
 
 
 def _overflow(node: ir.Node) -> Mistakes:
-    """The codes of operands stand for more steps of the result's grid than an int32 counts."""
-    sources = (
-        [dequantizer_of(value) for value in node.inputs] if is_op(node, "Add", "Mul", "AveragePool") else []
-    )
-    largest = [max(map(abs, ends_of(grid_of(source)))) for source in sources if source is not None]
-    if not sources or len(largest) < len(sources):
+    """Operands hold more steps of the result's grid than an int32 counts."""
+    if not is_op(node, "Add", "Mul", "AveragePool"):
         return
-    reach = math.prod(largest) if is_op(node, "Mul") else sum(largest)
+    ranges = [_range_of(value) for value in node.inputs]
+    if not all(ranges):
+        return
+    if is_op(node, "Mul"):
+        highest = max(math.prod(corner) for corner in product(*ranges))
+    else:
+        highest = sum(high for _, high in ranges)
     for quantizer in result_readers(node)[0]:
         step = max(grid_of(quantizer)[2:], default=0.0)
-        if reach > _INT32_STEPS * step > 0:
-            yield "overflow", f"reaches {reach / step:.1e} steps of its result's grid, beyond int32", "wrong"
+        if highest > _INT32_STEPS * step > 0:
+            severity: Severity = "wrong" if highest > _LARGEST_TRAINED else "risk"  # else the result is dead
+            yield (
+                "overflow",
+                f"reaches {highest / step:.1e} steps of its result's grid, beyond int32",
+                severity,
+            )
+
+
+def _range_of(value: ir.Value | None) -> tuple[float, ...]:
+    """Return the lowest and the highest number that a dequantized value can hold; empty if it is none."""
+    source = dequantizer_of(value)
+    if source is None:
+        return ()
+    codes = array(source.inputs[0])
+    kind, zero, *scales = grid_of(source)
+    if codes is None or len(scales) != 1:
+        return ends_of((kind, zero, *scales))
+    return tuple(scales[0] * (int(code) - zero) for code in (codes.min(), codes.max()))
 
 
 def _saturation(node: ir.Node) -> Mistakes:

@@ -14,6 +14,9 @@ HEIGHT = 320
 MOST_NAMED = 8
 """Other runs up to which all of them are named; of more, only those that nothing beats are."""
 
+FAR = 2
+"""Times the dearest point, from where a limit is not drawn: points would lie on one heap."""
+
 PLAIN_RADIUS, STRONG_RADIUS = 4.0, 6.5
 
 
@@ -130,7 +133,7 @@ def _frontier(candidates: list[Point], cost: Cost, width: float, *, most: float 
         return None
     metric = next(iter(shown)).metric.name
     frame = Frame(50, 30, width - 12, HEIGHT - 44)
-    limits = [] if most is None else [most]
+    limits = [most] if most is not None and most < FAR * max(shown.values()) else []
     x = axis_of([*shown.values(), *limits], start=frame.left, end=frame.right, log=True)
     edges = [Line(((x.at(limit), frame.top), (x.at(limit), frame.bottom)), "limit") for limit in limits]
     y = _metric_axis(list(shown), frame)

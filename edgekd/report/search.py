@@ -87,7 +87,7 @@ def search_sentences(record: SearchRecord) -> Sequence[str]:
     learned = record.sampler == "tpe" and trained > STARTUP
     asked = record.limits.model_dump(exclude_none=True)
     said = [
-        f"asked for: {', '.join(f'{limit} {value:,g}' for limit, value in asked.items())}",
+        f"asked for: {', '.join(f'{limit} {value:,}' for limit, value in asked.items())}",
         record.why,
         f"{trained} networks of space {record.space}, of {record.space_size} settings, were trained: "
         + (f"{STARTUP} drawn evenly, the others proposed by TPE" if learned else "drawn evenly"),

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import ValidationError
 
 from edgekd.core.progress import note
 from edgekd.data.dataset import DataInfo
+from edgekd.device.place import Place
 from edgekd.errors import SpecError
 from edgekd.search.latency_table import parts_of
 from edgekd.search.limits import Excess
@@ -16,11 +19,28 @@ from edgekd.search.search_spec import SearchStudentSpec
 from edgekd.search.space import Value
 from edgekd.zoo.network import NetworkSpec
 
+if TYPE_CHECKING:
+    import optuna
+
+CHECKS = "checks"
+"""Attribute of a study: what its latencies are corrected by."""
+
 ROOM = 1.05
 """What a limit is proposed to be, as a multiple of what was found: measurements differ by a few per cent."""
 
 DRAWS = 10
 """For each network that is checked: settings that may turn out to mean one that was drawn before."""
+
+
+def must_run(place: Place) -> None:
+    """Say before anything is trained or timed if the device cannot run what is searched.
+
+    Raises:
+        SpecError: If so.
+    """
+    if place.not_run:
+        what = f"a search measures students on the first target, which cannot run here: {place.not_run}"
+        raise SpecError(what, where="targets.0", fix="put a target first that runs, or name its device")
 
 
 def must_fit(student: SearchStudentSpec, info: DataInfo, *, multiple: int) -> None:
@@ -38,15 +58,25 @@ def must_fit(student: SearchStudentSpec, info: DataInfo, *, multiple: int) -> No
         raise impossible(smallest, [Excess("max_macs", most, macs)], "the smallest network of the space")
 
 
-def prepare(search: Search) -> tuple[Search, tuple[TableCheck, ...]]:
+def prepare(search: Search, study: "optuna.Study") -> tuple[Search, tuple[TableCheck, ...]]:
     """Return the search with the correction that predicted latencies need, and what that comes from.
 
+    All workers of a study take the correction of the one that came first.
+
     Raises:
-        SpecError: If no network keeps the limits.
+        SpecError: If no network keeps the limits, or somebody else wrote into the study.
     """
     must_be_possible(search)
-    checks = check_table(search)
-    return replace(search, correction=correction_of(checks)), checks
+    if CHECKS not in study.user_attrs:
+        study.set_user_attr(CHECKS, [check.model_dump(mode="json") for check in check_table(search)])
+    try:
+        checks = tuple(TableCheck.model_validate(check) for check in study.user_attrs[CHECKS])
+    except (TypeError, ValidationError) as e:
+        what = f"what the study says of the latency table is none of a search's: {type(e).__name__}"
+        raise SpecError(what, where="student.storage", fix="name a database that nobody else writes") from e
+    corrected = replace(search, correction=correction_of(checks))
+    must_be_possible(corrected)
+    return corrected, checks
 
 
 def must_be_possible(search: Search) -> None:
@@ -101,8 +131,10 @@ def _drawn(search: Search) -> Iterator[NetworkSpec]:
     """Return different networks of the space at random, as many as are checked if there are so many."""
     rng, seen = np.random.default_rng(search.teaching.seed), set[str]()
     for _ in range(DRAWS * search.student.checked):
+        if len(seen) == search.student.checked:
+            return
         network = search.network(search.student.space.draw(rng))
-        if network.digest not in seen and len(seen) < search.student.checked:
+        if network.digest not in seen:
             seen.add(network.digest)
             yield network
 
@@ -122,7 +154,7 @@ def least_share(search: Search) -> float:
 def impossible(network: NetworkSpec, excesses: Sequence[Excess], what_it_is: str) -> SpecError:
     """Return the error that no network keeps the limits."""
     first = excesses[0]
-    over = " and ".join(f"{one.limit} is {one.allowed:,g}, it has {one.text()}" for one in excesses)
+    over = " and ".join(f"{one.limit} is {one.allowed:,}, it has {one.text()}" for one in excesses)
     what = f"no student keeps the limits: {network.title}, {what_it_is}, does not ({over})"
     gives = ", ".join(f"{one.limit} to {one.text(ROOM)} or more" for one in excesses)
     other = ", or a faster device or runtime run it" if any(one.is_time for one in excesses) else ""

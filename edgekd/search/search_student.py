@@ -67,8 +67,9 @@ def search_student(
     """
     teaching = Teaching(teacher, teacher_spec, quantize, data, task, training, seed)
     store = inner_store()
-    search, checks = prepare(begin(student, teaching, target, place, store))
+    search = begin(student, teaching, target, place, store)
     study = _study(search, folder / "scratch")
+    search, checks = prepare(search, study)
     try_settings(search, study, alone=not student.storage)
     trials = search.records(study)
     finalists = train_finalists(search, trials)
@@ -102,8 +103,10 @@ def join(
     Raises:
         SpecError: If the study is about another device.
     """
-    search, _ = prepare(begin(student, teaching, target, place, run))
-    try_settings(search, _study(search, None), alone=False)
+    search = begin(student, teaching, target, place, run)
+    study = _study(search, None)
+    search, _ = prepare(search, study)
+    try_settings(search, study, alone=False)
 
 
 def _study(search: Search, folder: Path | None) -> "optuna.Study":
@@ -134,20 +137,16 @@ def begin(
     return Search(student, teaching, table, run)
 
 
-def check_search(student: SearchStudentSpec, data: DataSpec, place: Place) -> None:
+def check_search(student: SearchStudentSpec, data: DataSpec) -> None:
     """Say before the long work what a search lacks.
 
     Raises:
-        SpecError: If there are no rows to select on, the device cannot run what is searched, or a shared
-            study cannot be reached.
+        SpecError: If there are no rows to select on, or a shared study cannot be reached.
     """
     if len(data.split("validation")) == 0:
         what = "a search selects on validation rows, and the data have none"
         fix = "hold some out of train: data.validation_samples, or data.validation_fraction"
         raise SpecError(what, where="data", fix=fix)
-    if place.not_run:
-        what = f"a search measures students on the first target, which cannot run here: {place.not_run}"
-        raise SpecError(what, where="targets.0", fix="put a target first that runs, or name its device")
     if student.storage:
         reach(student.study_url)
 

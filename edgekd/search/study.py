@@ -4,13 +4,13 @@ Optuna keeps the trials and proposes settings; what becomes of them is decided i
 """
 
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -79,8 +79,9 @@ def reach(storage: str) -> Any:
     except EdgeKdError:
         raise
     except Exception as e:  # of the driver and of the toolkit between
-        host = urlsplit(storage).netloc.rpartition("@")[2]
-        what = f"the study's database{host and f' on {host}'} does not answer: {type(e).__name__}"
+        host = re.fullmatch(r"\w+://(?:[^?]*@)?([\w.:-]+)(?:/[^?@]*)?", storage)  # no part of a password
+        where = f" on {host[1]}" if host else ""
+        what = f"the study's database{where} does not answer: {type(e).__name__}"
         fix = "start it, or correct its address; without student.storage the study is kept in the store"
         raise SpecError(what, where="student.storage", fix=fix) from None  # its text may hold a password
 

@@ -21,8 +21,10 @@ CONSTANTS = {
     "s2": F(0.05),
     "s4": F(0.4),
     "s6": F(6 / 255),
+    "s_square": F(5e3),
     "s_large": F(4e5),
-    "s_huge": F(3e6),
+    "s_sum": F(5e5),
+    "s_mean": F(1e8),
     "z": U(128),
     "z0": U(0),
     "int0": np.int8(0),
@@ -75,6 +77,15 @@ def qdq(before, after, scale="s2", zero="z"):
     )
 
 
+def scaled(scale):
+    """Read the input's codes as larger numbers.
+
+    In steps of 0.05, of which an int32 counts 2^31 = 2.15e9: twice 127 codes of 5e5 are 2.54e9, of 4e5
+    2.03e9; the square of 127 codes of 5e3 is 8.1e12; a mean of two codes of 1e8 is 4e9.
+    """
+    return f"h = DequantizeLinear(xd_codes, {scale}, z)"
+
+
 @pytest.fixture(scope="module")
 def model(onnx_model):
     """Return a function that builds a model from what it makes of the dequantized input ``xd``."""
@@ -115,7 +126,6 @@ class Mistake:
 
 CONV = "c = Conv(xd, w, b)"
 IN_SEQUENCE = f"{CONV} {qdq('c', 'd')} {qdq('d', 'y', 's4')}"
-HUGE = "h = DequantizeLinear(xd_codes, s_huge, z)"  # 3e6 * 128 codes are 7.7e9 steps of 0.05
 MISTAKES = {
     "two quantizers in sequence": Mistake(IN_SEQUENCE, "one_quantizer", "y_codes", "wrong"),
     "another reader between": Mistake(f"{IN_SEQUENCE} y2 = Tanh(d)", "one_quantizer", "y_codes"),
@@ -175,13 +185,16 @@ MISTAKES = {
     "concat": Mistake(f"a = Concat<axis=2>(xd, xd) c = Conv(a, w, b) {qdq('c', 'y')}", "concat", "a"),
     "sigmoid": Mistake(f"a = Sigmoid(xd) c = Conv(a, w, b) {qdq('c', 'y')}", "sigmoid", "a"),
     "hard swish": Mistake(f"a = HardSwish(xd) {qdq('a', 'y')}", "hard_swish", "a"),
-    "sum of huge numbers": Mistake(f"{HUGE} a = Add(h, h) {qdq('a', 'y')}", "overflow", "a", "wrong"),
-    "product of huge numbers": Mistake(f"{HUGE} a = Mul(h, h) {qdq('a', 'y')}", "overflow", "a", "wrong"),
+    "sum of huge numbers": Mistake(
+        f"{scaled('s_sum')} a = Add(h, h) {qdq('a', 'y')}", "overflow", "a", "wrong"
+    ),
+    "product of huge numbers": Mistake(
+        f"{scaled('s_square')} a = Mul(h, h) {qdq('a', 'y')}", "overflow", "a", "wrong"
+    ),
     "mean of huge numbers": Mistake(
-        f"{HUGE} a = AveragePool<kernel_shape=[2,2]>(h) {qdq('a', 'y')}", "overflow", "a", "wrong"
+        f"{scaled('s_mean')} a = AveragePool<kernel_shape=[2,2]>(h) {qdq('a', 'y')}", "overflow", "a", "wrong"
     ),
 }
-LARGE = "h = DequantizeLinear(xd_codes, s_large, z)"  # 2 * 4e5 * 128 codes are 2.05e9 steps of 0.05
 SOUND = {
     "convolution": f"{CONV} {qdq('c', 'y')}",
     "one grid twice": f"{CONV} {qdq('c', 'd')} {qdq('d', 'y')}",
@@ -201,7 +214,7 @@ SOUND = {
     "flatten on one grid": f"f = Flatten(xd) {qdq('f', 'd', 's')} y = Gemm<transB=1>(d, g, gb)",
     "pad of a convolution": f"p = Pad(xd, around) c = Conv(p, w, b) {qdq('c', 'y')}",
     "concat": f"a = Concat<axis=2>(xd, xd) {qdq('a', 'y')}",
-    "sum far beyond its grid": f"{LARGE} a = Add(h, h) {qdq('a', 'y')}",
+    "sum far beyond its grid": f"{scaled('s_large')} a = Add(h, h) {qdq('a', 'y')}",
 }
 
 
