@@ -34,7 +34,7 @@ def advice(spec: Pipeline) -> list[str]:
         if space.takes_weights and student.weights is None and not student.brings_weights:
             notes.append(
                 "search: its networks start from random weights, although pruning keeps trained ones: name "
-                "those of the whole network in student.weights, a file such as teacher.weights may be"
+                "trained ones of the whole network in student.weights, such as the file of teacher.weights"
             )
         if student.weights is not None or student.brings_weights:
             notes.append(

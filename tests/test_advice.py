@@ -93,3 +93,14 @@ def test_who_teaches_whom_is_told_where_it_is_more_than_one_teacher():
     assert "compare accuracy and latency with the first, resnet20" in heard
     assert chain.endswith("resnet20 and mobilenet_v2 x1 -> resnet14 -> resnet8")
     assert advice(load_pipeline(SPECS / "tiny.yaml", (*overrides, "distill={kind: none}"))) == []
+
+
+def test_pruning_of_random_weights_is_pointed_out() -> None:
+    space = "{kind: pruned, network: {kind: resnet_cifar, depth: 8}}"
+    training = "training: {epochs: 3, learning_rate: 0.1}"
+    student = f"student={{kind: search, space: {space}, limits: {{max_macs: 1000}}, {training}}}"
+    assert any(
+        "start from random weights" in note for note in advice(load_pipeline(SPECS / "tiny.yaml", (student,)))
+    )
+    resnet = student.replace(space, "{kind: resnet}")
+    assert not any("random weights" in note for note in advice(load_pipeline(SPECS / "tiny.yaml", (resnet,))))

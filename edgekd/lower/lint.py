@@ -47,7 +47,7 @@ _SPATIAL_AXES = ([2, 3], [-2, -1], [2, 3, 4], [-3, -2, -1])
 _BIAS_TOLERANCE, _CONV_TOLERANCE = 1e-3, 0.023  # relative error of a bias scale: no mistake, no float
 _ROUNDING = 1e-6  # relative: scales are float32
 _INT32_STEPS = 2**31
-_LARGEST_TRAINED = 65504.0  # no trained network's numbers pass those of half precision
+_LARGEST_TRAINED = 65504.0  # of half precision: larger numbers are taken for those of a diverged training
 _TINY = 1e-30  # a dead channel's scale may be 0
 
 Severity = Literal["float", "wrong", "risk", "refused"]

@@ -21,6 +21,7 @@ CONSTANTS = {
     "s2": F(0.05),
     "s4": F(0.4),
     "s6": F(6 / 255),
+    "s_dead": F(2.0**-40),
     "s_square": F(5e3),
     "s_large": F(4e5),
     "s_sum": F(5e5),
@@ -214,6 +215,9 @@ SOUND = {
     "flatten on one grid": f"f = Flatten(xd) {qdq('f', 'd', 's')} y = Gemm<transB=1>(d, g, gb)",
     "pad of a convolution": f"p = Pad(xd, around) c = Conv(p, w, b) {qdq('c', 'y')}",
     "concat": f"a = Concat<axis=2>(xd, xd) {qdq('a', 'y')}",
+    "product with zero": (
+        f"{scaled('s_mean')} n = DequantizeLinear(z, s_mean, z) a = Mul(h, n) {qdq('a', 'y')}"
+    ),
     "sum far beyond its grid": f"{scaled('s_large')} a = Add(h, h) {qdq('a', 'y')}",
 }
 
@@ -236,6 +240,13 @@ def test_finding_is_true_on_onnxruntime(mistake, model):
 def test_lint_finds_nothing_where_onnxruntime_runs_integers(body, model):
     assert run(model(body)) == ([], True)
     assert lint(ir.from_proto(model(body))) == ()
+
+
+def test_a_sum_beyond_a_dead_grid_is_a_risk_and_no_mistake(model):
+    """Twice 3.8 are 8.4e12 steps of 2^-40, but all of that grid's numbers are nearly 0."""
+    body = f"a = Add(xd, xd) {qdq('a', 'y', 's_dead')}"
+    (finding,) = lint(ir.from_proto(model(body)))
+    assert (finding.rule, finding.node, finding.severity) == ("overflow", "a", "risk")
 
 
 def test_lint_finds_nothing_but_risks_in_a_lowered_network(residual):

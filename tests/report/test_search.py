@@ -85,4 +85,5 @@ def test_the_page_shows_the_search(report: Report) -> None:
     assert page.count('class="limit"') == 2
     assert "How was the student found?" in page
     assert ">chosen</text>" in page
+    assert 'class="limit"' not in render_html(searched(report, max_p50_ms=1e9))  # far from every network
     assert "How was the student found?" not in render_html(report)
