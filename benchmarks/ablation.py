@@ -34,6 +34,7 @@ def main() -> None:
     right = {name: np.stack([right_answers(folder) for folder in folders]) for name, folders in arms.items()}
     first = next(iter(arms.values()))[0]
     report = Report.load(first / "report.json")
+    profile = load_pipeline(first / "spec.resolved.yaml").quantize.profile
     append_row(
         "ablation",
         {
@@ -44,8 +45,8 @@ def main() -> None:
                 for name, folders in arms.items()
             },
             "bits": report.student.bits.model_dump(),
-            "profile": report.targets[0].profile,
-            "profile_version": PROFILES[report.targets[0].profile].version,
+            "profile": profile,
+            "profile_version": PROFILES[profile].version,
             "n": int(right[arguments.reference].shape[1]),
             "reference": arguments.reference,
             "arms": {name: _figures(found, right[arguments.reference]) for name, found in right.items()},

@@ -4,7 +4,7 @@ Every fault point of ``edgekd.core.faults`` kills once; the other kills come at 
 was killed is started again, with the next kill, until one reaches its end; then a new one begins with an
 empty store. After each kill, every entry of the store has to be whole and still there; at each end, weights
 and figures have to be those of a run that nobody killed, and nothing else may be left. Each run is a process
-of its own, forked after the imports, on one thread. Latency is measured in few rounds and not compared.
+of its own, forked after the imports, on one thread. Latency is not compared.
 """
 
 import argparse
@@ -28,7 +28,6 @@ from edgekd.cli.main import main as edgekd_main
 from edgekd.core.atomic import file_sha256
 from edgekd.core.entry import DamagedEntryError, FileHashes, read_entry
 from edgekd.core.faults import FAULT_POINTS
-from edgekd.device import local
 from edgekd.report.schema import Report
 
 SPEC = ROOT / "tests" / "specs" / "tiny.yaml"
@@ -160,7 +159,6 @@ def _kills(arguments: argparse.Namespace, whole_seconds: float) -> Iterator[dict
 def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(1)
-    local.SESSIONS, local.ROUNDS = 2, 1
     started = time.monotonic()
     tally = Tally()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:

@@ -67,7 +67,9 @@ def _made(spec: Pipeline) -> Built | None:
 
 
 def _compare(spec: Pipeline, made: Built, n: int) -> Iterator[dict[str, Any]]:
-    here = BuiltModel(spec.targets[0], made.targets[0].engine.engine_path)
+    engine = made.targets[0].engine
+    assert engine is not None, "name pipelines whose first target runs here"
+    here = BuiltModel(spec.targets[0], engine.engine_path)
     marked, probes = made.marked.marked_path, made.marked.probes()[:PROBES]
     images = spec.data.split("test").images[:n]
     native, native_logits = _run(here, probes, marked, images)

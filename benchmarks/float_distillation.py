@@ -14,6 +14,7 @@ from benchmarks.rows import append_row
 from benchmarks.seeds import pipelines_by_seed, seconds_since
 from edgekd.core.store import Store, default_store_root
 from edgekd.pipeline import start as start_of
+from edgekd.pipeline import survey
 from edgekd.spec import Pipeline
 from edgekd.teacher.several import load_heard
 from edgekd.train.batchnorm import reestimate_batchnorm
@@ -47,7 +48,7 @@ def main() -> None:
 def _trainee(spec: Pipeline) -> tuple[dict[str, object], Trainee]:
     """Return the float student's metric, and what a pipeline's run would start with."""
     assert spec.distill.student_start == spec.distill.teacher_start == "given", "random starts are not floats"
-    taught_by, arch, start = start_of(spec, Store(default_store_root(), announce=print))
+    taught_by, arch, start = start_of(spec, survey(spec)[0], Store(default_store_root(), announce=print))
     info = spec.data.info()
     assert taught_by.heard and taught_by.heard_spec, "this pipeline has no teacher"
     student = student_network(spec.student, arch, info)

@@ -106,7 +106,7 @@ def _snap(network: nn.Module) -> None:
         step = weight.abs().amax(1, keepdim=True) / LARGEST_CODE
         codes = weight / step
         book = torch.cat([torch.quantile(_some(codes), torch.linspace(0.05, 0.95, 13)), torch.zeros(1)])
-        book = torch.cat([book, torch.tensor([-LARGEST_CODE, LARGEST_CODE])]).round().unique()
+        book = torch.unique(torch.cat([book, torch.tensor([-LARGEST_CODE, LARGEST_CODE])]).round())
         nearest = (codes[..., None] - book).abs().argmin(-1)
         layer.weight.copy_((book[nearest] * step).reshape(layer.weight.shape))
 

@@ -15,9 +15,10 @@ import yaml
 from benchmarks.rows import append_row
 from edgekd.core.store import Store
 from edgekd.pipeline import compress
-from edgekd.report.schema import Metric, Report
+from edgekd.report.schema import Report
 from edgekd.report.target_schema import Baseline, TargetReport
 from edgekd.spec import load_pipeline
+from edgekd.tasks.metric import Metric
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from edgekd.core.store import Store, default_store_root
 from edgekd.distill.distill_student import distill_student
 from edgekd.distill.quantize_student import quantize_student
 from edgekd.pipeline import start as start_of
+from edgekd.pipeline import survey
 from edgekd.quant.bucketed import BucketedQuantizer, BucketedSpec
 from edgekd.quant.codebook import CodebookSpec
 from edgekd.quant.lsq import LsqQuantizer, LsqSpec
@@ -68,7 +69,7 @@ def _train(spec: Pipeline) -> dict[str, Any]:
         spec.task,
         spec.data.info(),
     )
-    teaching, arch, float_student = start_of(spec, store)
+    teaching, arch, float_student = start_of(spec, survey(spec)[0], store)
     ptq = store.run(quantize_student, float_student, spec.student, arch, quantize, data, task)
     student = store.run(
         distill_student, ptq, spec.student, arch, teaching.heard, teaching.heard_spec, quantize, spec.distill,

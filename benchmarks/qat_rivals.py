@@ -30,7 +30,8 @@ def brevitas_student(network: nn.Module, images: Tensor, bits: int) -> tuple[nn.
         require_rival(f"brevitas.{name}", "brevitas") for name in ("nn", "quant", "graph.base")
     )
     scaling = require_rival("brevitas.inject.enum", "brevitas").ScalingImplType.PARAMETER_FROM_STATS
-    require_rival("brevitas.config", "brevitas").IGNORE_MISSING_KEYS = True  # scales are not in float weights
+    config: Any = require_rival("brevitas.config", "brevitas")
+    config.IGNORE_MISSING_KEYS = True  # scales are not in float weights
     found = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     for layer in found:
         own_bits = EDGE_BITS if layer in (found[0], found[-1]) else bits

@@ -12,7 +12,6 @@ from typing import Any
 from benchmarks.rows import ROOT, read_rows
 from edgekd.core.profile import PROFILES
 from edgekd.device.latency import Speedup
-from edgekd.report.schema import Metric
 from edgekd.report.words import (
     count,
     metric_interval,
@@ -21,6 +20,7 @@ from edgekd.report.words import (
     size,
     speedup_interval,
 )
+from edgekd.tasks.metric import Metric
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"

@@ -11,7 +11,6 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ import edgekd
 from benchmarks.qat_rivals import brevitas_student, require_rival, torchao_student
 from benchmarks.rows import append_row, percentiles
 from edgekd.board.rounds import Design
+from edgekd.board.visits import Opener
 from edgekd.core.profile import PROFILES
 from edgekd.core.schedule import Schedule
 from edgekd.core.statistics import paired_ratio
@@ -106,7 +106,7 @@ def main() -> None:
     torch.manual_seed(0)
     variants = list(_variants(arguments))
     samples = measure_here(
-        {found.name: partial(nullcontext, found.step) for found in variants if not found.failed},
+        {found.name: _opener(found.step) for found in variants if not found.failed},
         design=Design(sessions=1, rounds=arguments.rounds, round_ms=1000, warmup_ms=300),
         on_round=lambda done, total: print(f"{done}/{total}", flush=True),
     )
@@ -230,7 +230,12 @@ def _ratio(subject: LatencySamples, reference: LatencySamples) -> dict[str, Any]
 
 def _by_round(samples: LatencySamples) -> NDArray[np.float64]:
     """Return the times of the only session as if each round were one."""
-    return samples.times_ms[0][:, None]
+    times_ms: NDArray[np.float64] = samples.times_ms[0]
+    return times_ms[:, None]
+
+
+def _opener(step: Callable[[], None]) -> Opener:
+    return lambda: nullcontext(step)
 
 
 if __name__ == "__main__":
