@@ -98,11 +98,11 @@ def _refuse_cost(search: Search, trials: Sequence[TrialRecord], finalists: Seque
         fix = "lower student.training.learning_rate; the lines above say what went wrong in each"
         raise SpecError(what, where="student.training", fix=fix)
     if finalists:
-        closest = min(finalists, key=lambda one: max(search.student.limits.strain(one.measured).values()))
+        closest = min(finalists, key=lambda one: search.student.limits.use(one.measured))
         record = next(trial for trial in trials if trial.number == closest.number)
         cost = closest.measured
     else:
-        record = min(trials, key=lambda trial: max(search.student.limits.strain(trial.predicted).values()))
+        record = min(trials, key=lambda trial: search.student.limits.use(trial.predicted))
         cost = record.predicted
     excesses = search.student.limits.excesses(cost)
     raise impossible(search.network(record.setting), excesses, "the network that comes nearest to them")

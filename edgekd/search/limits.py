@@ -83,13 +83,13 @@ class Limits(Spec):
         """
         return tuple(excess for excess in self._compare(cost) if excess.found > excess.allowed)
 
-    def strain(self, cost: Cost) -> dict[str, float]:
-        """Return by how much each limit is exceeded, as a fraction; 0 or less where it is kept."""
-        return {one.limit: one.found / one.allowed - 1 for one in self._compare(cost)}
+    def shares(self, cost: Cost) -> dict[str, float]:
+        """Return the share of each limit that a cost takes; above 1 that limit is not kept."""
+        return {one.limit: one.found / one.allowed for one in self._compare(cost)}
 
     def use(self, cost: Cost) -> float:
-        """Return the largest share of a limit that a cost takes; above 1 that limit is not kept."""
-        return max((one.found / one.allowed for one in self._compare(cost)), default=0.0)
+        """Return the largest of the shares; 0 where no cost is limited."""
+        return max(self.shares(cost).values(), default=0.0)
 
     def _compare(self, cost: Cost) -> Iterator[Excess]:
         p90_ms = cost.p50_ms if cost.p90_ms is None else cost.p90_ms

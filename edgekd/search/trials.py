@@ -123,8 +123,8 @@ def _try(search: Search, trial: "optuna.Trial", study: "optuna.Study", *, least:
 
 def _tell_sampler(trial: "optuna.Trial", limits: Limits, cost: Cost, *, least: float) -> None:
     """Tell the sampler how far a cost is from what is wanted."""
-    for limit, strain in limits.strain(cost).items():
-        trial.set_constraint(limit, strain)
+    for limit, share in limits.shares(cost).items():
+        trial.set_constraint(limit, share - 1)
     trial.set_constraint("least_use", least - limits.use(cost))
 
 

@@ -12,10 +12,10 @@ def test_excesses_name_what_is_not_kept() -> None:
     assert found == [("max_p50_ms", 1.6, 2.0), ("max_macs", 500_000, 1_000_000)]
 
 
-def test_strain_is_how_far_a_cost_is_from_each_limit() -> None:
-    """2.0 / 1.6 - 1 = 0.25; 100 000 / 200 000 - 1 = -0.5."""
+def test_shares_are_what_a_cost_takes_of_each_limit() -> None:
+    """2.0 / 1.6 = 1.25; 100 000 / 200 000 = 0.5."""
     limits = Limits(max_p50_ms=1.6, max_size_bytes=200_000)
-    assert limits.strain(PREDICTED) == pytest.approx({"max_p50_ms": 0.25, "max_size_bytes": -0.5})
+    assert limits.shares(PREDICTED) == pytest.approx({"max_p50_ms": 1.25, "max_size_bytes": 0.5})
 
 
 def test_use_is_the_largest_share_of_a_limit() -> None:
