@@ -1,55 +1,53 @@
-"""Arms of an ablation, image by image: how much more often an arm's engines are right than the reference's.
+"""Pipelines that differ in their method, image by image: how much more often one's engines are right.
 
-    python -m benchmarks.ablation --reference hinton \
-        --arm qkd runs/qkd_0 runs/qkd_1 runs/qkd_2 --arm hinton runs/kd_0 runs/kd_1 runs/kd_2
+    python -m benchmarks.ablation cifar10_resnet20_w4a4_{qkd,hinton,qat,none} --reference hinton --seeds 0 1 2
 
-A folder is what edgekd compress wrote. The folders of all arms have the same seeds in the same order; an arm
-of one folder stands for all seeds (post-training quantization). Every engine answers the whole test split, on
-which nothing decided. The difference of an arm is the mean over seeds of paired differences; its interval is
+Works on the rows of benchmarks.pipelines, which keep what each engine answered right of the whole test split,
+on which nothing decided; the newest row of a pipeline and seed counts. Without training there is no seed: one
+row stands for all. The difference of a method is the mean over seeds of paired differences; its interval is
 over the images, each with its mean over seeds, so it holds for these seeds. How far seeds spread is told
 apart.
 """
 
 import argparse
-from pathlib import Path
+import sys
+from collections.abc import Sequence
+from itertools import chain
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from benchmarks.rows import append_row
-from edgekd.core.profile import PROFILES
-from edgekd.report.schema import Report
-from edgekd.spec import load_pipeline
+from benchmarks.answers import unpacked
+from benchmarks.rows import append_row, read_rows
 
+Row = dict[str, Any]
 Right = NDArray[np.bool_]
 """Whether an engine's answer is right, (seeds, images)."""
+
+SAME = ("teacher", "student", "bits", "quantizers", "profile", "profile_version")
 
 
 def main() -> None:
     arguments = _arguments()
-    arms = {name: [Path(folder) for folder in folders] for name, *folders in arguments.arm}
-    right = {name: np.stack([right_answers(folder) for folder in folders]) for name, folders in arms.items()}
-    first = next(iter(arms.values()))[0]
-    report = Report.load(first / "report.json")
-    profile = load_pipeline(first / "spec.resolved.yaml").quantize.profile
+    arms = _arms(arguments.pipelines, arguments.seeds)
+    if arguments.reference not in arms:
+        sys.exit(f"no pipeline is of the reference {arguments.reference}: got {', '.join(arms)}")
+    first = arms[arguments.reference][0]
+    right = {method: _right(found) for method, found in arms.items()}
     append_row(
         "ablation",
         {
-            "pipelines": {name: [str(folder) for folder in folders] for name, folders in arms.items()},
-            "seeds": [_seed(folder) for folder in arms[arguments.reference]],
-            "spec_digests": {
-                name: [Report.load(folder / "report.json").spec_digest for folder in folders]
-                for name, folders in arms.items()
-            },
-            "bits": report.student.bits.model_dump(),
-            "profile": profile,
-            "profile_version": PROFILES[profile].version,
-            "n": int(right[arguments.reference].shape[1]),
+            "command": f"python -m benchmarks.ablation {' '.join(arguments.pipelines)} "
+            f"--reference {arguments.reference} --seeds {' '.join(map(str, arguments.seeds))}",
+            "pipelines": {method: found[0]["pipeline"] for method, found in arms.items()},
+            "spec_digests": {method: [row["spec_digest"] for row in found] for method, found in arms.items()},
+            "seeds": arguments.seeds,
+            **{key: first[key] for key in SAME},
+            "n": first["metric"]["engine"]["n"],
             "reference": arguments.reference,
-            "arms": {name: _figures(found, right[arguments.reference]) for name, found in right.items()},
+            "arms": {method: _figures(found, right[arguments.reference]) for method, found in right.items()},
         },
     )
 
@@ -67,6 +65,36 @@ def difference(arm: Right, reference: Right) -> tuple[float, float, float]:
     return float(each.mean()), float(each.mean() - half), float(each.mean() + half)
 
 
+def _arms(pipelines: Sequence[str], seeds: Sequence[int]) -> dict[str, list[Row]]:
+    """Return the rows of every method, one per seed, after checking that nothing else differs."""
+    found = [_rows_of(name, seeds) for name in pipelines]
+    first = found[0][0]
+    for row in chain.from_iterable(found):
+        if differ := [key for key in SAME if row[key] != first[key]]:
+            sys.exit(f"{row['pipeline']} and {first['pipeline']} differ in {', '.join(differ)}")
+    arms = {rows[0]["method"]: rows for rows in found}
+    if len(arms) < len(found):
+        sys.exit(f"give one pipeline of each method, not {len(found)} of {', '.join(arms)}")
+    return arms
+
+
+def _rows_of(pipeline: str, seeds: Sequence[int]) -> list[Row]:
+    """Return the newest row of every seed with its answers; one row if nothing was trained."""
+    newest = {row["seed"]: row for _, row in read_rows("pipelines") if row["pipeline"] == pipeline}
+    newest = {seed: row for seed, row in newest.items() if row.get("right")}
+    untrained = [row for row in newest.values() if row["method"] == "none"][-1:]
+    if missing := [] if untrained else [str(seed) for seed in seeds if seed not in newest]:
+        sys.exit(
+            f"{pipeline} has no row with answers of seed {', '.join(missing)}: run it, "
+            f"then python -m benchmarks.pipelines --from-report runs/{pipeline}/report.json"
+        )
+    return untrained or [newest[seed] for seed in seeds]
+
+
+def _right(rows: Sequence[Row]) -> Right:
+    return np.stack([unpacked(row["right"], row["metric"]["engine"]["n"]) for row in rows])
+
+
 def _figures(arm: Right, reference: Right) -> dict[str, Any]:
     mean, low, high = difference(arm, reference)
     seeds = arm.mean(axis=1)
@@ -78,28 +106,13 @@ def _figures(arm: Right, reference: Right) -> dict[str, Any]:
     }
 
 
-def right_answers(folder: Path) -> NDArray[np.bool_]:
-    spec = load_pipeline(folder / "spec.resolved.yaml")
-    target, test = spec.targets[0], spec.data.split("test")
-    engine = folder / Report.load(folder / "report.json").targets[0].model_path
-    with target.open(engine) as session:
-        right = spec.task.correct(session.predict(test.images), test.labels)
-    assert right is not None, "the task knows no right answer"
-    return right
-
-
-def _seed(folder: Path) -> int:
-    return int(yaml.safe_load((folder / "spec.resolved.yaml").read_text(encoding="utf-8"))["seed"])
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--arm", nargs="+", action="append", required=True, metavar=("NAME", "RUN"), help="its run folders"
-    )
-    parser.add_argument("--reference", required=True, metavar="NAME", help="the arm to compare with")
+    parser.add_argument("pipelines", nargs="+", metavar="PIPELINE", help="names, one of each method")
+    parser.add_argument("--reference", required=True, metavar="METHOD", help="the method to compare with")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="fixed before the runs")
     return parser.parse_args()
 
 

@@ -1,5 +1,7 @@
 """What a whole pipeline yields: every seed from an empty store, through the Python API, one row per target.
 
+A row of a classifier's engine that ran here keeps which images of the test split it answered right.
+
 With ``--from-report``, appends the rows of a report.json that is already there instead of running.
 """
 
@@ -12,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.answers import packed, right_answers
 from benchmarks.rows import append_row
 from edgekd.core.store import Store
 from edgekd.pipeline import compress
@@ -52,15 +55,24 @@ def _compress(path: Path, seed: int, folder: Path) -> Path:
 def _append(path: Path, *, wall_seconds: float | None, trained_on: str | None = None) -> None:
     report = Report.load(path)
     seed = yaml.safe_load((path.parent / "spec.resolved.yaml").read_text(encoding="utf-8"))["seed"]
-    for row in _rows(report):
+    for index, row in enumerate(_rows(report)):
         figures = {
             "pipeline": report.pipeline,
             "seed": seed,
             "trained_on": trained_on,
             **row,
             "wall_seconds": wall_seconds,
+            "right": _right(path.parent, report, index),
         }
         append_row("pipelines", figures, created=report.created, on=report.machine)
+
+
+def _right(folder: Path, report: Report, index: int) -> str | None:
+    target = report.targets[index]
+    if target.not_run or target.device != "local":
+        return None
+    right = right_answers(folder, target=index)
+    return None if right is None else packed(right)
 
 
 def _rows(report: Report) -> Iterator[dict[str, Any]]:

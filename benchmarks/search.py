@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.ablation import right_answers
+from benchmarks.answers import Right, right_answers
 from benchmarks.rows import append_row
 from edgekd.core.statistics import mcnemar, paired_difference
 from edgekd.device.bench import made_up_feeds
@@ -37,7 +37,7 @@ def main() -> None:
     reports = {name: Report.load(folder / "report.json") for name, folder in runs.items()}
     record = reports["searched"].search
     assert record is not None, "the first run has no searched student"
-    right = {name: right_answers(folder) for name, folder in runs.items()}
+    right = {name: _right(folder) for name, folder in runs.items()}
     only_searched = int((right["searched"] & ~right["reference"]).sum())
     only_reference = int((right["reference"] & ~right["searched"]).sum())
     n = len(right["searched"])
@@ -55,6 +55,12 @@ def main() -> None:
             "latency": _timed(runs, reports),
         },
     )
+
+
+def _right(folder: Path) -> Right:
+    right = right_answers(folder)
+    assert right is not None, "the task knows no right answer"
+    return right
 
 
 def _student(report: Report) -> dict[str, Any]:
