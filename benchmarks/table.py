@@ -1,4 +1,4 @@
-"""The README's result tables, from the newest row of every benchmark, network, seed and machine.
+"""The README's result tables, from the newest row of every benchmark, network and machine.
 
 Prints them; ``--write`` puts them between the marks in README.md, ``--check`` exits 1 if README.md says
 something else. A row whose profile has a newer version since is marked stale.
@@ -25,6 +25,7 @@ from edgekd.tasks.metric import Metric
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
+CPU = "machine.cpu"
 RIVALS = ("brevitas", "torchao")
 
 Row = dict[str, Any]
@@ -55,30 +56,32 @@ def main() -> None:
 def tables() -> str:
     """Return all tables as markdown; a benchmark without rows has none."""
     parts = (
-        _table("pipelines", ("pipeline", "method", "seed", "target", "device"), _pipeline_cells),
+        _table("pipelines", ("pipeline", "target", "device"), _pipeline_cells, _is_first_seed),
         _table("ablation", ("bits", "reference"), _ablation_cells),
         _table("published_forms", ("pipeline", "seed"), _form_cells),
         _table("float_distillation", ("pipeline", "seed"), _float_cells),
         _table("search", ("searched.pipeline", "reference.pipeline"), _search_cells),
-        _table("search_workers", ("trials",), _worker_cells),
-        _table("engine_latency", ("network", "image", "threads"), _engine_cells),
-        _table("engine_latency", ("network", "image", "threads"), _openvino_cells, "openvino_float"),
+        _table("search_workers", ("trials", CPU), _worker_cells),
+        _table("engine_latency", ("network", "image", "threads", CPU), _engine_cells),
+        _table("engine_latency", ("network", "image", "threads", CPU), _openvino_cells, _has_openvino),
         _table("packed_size", ("network", "image"), _size_cells),
-        _table("emulated", ("pipeline", "device"), _emulated_cells),
-        _table("train_step", ("network", "batch_size", "threads", "bits", "teacher"), _train_cells),
+        _table("emulated", ("pipeline", "device", CPU), _emulated_cells),
+        _table("train_step", ("network", "batch_size", "threads", "bits", "teacher", CPU), _train_cells),
     )
     return "\n\n".join(part for part in parts if part)
 
 
 def _table(
-    name: str, identity: Sequence[str], cells: Callable[[Row], dict[str, str]], model: str = ""
+    name: str,
+    identity: Sequence[str],
+    cells: Callable[[Row], dict[str, str]],
+    keep: Callable[[Row], bool] = lambda row: True,
 ) -> str:
-    """Return a table of a benchmark's rows, or of those that hold a model."""
+    """Return a table of the newest of a benchmark's rows that are alike at the paths ``identity``."""
     newest: dict[str, tuple[int, Row]] = {}
     for number, row in read_rows(name):
-        if model and model not in row["models"]:
-            continue
-        newest[str([row["machine"]["cpu"], *(_at(row, path) for path in identity)])] = (number, row)
+        if keep(row):
+            newest[str([_at(row, path) for path in identity])] = (number, row)
     lines = [{**cells(row), "row": _link(name, number, row)} for number, row in newest.values()]
     if not lines:
         return ""
@@ -102,6 +105,14 @@ def _link(name: str, number: int, row: Row) -> str:
     if row.get("trained_on"):
         machine += f"; trained on {row['trained_on']}"
     return f"{link}, {machine}{' (stale)' if stale else ''}"
+
+
+def _is_first_seed(row: Row) -> bool:
+    return bool(row["seed"] == 0)  # the ablation shows the others
+
+
+def _has_openvino(row: Row) -> bool:
+    return "openvino_float" in row["models"]
 
 
 def _pipeline_cells(row: Row) -> dict[str, str]:
@@ -146,21 +157,25 @@ def _exactness(row: Row) -> str:
 def _ablation_cells(row: Row) -> dict[str, str]:
     bits, seeds, arms = row["bits"], ", ".join(map(str, row["seeds"])), row["arms"]
     what = f"W{bits['weights']}A{bits['activations']}, seeds {seeds}, {row['n']} images"
-    reference = f"{row['reference']}, mean over seeds"
+    reference = row["reference"]
     return {
         "ablation": what,
-        reference: f"{100 * arms[row['reference']]['mean']:.2f} %",
+        f"{reference}: mean (seeds)": _mean(arms[reference]),
         **{
-            f"{name} (difference, 95 %)": _difference(found)
+            f"{name}: mean (seeds); against {reference} (95 %)": f"{_mean(found)}; {_difference(found)}"
             for name, found in arms.items()
-            if name != row["reference"]
+            if name != reference
         },
     }
 
 
+def _mean(arm: Row) -> str:
+    return f"{100 * arm['mean']:.2f} % ({', '.join(f'{100 * top1:.2f}' for top1 in arm['top1'])})"
+
+
 def _difference(arm: Row) -> str:
     low, high = (100 * end for end in arm["ci95"])
-    return f"{100 * arm['mean']:.2f} % ({100 * arm['difference']:+.2f}, {low:+.2f} to {high:+.2f})"
+    return f"{100 * arm['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def _form_cells(row: Row) -> dict[str, str]:
