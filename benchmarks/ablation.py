@@ -1,12 +1,14 @@
 """Pipelines that differ in their method, image by image: how much more often one's engines are right.
 
-    python -m benchmarks.ablation cifar10_resnet20_w4a4_{qkd,hinton,qat,none} --reference hinton --seeds 0 1 2
+    python -m benchmarks.ablation cifar10_resnet20_w4a4_{hinton,qkd,qat,none} --seeds 0 1 2
 
-Works on the rows of benchmarks.pipelines, which keep what each engine answered right of the whole test split,
-on which nothing decided; the newest row of a pipeline and seed counts. Without training there is no seed: one
-row stands for all. The difference of a method is the mean over seeds of paired differences; its interval is
-over the images, each with its mean over seeds, so it holds for these seeds. How far seeds spread is told
-apart.
+The others are compared with the first. Works on the rows of benchmarks.pipelines, which keep what each engine
+answered right of the whole test split, on which nothing decided; the newest of a pipeline and seed counts.
+Calibration alone (``distill: {kind: none}``), of given float weights, knows no seed: one row stands for all.
+Networks, bits, quantizers and runtime have to be the same; that budgets are, the pipelines' files say.
+
+The difference is the mean over seeds of paired differences; its interval is over the images, each with its
+mean over seeds, so it holds for these seeds. How far seeds spread is told apart.
 """
 
 import argparse
@@ -26,28 +28,32 @@ Row = dict[str, Any]
 Right = NDArray[np.bool_]
 """Whether an engine's answer is right, (seeds, images)."""
 
-SAME = ("teacher", "student", "bits", "quantizers", "profile", "profile_version")
+SAME = ("student", "bits", "quantizers", "target", "device", "profile", "profile_version")
 
 
 def main() -> None:
     arguments = _arguments()
-    arms = _arms(arguments.pipelines, arguments.seeds)
-    if arguments.reference not in arms:
-        sys.exit(f"no pipeline is of the reference {arguments.reference}: got {', '.join(arms)}")
-    first = arms[arguments.reference][0]
-    right = {method: _right(found) for method, found in arms.items()}
+    arms = {name: _rows_of(name, arguments.seeds) for name in arguments.pipelines}
+    first = _what_all_share(list(chain.from_iterable(arms.values())))
+    right = {name: np.stack([_right(row) for row in found]) for name, found in arms.items()}
+    reference = arguments.pipelines[0]
     append_row(
         "ablation",
         {
             "command": f"python -m benchmarks.ablation {' '.join(arguments.pipelines)} "
-            f"--reference {arguments.reference} --seeds {' '.join(map(str, arguments.seeds))}",
-            "pipelines": {method: found[0]["pipeline"] for method, found in arms.items()},
-            "spec_digests": {method: [row["spec_digest"] for row in found] for method, found in arms.items()},
+            f"--seeds {' '.join(map(str, arguments.seeds))}",
             "seeds": arguments.seeds,
-            **{key: first[key] for key in SAME},
-            "n": first["metric"]["engine"]["n"],
-            "reference": arguments.reference,
-            "arms": {method: _figures(found, right[arguments.reference]) for method, found in right.items()},
+            "reference": reference,
+            **first,
+            "n": right[reference].shape[1],
+            "arms": {
+                name: {
+                    "method": arms[name][0]["method"],
+                    "spec_digests": [row["spec_digest"] for row in arms[name]],
+                    **_figures(found, right[reference]),
+                }
+                for name, found in right.items()
+            },
         },
     )
 
@@ -65,34 +71,36 @@ def difference(arm: Right, reference: Right) -> tuple[float, float, float]:
     return float(each.mean()), float(each.mean() - half), float(each.mean() + half)
 
 
-def _arms(pipelines: Sequence[str], seeds: Sequence[int]) -> dict[str, list[Row]]:
-    """Return the rows of every method, one per seed, after checking that nothing else differs."""
-    found = [_rows_of(name, seeds) for name in pipelines]
-    first = found[0][0]
-    for row in chain.from_iterable(found):
-        if differ := [key for key in SAME if row[key] != first[key]]:
-            sys.exit(f"{row['pipeline']} and {first['pipeline']} differ in {', '.join(differ)}")
-    arms = {rows[0]["method"]: rows for rows in found}
-    if len(arms) < len(found):
-        sys.exit(f"give one pipeline of each method, not {len(found)} of {', '.join(arms)}")
-    return arms
-
-
 def _rows_of(pipeline: str, seeds: Sequence[int]) -> list[Row]:
-    """Return the newest row of every seed with its answers; one row if nothing was trained."""
-    newest = {row["seed"]: row for _, row in read_rows("pipelines") if row["pipeline"] == pipeline}
-    newest = {seed: row for seed, row in newest.items() if row.get("right")}
-    untrained = [row for row in newest.values() if row["method"] == "none"][-1:]
-    if missing := [] if untrained else [str(seed) for seed in seeds if seed not in newest]:
+    """Return the newest row of every seed that keeps answers; one row if nothing was trained."""
+    rows = [row for _, row in read_rows("pipelines") if row["pipeline"] == pipeline and row.get("right")]
+    if rows and rows[-1]["method"] == "none":
+        return rows[-1:]
+    newest = {row["seed"]: row for row in rows}
+    if missing := [str(seed) for seed in seeds if seed not in newest]:
         sys.exit(
             f"{pipeline} has no row with answers of seed {', '.join(missing)}: run it, "
             f"then python -m benchmarks.pipelines --from-report runs/{pipeline}/report.json"
         )
-    return untrained or [newest[seed] for seed in seeds]
+    return [newest[seed] for seed in seeds]
 
 
-def _right(rows: Sequence[Row]) -> Right:
-    return np.stack([unpacked(row["right"], row["metric"]["engine"]["n"]) for row in rows])
+def _what_all_share(rows: Sequence[Row]) -> Row:
+    """Return what is the same in all rows, after checking that it is; those without a teacher have none."""
+    first, taught = rows[0], {row["teacher"] for row in rows if row["teacher"]}
+    for row in rows:
+        if differ := [key for key in SAME if row[key] != first[key]]:
+            sys.exit(f"{row['pipeline']} and {first['pipeline']} differ in {', '.join(differ)}")
+    if len(taught) > 1:
+        sys.exit(f"the teachers differ: {', '.join(sorted(taught))}")
+    return {"teacher": next(iter(taught), None), **{key: first[key] for key in SAME}}
+
+
+def _right(row: Row) -> NDArray[np.bool_]:
+    engine = row["metric"]["engine"]
+    right = unpacked(row["right"], engine["n"])
+    assert abs(right.mean() - engine["value"]) < 1e-9, f"{row['pipeline']}: answers of another engine"
+    return right
 
 
 def _figures(arm: Right, reference: Right) -> dict[str, Any]:
@@ -110,8 +118,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("pipelines", nargs="+", metavar="PIPELINE", help="names, one of each method")
-    parser.add_argument("--reference", required=True, metavar="METHOD", help="the method to compare with")
+    parser.add_argument("pipelines", nargs="+", metavar="PIPELINE", help="names; the first is the reference")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="fixed before the runs")
     return parser.parse_args()
 

@@ -40,4 +40,5 @@ def unpacked(text: str, n: int) -> Right:
         [True, False, True]
     """
     codes = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+    assert len(codes) == -(-n // 8), f"{len(codes)} bytes are not those of {n} images"
     return np.unpackbits(codes, count=n).astype(np.bool_)

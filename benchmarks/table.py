@@ -155,16 +155,16 @@ def _exactness(row: Row) -> str:
 
 
 def _ablation_cells(row: Row) -> dict[str, str]:
-    bits, seeds, arms = row["bits"], ", ".join(map(str, row["seeds"])), row["arms"]
-    what = f"W{bits['weights']}A{bits['activations']}, seeds {seeds}, {row['n']} images"
-    reference = row["reference"]
+    bits, seeds = row["bits"], ", ".join(map(str, row["seeds"]))
+    arms = {name.rpartition("_")[2]: arm for name, arm in row["arms"].items()}
+    reference, *others = arms  # the first is what the others are compared with
     return {
-        "ablation": what,
+        "ablation": f"W{bits['weights']}A{bits['activations']}, seeds {seeds}, {row['n']} images",
         f"{reference}: mean (seeds)": _mean(arms[reference]),
         **{
-            f"{name}: mean (seeds); against {reference} (95 %)": f"{_mean(found)}; {_difference(found)}"
-            for name, found in arms.items()
-            if name != reference
+            f"{name}: mean (seeds); against {reference} (95 %)": f"{_mean(arms[name])}; "
+            f"{_difference(arms[name])}"
+            for name in others
         },
     }
 
