@@ -18,8 +18,10 @@ class QuantScheme:
         last_layer_bits: Weight bits of the layers that make the outputs: every head.
         residual_bits: Activation bits of what residual additions read and make.
 
+    Bits are 2..8.
+
     Raises:
-        SchemeError: If a kind of quantizer cannot do what it is asked for.
+        SchemeError: If bits are others, or a kind of quantizer cannot do what it is asked for.
     """
 
     weights: QuantizerSpec = field(default_factory=LsqSpec)
@@ -34,6 +36,11 @@ class QuantScheme:
             if reason := spec.misuse(use):
                 what, _, fix = reason.partition(": ")
                 raise SchemeError(what, where=f"scheme.{use}", fix=fix)
+
+        for name in ("first_layer_bits", "last_layer_bits", "residual_bits"):
+            if not 2 <= (bits := getattr(self, name)) <= 8:
+                what = f"no engine has codes of {bits} bits"
+                raise SchemeError(what, where=f"scheme.{name}", fix="use 2 to 8")
 
     def weights_at(self, bits: int) -> QuantizerSpec:
         """Return the weight quantizers of a layer with these bits: LSQ where the kind has no such form.

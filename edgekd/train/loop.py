@@ -85,7 +85,13 @@ def train(
             continue
         if index > state.phase:
             compiled = compile_pays(options, planned)
-            state = Progress(index, compiled=compiled, surroundings=state.surroundings, history=state.history)
+            state = Progress(
+                index,
+                compiled=compiled,
+                surroundings=state.surroundings,
+                history=state.history,
+                note=state.note,
+            )
             tensors = {}
         PhaseRun(run, phase, state, tensors).run()
     end_of_training(fabric)

@@ -91,6 +91,8 @@ class PhaseRun:
         self.student.rest()
 
     def _save(self) -> None:
+        for network in filter(None, (self.networks.student, self.networks.teacher)):
+            _check_finite(network, self.phase)
         if self.fabric.is_global_zero:
             tensors = {**self.networks.tensors(), **module_tensors("loss", self.phase.loss)}
             tensors |= self.student.tensors("optimizer")
@@ -127,12 +129,17 @@ class PhaseRun:
         if self.teacher is not None:
             logits_t, teacher_loss = self.teacher.teach(images, logits_s.detach(), y, rate)
         loss = self.phase.loss(logits_s, logits_t, y)
+        value = float(loss.detach())
+        for name, found in (("loss", value), ("teacher's loss", teacher_loss)):
+            if not math.isfinite(found):
+                what = f"the {name} became {found} in epoch {epoch + 1}"
+                raise _diverged(what, self.phase)
         self.student.learn(loss, rate)
         state.step += 1
         self.networks.after_step(self._done(epoch, state.step))
-        state.loss_sum += float(loss.detach())
+        state.loss_sum += value
         state.teacher_loss_sum += teacher_loss
-        return float(loss.detach())
+        return value
 
     def _record(self, epoch: int, started: float) -> EpochRecord:
         state, learns = self.state, isinstance(self.teacher, LearningTeacher)
@@ -140,23 +147,19 @@ class PhaseRun:
         return EpochRecord(
             phase=self.phase.name,
             epoch=epoch + 1,
-            loss=self._mean("loss", state.loss_sum, epoch),
+            loss=self._mean(state.loss_sum),
             metric=self._metric(self.networks.kept),
             lr=self._rate(epoch, self.per_epoch - 1),
             seconds=time.perf_counter() - started,
             compiled=state.compiled,
             note=state.note,
-            teacher_loss=self._mean("teacher's loss", state.teacher_loss_sum, epoch) if learns else None,
+            teacher_loss=self._mean(state.teacher_loss_sum) if learns else None,
             teacher_metric=self._metric(self.networks.teacher) if at_the_end else None,
         )
 
-    def _mean(self, name: str, total: float, epoch: int) -> float:
-        """Return a loss of all processes and steps of an epoch, which has to be a number."""
-        value = mean(self.fabric, total) / self.per_epoch
-        if not math.isfinite(value):
-            what = f"the {name} became {value} in epoch {epoch + 1} of phase {self.phase.name!r}"
-            raise TrainError(what, fix="lower learning_rate; look at the inputs for NaN")
-        return value
+    def _mean(self, total: float) -> float:
+        """Return the mean loss of all processes and steps of an epoch."""
+        return mean(self.fabric, total) / self.per_epoch
 
     def _metric(self, network: nn.Module | None) -> float | None:
         if network is None or not self.fabric.is_global_zero:
@@ -188,6 +191,20 @@ def _teacher(run: Run, phase: Phase, *, compiled: bool) -> FrozenTeacher | Learn
     if phase.teacher is None:
         return FrozenTeacher(network, run.fabric, run.options, compiled=compiled)
     return LearningTeacher(network, run.fabric, run.options, phase.teacher, compiled=compiled)
+
+
+def _check_finite(network: nn.Module, phase: Phase) -> None:
+    """Refuse to write a checkpoint from which nothing could go on."""
+    for name, parameter in network.named_parameters():
+        if not parameter.isfinite().all():
+            what = f"{name} is no longer finite behind a step"
+            raise _diverged(what, phase)
+
+
+def _diverged(what: str, phase: Phase) -> TrainError:
+    return TrainError(
+        f"{what} of phase {phase.name!r}", fix="lower learning_rate; look at the inputs for NaN"
+    )
 
 
 def rate_at(step: int, steps: int) -> float:

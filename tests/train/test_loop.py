@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 
@@ -190,9 +191,28 @@ def test_train_refuses_a_loss_that_is_not_a_number(split: Split, tmp_path: Path,
     assert "learning_rate" in caught.value.fix
 
 
+@pytest.mark.parametrize("batch", [1, 3], ids=["within an epoch", "at its end"])
+def test_train_writes_no_checkpoint_that_is_not_finite(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(phase_run, "CHECKPOINT_SECONDS", 0.0)  # after every step
+    network, steps = _network(), count()
+
+    def spoil(gradient: Tensor) -> Tensor:  # of a loss that is finite
+        return gradient * torch.nan if next(steps) == batch else gradient
+
+    next(network.parameters()).register_hook(spoil)
+    with pytest.raises(TrainError, match="is no longer finite behind a step of phase 'p'"):
+        train(Trainee(network, None, split, _no_metric), (_phase(),), OPTIONS, seed=0, scratch=tmp_path)
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    assert found[0].step == batch
+    assert all(tensor.isfinite().all() for tensor in found[1].values())
+
+
 def test_train_refuses_a_learning_rate_that_diverges(split: Split, tmp_path: Path) -> None:
     phase = _phase(4, learning_rate=1e30)
-    with pytest.raises(TrainError, match="the loss became"):
+    with pytest.raises(TrainError, match=r"the loss became|no longer finite"):
         train(Trainee(_network(), None, split, _no_metric), (phase,), OPTIONS, seed=0, scratch=tmp_path)
 
 
@@ -265,20 +285,27 @@ def test_train_resumes_within_a_long_epoch_with_the_same_bits(
     assert all(torch.equal(value, resumed.state_dict()[key]) for key, value in whole.state_dict().items())
 
 
+@pytest.mark.parametrize("epochs", [2, 5], ids=["between two phases", "within a phase"])
 def test_train_notes_that_it_was_resumed_elsewhere(
-    killed_run: ModuleType, tmp_path: Path, one_thread: None
+    killed_run: ModuleType,
+    tmp_path: Path,
+    one_thread: None,
+    monkeypatch: pytest.MonkeyPatch,
+    epochs: int,
 ) -> None:
-    killed_run.run(tmp_path, kill_in_epoch=None)
-    found = load_checkpoint(tmp_path)
-    assert found is not None
-    progress, tensors = found
-    before = {**progress.surroundings, "threads": 8, "torch": "1.0"}
-    save_checkpoint(
-        tmp_path, replace(progress, epoch=1, history=progress.history[:5], surroundings=before), tensors
-    )
+    def stop_elsewhere(scratch: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
+        elsewhere = {**progress.surroundings, "threads": 8, "torch": "1.0"}
+        save_checkpoint(scratch, replace(progress, surroundings=elsewhere), tensors)
+        if len(progress.history) == epochs:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(phase_run, "save_checkpoint", stop_elsewhere)
+        with pytest.raises(KeyboardInterrupt):
+            killed_run.run(tmp_path, kill_in_epoch=None)
     _, history = killed_run.run(tmp_path, kill_in_epoch=None)
     note = f"resumed with torch {torch.__version__} instead of 1.0, threads 1 instead of 8"
-    assert [record.note for record in history] == ["", "", "", "", "", note]
+    assert [record.note for record in history] == [note if i == epochs else "" for i in range(6)]
 
 
 def test_train_does_nothing_again_when_it_was_complete(killed_run: ModuleType, tmp_path: Path) -> None:
