@@ -6,7 +6,8 @@ arXiv:1802.05668, algorithm 2. With p the points of a layer and Q(v, p) the poin
     dL/dp_j = sum over the weights i assigned to p_j of alpha_i * dL/dQ_i        (sec. 4)
     L = 0.7 * T**2 * KL(p_t^T || p_s^T) + 0.3 * CE(y, p_s),  T = 2
 
-Weights, biases, BatchNorm's gains and activation scales are fixed; BatchNorm's statistics follow. What a
+Weights, biases, BatchNorm's gains and trained activation scales are fixed; what follows the data by itself,
+BatchNorm's statistics and the activation ranges of kind minmax, goes on following them. What a
 point is, where it starts and its gradient are the quantizer's, ``edgekd/quant/codebook.py``.
 
 Where we differ: the teacher is that of the pipeline, not the float student; KL is averaged over the batch

@@ -12,8 +12,9 @@ A weight is an odd number of half steps, ``2 q - (2**k - 1)``: no weight is 0, a
 
 Where we differ: the maximum is that of each output channel, and a constant for the gradient. The range of 1
 is counted in a unit as in :mod:`edgekd.quant.wrpn`: 1 until calibration, then the largest magnitude of the
-channel (activations: what the calibration method finds), so that a given float network keeps its size. The
-k-bit gradients of the paper's backward pass are left out. Signed activations use -1..1.
+channel (activations: what the calibration method finds), so that the largest weights of a given float network
+keep their size; the tanh moves the others where a magnitude is near 1 or above, and bends quantized weights
+again. The k-bit gradients of the paper's backward pass are left out. Signed activations use -1..1.
 """
 
 from typing import Literal

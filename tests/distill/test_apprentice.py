@@ -20,6 +20,12 @@ def test_scheme_says_where_both_start_and_who_learns(scheme: str, student: str, 
     assert spec.needs_teacher(TASK)
 
 
+def test_both_learn_at_one_rate_from_the_same_outputs_in_scheme_a() -> None:
+    (phase,) = ApprenticeSpec(scheme="A", schedule=SCHEDULE).phases(TASK)
+    assert phase.teacher is not None
+    assert (phase.teacher.rate, phase.teacher.update) == (1.0, "simultaneous")
+
+
 def test_frozen_teacher_cannot_imitate() -> None:
     with pytest.raises(ValueError, match="teacher of scheme B is frozen"):
         ApprenticeSpec(scheme="B", teacher_imitates=True, schedule=SCHEDULE)

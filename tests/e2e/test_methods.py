@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from edgekd.core.store import Store
 from edgekd.distill.distill_student import DistilledStudent
 from edgekd.pipeline import build, survey
+from edgekd.quant.student import fresh_student, load_student
 from edgekd.spec import load_pipeline
+from edgekd.train.batchnorm import reestimate_batchnorm
 from edgekd.train.checkpoint import EpochRecord
 from edgekd.unions import members
 from edgekd.verify.verify import verify
@@ -39,6 +42,33 @@ def test_method_ends_in_a_proven_engine(store_copy: Path, name: str) -> None:
     assert _phases(history, "loss") == method["phases"]
     assert _phases(history, "teacher_loss") == method.get("teacher_learns", [])
     assert _phases(history, "teacher_metric") == (method["phases"] if "teacher_learns" in method else [])
+
+
+@pytest.mark.parametrize("scheme", ["B", "C"])
+def test_apprentice_starts_where_its_scheme_says_and_ends_with_fresh_statistics(
+    store_copy: Path, scheme: str
+) -> None:
+    method = f"{{kind: apprentice, scheme: {scheme}, schedule: {{epochs: 1, learning_rate: 1.0e-9}}}}"
+    spec = load_pipeline(SPECS / "tiny.yaml", (f"distill={method}",))
+    built, info = build(spec, survey(spec), Store(store_copy, pipeline=spec.name)), spec.data.info()
+    trained = load_student(built.student, spec.student, built.arch, spec.quantize, info)
+    if scheme == "B":
+        torch.manual_seed(spec.seed)
+        start = fresh_student(spec.student, built.arch, spec.quantize, info)
+    else:
+        start = load_student(built.ptq, spec.student, built.arch, spec.quantize, info)
+    name = "body.conv1.parametrizations.weight.original"
+    torch.testing.assert_close(trained.state_dict()[name], start.state_dict()[name], atol=1e-6, rtol=0)
+    saved = trained.state_dict()["body.bn1.running_mean"].clone()
+    training = spec.training
+    reestimate_batchnorm(
+        trained,
+        spec.data.split("train"),
+        batch_size=training.batch_size,
+        augment=training.augment,
+        seed=spec.seed,
+    )
+    torch.testing.assert_close(trained.state_dict()["body.bn1.running_mean"], saved)
 
 
 def _phases(history: list[EpochRecord], field: str) -> list[str]:

@@ -31,6 +31,14 @@ def test_statistics_are_the_average_over_all_batches(split):
     assert not any(module.training for module in network.modules())
 
 
+def test_the_network_before_a_norm_is_in_eval_mode(split):
+    """Dropout would multiply what is left by 10, and the variance of 0 and 10 a is at least that of a."""
+    network = ImageNetwork(PixelGrid.like(), nn.Sequential(nn.Dropout(0.9), nn.BatchNorm2d(3)))
+    reestimate_batchnorm(network.train(), split, batch_size=64, augment=AugmentSpec(), seed=0)
+    planes = network.pixels(torch.tensor(split.images))
+    torch.testing.assert_close(network.body[1].running_var, planes.transpose(0, 1).flatten(1).var(1))
+
+
 def test_layers_without_statistics_are_left_alone(split):
     network = ImageNetwork(PixelGrid.like(), nn.Conv2d(3, 2, 1))
     before = network.body.weight.clone()

@@ -56,6 +56,20 @@ def test_sgd_decays_weights_only_and_gives_scales_their_own_rate() -> None:
     assert {id(p) for p in scales["params"]} == {id(p) for p in owned}
 
 
+def test_learner_gives_every_group_its_share_of_the_rate() -> None:
+    student = _student(LsqSpec())
+    options = TrainSpec(compile="never", weight_decay=0.0, momentum=0.0, scale_rate=0.3)
+    learner = Learner(student, Fabric(accelerator="cpu", devices=1), options, compiled=False)
+    (scale,) = (q.scale for name, q in student.named_modules() if name == "4.parametrizations.weight.0")
+    weight = student.get_submodule("4").parametrizations["weight"].original  # type: ignore[union-attr,index]
+    before = [parameter.detach().clone() for parameter in (weight, scale)]
+    loss = learner(torch.randn(8, 1, 4, 4)).square().mean()
+    gradients = torch.autograd.grad(loss, [weight, scale], retain_graph=True)
+    learner.learn(loss, 0.1)
+    torch.testing.assert_close(weight.detach(), before[0] - 0.1 * gradients[0])
+    torch.testing.assert_close(scale.detach(), before[1] - 0.1 * 0.3 * gradients[1])
+
+
 def test_sgd_works_without_momentum() -> None:
     assert not sgd(nn.Linear(2, 2), TrainSpec(momentum=0.0)).param_groups[0]["nesterov"]
 
