@@ -13,6 +13,7 @@ from edgekd.core.plan import Planner
 from edgekd.core.profile import PROFILES
 from edgekd.core.progress import note
 from edgekd.core.store import Runner, Store
+from edgekd.data.batches import batches_per_epoch
 from edgekd.data.dataset import SPLITS
 from edgekd.device.build_engine import build_engine
 from edgekd.device.local import LocalDevice
@@ -143,6 +144,8 @@ def _check_sizes(spec: Pipeline) -> None:
     train_rows = spec.data.train_rows()
     if train_rows is not None:
         spec.quantize.calibration.check_samples(train_rows)
+        if spec.distill.phases(spec.task):
+            batches_per_epoch(train_rows, batch_size=spec.training.batch_size)
 
 
 def start(spec: Pipeline, place: Place, run: Runner) -> tuple[Teachers, StudentArch, FloatStudent]:

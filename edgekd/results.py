@@ -116,8 +116,9 @@ def _history(results: Results) -> list[EpochRecord]:
 def _teachers(spec: Pipeline, results: Results) -> list[schema.TeacherReport]:
     """Return the teachers, each with its fraction of what is heard."""
     shares = [member.share for member in spec.teacher.members] if spec.teacher else []
+    heard = 0 if spec.distill.teacher_start == "random" else 1
     return [
-        _teacher(teacher, share / sum(shares))
+        _teacher(teacher, heard * share / sum(shares))
         for teacher, share in zip(results.teachers, shares, strict=False)  # none where none is needed
     ]
 

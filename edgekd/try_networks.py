@@ -18,6 +18,7 @@ from edgekd.spec import Pipeline
 from edgekd.teacher.export_teacher import TeacherSpec, teacher_network
 from edgekd.teacher.onnx_teacher import OnnxTeacherSpec, write_onnx
 from edgekd.teacher_section import Teacher
+from edgekd.train.learner import points_of
 from edgekd.zoo.network import NetworkSpec, given_weights, must_classify
 from edgekd.zoo.pixels import ImageNetwork
 from edgekd.zoo.student import image_network, start_from_weights
@@ -29,7 +30,7 @@ def try_networks(spec: Pipeline) -> None:
 
     Raises:
         EdgeKdError: If weights do not fit, a network makes something else than one logit per class, or the
-            student cannot be traced or quantized.
+            student cannot be traced or quantized, or has nothing that its method trains.
     """
     with torch.random.fork_rng(devices=[]):
         if spec.teacher is not None and spec.distill.needs_teacher(spec.task):
@@ -83,6 +84,8 @@ def _try_network(spec: Pipeline, network: NetworkSpec) -> None:
     _must_classify("student", network, built, info)
     example = torch.zeros((2, info.height, info.width, info.channels), dtype=torch.uint8)
     prepared = prepare(built, example, quantize.profile, scheme=quantize.scheme)
+    if any(phase.trains == "points" for phase in spec.distill.phases(spec.task)):
+        points_of(prepared)
     for kind, told in {target.kind: target.float_products for target in spec.targets}.items():
         if told and (products := sum(map(is_product, prepared.graph.nodes))):
             note(f"{kind}: the student multiplies two activations {products} times. {told}")

@@ -34,6 +34,14 @@ def tiny(tmp_path: Path) -> Path:
             ("quantize.activations={kind: lsq, bits: 4}",),
             "activations of 4 bits make nothing smaller; all is computed as 8",
         ),
+        (
+            ("quantize.weights={kind: dorefa, bits: 4}", "targets=[openvino]"),
+            "openvino: weights of 4 bits are stored in 8 bits each, not smaller",
+        ),
+        (
+            ("quantize.weights={kind: dorefa, bits: 3}", "targets=[openvino]"),
+            "openvino: weights of 3 bits are stored in 4 bits each",
+        ),
         (("quantize.profile=portable",), "128 levels"),
         (
             ("distill={kind: apprentice, scheme: A, schedule: {epochs: 1, learning_rate: 0.1}}",),
@@ -48,6 +56,8 @@ def tiny(tmp_path: Path) -> Path:
         "3 bits",
         "codes",
         "activations",
+        "codes on OpenVINO",
+        "small codes on OpenVINO",
         "portable",
         "random teacher",
         "code",

@@ -48,6 +48,9 @@ class Attends(nn.Module):
         return self.head((x @ x.transpose(1, 2)).softmax(-1).matmul(x).mean(2))
 
 def attends(channels, classes): return Attends(channels, classes)
+
+def two_layers(channels, classes):
+    return nn.Sequential(nn.Conv2d(channels, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(8, classes))
 """
 
 
@@ -168,3 +171,23 @@ def test_an_onnx_teacher_of_other_classes_is_refused_first(folder, tmp_path) -> 
     other = {"network": "onnx:seven.onnx"}
     error = _refused(folder, tmp_path, teacher={**TINY["teacher"], "others": [other]})
     assert "makes (7,) of an image, not the logits of 10 classes" in error.what
+
+
+def test_code_books_of_a_network_without_layers_between_the_ends_are_refused_first(
+    folder, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(user_code, "_ALLOWED", True)
+    sections = {
+        "student": {**TINY["student"], "network": "python:nets.py:two_layers"},
+        "quantize": {**TINY["quantize"], "weights": {"kind": "codebook", "bits": 4}},
+        "distill": {"kind": "differentiable", "schedule": {"epochs": 1, "learning_rate": 0.01}},
+    }
+    error = _refused(folder, tmp_path, **sections)
+    assert "no quantizer of the network has points" in error.what
+    assert "set first_layer_bits and last_layer_bits" in error.fix
+
+
+def test_a_batch_larger_than_the_data_is_refused_first(folder, tmp_path) -> None:
+    error = _refused(folder, tmp_path, training={"batch_size": 4000})
+    assert error.what == "1211 images do not fill one batch of 4000"
+    assert error.where == "training.batch_size"

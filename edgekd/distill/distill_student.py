@@ -8,10 +8,11 @@ from torch import fx
 
 from edgekd.core.artifact import stage
 from edgekd.core.atomic import write_json
+from edgekd.core.progress import note
 from edgekd.data.dataset import DataSpec
 from edgekd.distill.method import DistillMethod
 from edgekd.distill.quantize_student import CALIBRATION_BATCH
-from edgekd.quant.calibrate import calibrate
+from edgekd.quant.calibrate import calibrate, held_at_zero
 from edgekd.quant.student import QuantizeSpec, QuantStudent, fresh_student, load_student, save_student
 from edgekd.tasks.classification import TaskSpec
 from edgekd.teacher.export_teacher import TeacherSpec, random_teacher
@@ -52,6 +53,9 @@ def distill_student(
         network = _random_student(student, arch, quantize, data, seed)
     else:
         network = load_student(start, student, arch, quantize, data.info())
+    for mark in held_at_zero(network):
+        kind = quantize.weights.kind
+        note(f"{mark} is zero all over, which quantize.weights.kind {kind} cannot change: use lsq")
     teaching = None
     if teacher and teacher_spec:
         torch.manual_seed(seed + 1)  # not the student's start

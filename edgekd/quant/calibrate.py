@@ -17,8 +17,10 @@ from torch import Tensor, fx, nn
 
 from edgekd.core.grid import IntGrid
 from edgekd.errors import DataError
-from edgekd.quant.placement import activation_quantizers, weight_quantizers
+from edgekd.quant.calibrated import CalibratedQuantizer
+from edgekd.quant.placement import activation_quantizers, float_weight, weight_quantizers
 from edgekd.quant.quantizer import Quantizer
+from edgekd.quant.ttq import TtqQuantizer
 
 CalibrationMethod = Literal["minmax", "percentile", "mse"]
 CALIBRATION_METHODS: tuple[CalibrationMethod, ...] = get_args(CalibrationMethod)
@@ -70,8 +72,20 @@ def calibrate(student: fx.GraphModule, batches: Iterable[Tensor], method: Calibr
         quantizer.set_scale(_activation_scale(observed[mark], quantizer.grid, method))
 
 
+def held_at_zero(student: nn.Module) -> list[str]:
+    """Return the marks of layers that are zero all over and that no training can change.
+
+    The width of their grids is what calibration found, which is nothing, and does not learn.
+    """
+    return [
+        mark
+        for mark, (layer, quantizer) in weight_quantizers(student).items()
+        if isinstance(quantizer, CalibratedQuantizer | TtqQuantizer) and not float_weight(layer).any()
+    ]
+
+
 def _finite_weight(layer: nn.Module, mark: str) -> Tensor:
-    weight: Tensor = layer.parametrizations["weight"].original  # type: ignore[union-attr,index]
+    weight = float_weight(layer)
     if not weight.isfinite().all():
         what = f"{mark} holds numbers that are not finite"
         raise DataError(what, where=_WHERE, fix="train with a lower learning rate, or load other weights")

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from edgekd.core.grid import IntGrid
@@ -290,3 +290,9 @@ def weight_quantizers(student: nn.Module) -> dict[str, tuple[nn.Module, Quantize
             if isinstance(quantizer, Quantizer):
                 found[quantizer.mark] = (module, quantizer)
     return found
+
+
+def float_weight(layer: nn.Module) -> Tensor:
+    """Return the weight of a layer in front of its quantizer."""
+    weight: Tensor = layer.parametrizations["weight"].original  # type: ignore[union-attr,index]
+    return weight

@@ -55,7 +55,8 @@ def model_rows(report: Report, target: TargetReport) -> tuple[ModelRow, ...]:
 
     rows = []
     if teacher:
-        rows.append(row("teacher_float", "Teacher", teacher.name, teacher.metric, teacher.size_bytes))
+        label = "Teacher" if teacher.share else "Given teacher"
+        rows.append(row("teacher_float", label, teacher.name, teacher.metric, teacher.size_bytes))
     rows += [_untimed("other_teacher", f"Teacher {n}", it) for n, it in enumerate(report.other_teachers, 2)]
     rows += [_untimed("assistant", f"Assistant {n}", it) for n, it in enumerate(report.assistants, 1)]
     rows.append(

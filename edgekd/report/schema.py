@@ -45,7 +45,8 @@ class TeacherReport(Spec):
         macs: Multiply-accumulates of one inference.
         size_bytes: Size of its float ONNX file.
         metric: On the test split.
-        share: Its fraction of what is heard of several teachers.
+        share: Its fraction of what the student, or the first assistant, hears of teachers: less than 1 of
+            several, 0 where the method trains a new one from random weights in its place.
     """
 
     name: str

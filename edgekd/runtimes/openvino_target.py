@@ -19,6 +19,8 @@ from edgekd.runtimes.session import Tensors, fitting
 from edgekd.runtimes.target import BitsAsked, Inside, TargetSpec, Tolerance
 from edgekd.runtimes.watch import watch_codes
 
+LARGEST_INT4_CODE = 7
+
 
 class OpenVinoTarget(TargetSpec):
     """OpenVINO's CPU kernels, x86 and ARM. The engine is the lowered file itself.
@@ -45,12 +47,11 @@ class OpenVinoTarget(TargetSpec):
         return ("ort", "portable")
 
     def bits_note(self, bits: BitsAsked, *, runtime_version: str = "") -> str:
-        """Say what fewer than 8 bits buy: with 4 and fewer a smaller file; not speed."""
+        """Say what fewer than 8 bits buy: a smaller file where codes fit into 4 bits; not speed."""
         bought = []
         if bits.weight_bits < 8:
-            stored = (
-                "stored in 4 bits each" if bits.weight_bits <= 4 else "stored in 8 bits each, not smaller"
-            )
+            small = bits.largest_code <= LARGEST_INT4_CODE
+            stored = "stored in 4 bits each" if small else "stored in 8 bits each, not smaller"
             bought.append(f"weights of {bits.weight_bits} bits are {stored}")
         if bits.activation_bits < 8:
             bought.append(f"activations of {bits.activation_bits} bits make nothing smaller")

@@ -84,18 +84,26 @@ def sgd(network: nn.Module, options: TrainSpec) -> torch.optim.Optimizer:
 
 
 def _resting(network: nn.Module, trains: Trains) -> list[nn.Parameter]:
-    """Return what could learn but does not in a phase.
-
-    Raises:
-        TrainError: If nothing is left that learns.
-    """
-    able = [p for p in network.parameters() if p.requires_grad]
+    """Return what could learn but does not in a phase."""
     if trains == "weights":
         return []
+    learning = {id(p) for p in points_of(network)}
+    return [p for p in network.parameters() if p.requires_grad and id(p) not in learning]
+
+
+def points_of(network: nn.Module) -> list[nn.Parameter]:
+    """Return the points of all code-books, which is what learns where a phase trains ``points``.
+
+    Raises:
+        TrainError: If there are none.
+    """
     quantizers = [module for module in network.modules() if isinstance(module, Quantizer)]
-    points = {id(p) for q in quantizers for name, p in q.named_parameters() if name == "points"}
-    resting = [p for p in able if id(p) not in points]
-    if len(resting) == len(able):
+    points = [p for q in quantizers for name, p in q.named_parameters() if name == "points"]
+    if not points:
         what = "no quantizer of the network has points that could be trained"
-        raise TrainError(what, where="quantize.weights", fix="use kind: codebook")
-    return resting
+        fix = (
+            "use kind: codebook; where every layer is a first or last one, "
+            "set first_layer_bits and last_layer_bits to its bits"
+        )
+        raise TrainError(what, where="quantize.weights", fix=fix)
+    return points

@@ -17,7 +17,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from edgekd.quant.placement import weight_quantizers
+from edgekd.quant.placement import float_weight, weight_quantizers
 from edgekd.quant.quantizer import Quantizer
 from edgekd.train.options import FreezingSpec
 
@@ -31,7 +31,7 @@ class _WatchedWeight(nn.Module):
     average: Tensor
     frozen: Tensor
 
-    def __init__(self, weight: nn.Parameter, quantizer: Quantizer) -> None:
+    def __init__(self, weight: Tensor, quantizer: Quantizer) -> None:
         super().__init__()
         self._watched = (weight, quantizer)  # a tuple: the student owns them
         code = self._codes()
@@ -72,8 +72,7 @@ class OscillationFreezer(nn.Module):
         self.spec = spec
         self.watched = nn.ModuleList()
         for layer, quantizer in weight_quantizers(student).values():
-            weight = layer.parametrizations["weight"].original  # type: ignore[union-attr,index]
-            self.watched.append(_WatchedWeight(weight, quantizer))
+            self.watched.append(_WatchedWeight(float_weight(layer), quantizer))
 
     @torch.no_grad()
     def step(self, done: float) -> None:

@@ -17,7 +17,7 @@ from edgekd.export.export_marked import fake_quant_codes
 from edgekd.export.onnx_file import export_onnx
 from edgekd.lower.float_reference import activation_marks, float_reference
 from edgekd.lower.quantize_weights import QuantizeWeightsPass
-from edgekd.quant.calibrate import calibrate
+from edgekd.quant.calibrate import calibrate, held_at_zero
 from edgekd.quant.deploy import deploy
 from edgekd.quant.dorefa import DorefaSpec
 from edgekd.quant.lsq import LsqSpec
@@ -227,6 +227,22 @@ def test_calibration_starts_near_the_float_network(kind):
     student, x = student_of(model, kind, first_layer_bits=lowest(kind))
     floats, started = model(x).detach(), student(x).detach()
     assert torch.corrcoef(torch.stack([floats.flatten(), started.flatten()]))[0, 1] > 0.9
+
+
+@each_kind
+def test_a_layer_of_zeros_learns_or_is_named(kind):
+    model = network()
+    nn.init.zeros_(model.second[0].weight)
+    student, x = student_of(model, kind)
+    named = held_at_zero(student)
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
+    for _ in range(20):
+        student.train()(x).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    learned = weight_quantizers(student)["second.0.weight"][0].weight.abs().max() > 1e-3
+    assert learned == (not named)
+    assert named in ([], ["second.0.weight"])
 
 
 @each_kind

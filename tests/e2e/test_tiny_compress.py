@@ -19,6 +19,7 @@ from edgekd.cli.main import main
 from edgekd.core.plan import Planner
 from edgekd.core.store import StageRecord, Store
 from edgekd.pipeline import build, survey
+from edgekd.report.rows import model_rows
 from edgekd.report.schema import Report
 from edgekd.spec import load_pipeline
 
@@ -57,6 +58,7 @@ def test_report_is_complete_and_says_that_the_engine_is_integer_and_right(first_
     assert [record.phase for record in report.student.history] == ["train teacher", "train student", "distil"]
     assert [method.method for method in report.student.ptq.methods] == ["minmax", "mse"]
     assert report.spec_digest == first_run.spec.digest
+    assert report.teacher.share == 1
     assert not any(stage.cached for stage in report.stages)
 
 
@@ -140,6 +142,13 @@ def test_second_run_executes_no_stage_and_says_the_same(first_run, again) -> Non
     )  # fmt: skip
     measured = {"nodes": (), "border_time_share": None}
     assert new.coverage.model_copy(update=measured) == old.coverage.model_copy(update=measured)
+
+
+def test_a_report_says_that_the_given_teacher_did_not_teach(again, tmp_path: Path) -> None:
+    report = again("distill={kind: apprentice, scheme: A, schedule: {epochs: 1, learning_rate: 0.01}}")
+    assert report.teacher.share == 0
+    assert model_rows(report, report.targets[0])[0].label == "Given teacher"
+    assert "not the given one" in (tmp_path / "runs" / "tiny" / "report.html").read_text()
 
 
 def test_distill_none_reuses_the_float_student_and_is_ptq_alone(first_run, again) -> None:
