@@ -1,9 +1,10 @@
 """What to say of a pipeline before it trains."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from edgekd.core.spec_base import Spec
 from edgekd.core.user_code import UserFunction
+from edgekd.device.place import Place
 from edgekd.search.mobilenet_v2_space import MobileNetV2Space
 from edgekd.spec import Pipeline
 from edgekd.teacher_section import Teacher
@@ -13,8 +14,13 @@ SMALL_IMAGE = 64
 """Pixels below which a stem with stride 2 leaves too little work per layer for integer kernels to pay."""
 
 
-def advice(spec: Pipeline) -> list[str]:
-    """Say before training what a pipeline will and will not buy."""
+def advice(spec: Pipeline, places: Sequence[Place] = ()) -> list[str]:
+    """Say before training what a pipeline will and will not buy.
+
+    Args:
+        spec: The pipeline file.
+        places: What each target's engine is built for, from `survey`; by default for current runtimes.
+    """
     notes = []
     quantize, height, student = spec.quantize, spec.data.info().height, spec.student
     where, asked = ("space", student.space) if student.kind == "search" else ("network", student.network)
@@ -47,7 +53,7 @@ def advice(spec: Pipeline) -> list[str]:
     notes += [
         f"compress runs {code.file}:{code.function}: it needs --allow-code" for code in user_functions(spec)
     ]
-    notes += [f"{one.kind}: {said}" for one in spec.targets if (said := one.bits_note(quantize.bits_asked))]
+    notes += _what_bits_buy(spec, places)
     if spec.teacher is not None and spec.distill.teacher_start == "random":
         notes.append(
             f"{spec.distill.kind} trains a new teacher from random weights; reports compare with the one of "
@@ -64,6 +70,14 @@ def advice(spec: Pipeline) -> list[str]:
     elif len(spec.targets) > 1:
         notes.append(f"profile {quantize.profile} serves {kinds} at no cost")
     return notes
+
+
+def _what_bits_buy(spec: Pipeline, places: Sequence[Place]) -> Iterator[str]:
+    """Say for every target what fewer than 8 bits buy with the version that is there."""
+    versions = [place.runtime_version for place in places] or [""] * len(spec.targets)
+    for target, version in zip(spec.targets, versions, strict=True):
+        if said := target.bits_note(spec.quantize.bits_asked, runtime_version=version):
+            yield f"{target.kind}: {said}"
 
 
 def _who_teaches(spec: Pipeline, teacher: Teacher) -> Iterator[str]:

@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgekd.advice import advice
+from edgekd.pipeline import survey
 from edgekd.spec import load_pipeline
 
 SPECS = Path(__file__).parent / "specs"
@@ -67,6 +69,15 @@ def test_advice_says_what_will_not_pay(tiny: Path, overrides: tuple[str, ...], s
     assert advice(load_pipeline(tiny)) == []
     (note,) = advice(load_pipeline(tiny, overrides))
     assert says in note
+
+
+def test_advice_is_for_the_version_that_a_board_has(tiny: Path) -> None:
+    spec = load_pipeline(tiny, ("quantize.weights={kind: twn, bits: 2}",))
+    place = replace(survey(spec)[0], runtime_version="1.19.2")
+    (note,) = advice(spec, [place])
+    assert "weights of 2 bits are stored in 8 bits each, not smaller" in note
+    (note,) = advice(spec, survey(spec))
+    assert "weights of 2 bits are stored in 2 bits each" in note
 
 
 def test_advice_names_all_code_of_the_users(tiny: Path) -> None:

@@ -180,7 +180,7 @@ def check(
     build(pipeline, places, planner)
     if not all(record.cached for record in planner.records):
         check_limits(pipeline, places[0], run_code=False)
-    notes = [*idle_notes(pipeline, places), *advice(pipeline)]
+    notes = [*idle_notes(pipeline, places), *advice(pipeline, places)]
     if as_json:
         stages = [{"name": r.name, "key": r.key, "cached": r.cached, "why": r.why} for r in planner.records]
         print_json(

@@ -20,6 +20,7 @@ def export(
     folder: str | Path,
     *,
     target: TargetSpec | None = None,
+    runtime_version: str = "",
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a trained student as integer ONNX, with what :func:`edgekd.verify` needs to prove it.
@@ -29,6 +30,8 @@ def export(
         probes: A few inputs (n >= 2, ...) that fidelity is measured on.
         folder: Gets ``model.onnx`` (the engine), ``marked.onnx`` (the trained network) and ``probes.npy``.
         target: The runtime; by default ONNX Runtime.
+        runtime_version: Of the runtime that is to load the file, such as 1.19.2: before 1.23 ONNX Runtime
+            loads no 4-bit codes. Empty for a current one.
         metadata: Written into the file: class names, colour order, whatever the board has to know.
 
     Returns:
@@ -49,5 +52,11 @@ def export(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_marked(folder, copy.deepcopy(student).cpu(), probes.cpu())
-    write_lowered(folder / MARKED, folder / MODEL, target=target, metadata=metadata or {})
+    write_lowered(
+        folder / MARKED,
+        folder / MODEL,
+        target=target,
+        metadata=metadata or {},
+        runtime_version=runtime_version,
+    )
     return folder / MODEL

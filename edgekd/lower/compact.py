@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import onnx_ir as ir
 
-from edgekd.lower.graph import CODES_SUFFIX, array, attribute, graph_of, is_op, name_of, producer
+from edgekd.lower.graph import CODES_SUFFIX, attribute, graph_of, is_op, name_of, producer, weights_of
 from edgekd.lower.lowering_pass import LoweringPass
 
 _DEFAULTS = {
@@ -44,9 +44,9 @@ class NameOperatorsPass(LoweringPass):
     def visit(self, node: ir.Node) -> bool:
         """Name one operator."""
         readers = [use.node for use in node.outputs[0].uses()]
-        dequantize = producer(node, 1, "DequantizeLinear") if is_op(node, "Conv", "Gemm", "MatMul") else None
+        dequantize = weights_of(node)
         node.name = ""
-        if dequantize is not None and _is_layer(dequantize):
+        if dequantize is not None:
             mark = name_of(dequantize.inputs[0])
             layer = mark.removesuffix(".w") if mark.endswith(".w") else mark[: mark.rindex(".weight")]
             graph = graph_of(node)
@@ -58,10 +58,6 @@ class NameOperatorsPass(LoweringPass):
         elif len(readers) == 1 and is_op(readers[0], "QuantizeLinear"):
             node.name = name_of(readers[0].outputs[0]).rpartition(".")[0]
         return True
-
-
-def _is_layer(dequantize: ir.Node) -> bool:
-    return array(dequantize.inputs[0]) is not None and ".w" in name_of(dequantize.inputs[0])
 
 
 def _rename(

@@ -4,7 +4,8 @@
     = sign * |g| * (w . x) + (b - mean) * g + beta        with g = gain / sqrt(var + eps) per output channel
 
 ``|g|`` multiplies the channel's scale, the sign multiplies its codes (their range is narrow, so they stay in
-it) or, where those of a code-book would then need more bytes, its scale. The rest is the new bias. A channel
+it) or its scale: where those of a code-book would then need more bytes, and where another use of the layer,
+whose gains have other signs, reads the same codes. The rest is the new bias. A channel
 with gain 0 gets scale 0 here; :mod:`edgekd.lower.integer_bias` gives it codes 0 and a usable scale.
 """
 
@@ -46,16 +47,21 @@ def _fold(node: ir.Node, layer: ir.Node, dequantize: ir.Node) -> None:
     sign = np.where(factor < 0, -1, 1).astype(np.int8).reshape([-1] + [1] * (codes.ndim - 1))
     graph = graph_of(node)
     mark = name_of(dequantize.inputs[0])
-    magnitude = np.abs(factor)
     flipped = codes * sign
-    if _size_bytes(flipped) > _size_bytes(codes):
-        flipped, magnitude = codes, factor
-    dequantize.replace_input_with(0, constant(graph, flipped, f"{mark}.folded"))
-    folded_scale = (scale.astype(np.float64) * magnitude).astype(np.float32)
-    dequantize.replace_input_with(1, constant(graph, folded_scale, f"{mark}.folded.scale"))
+    keeps_codes = _is_shared(dequantize) or _size_bytes(flipped) > _size_bytes(codes)
+    if not keeps_codes:
+        dequantize.replace_input_with(0, constant(graph, flipped, f"{mark}.folded"))
+    folded_scale = scale.astype(np.float64) * (factor if keeps_codes else np.abs(factor))
+    dequantize.replace_input_with(1, constant(graph, folded_scale.astype(np.float32), f"{mark}.folded.scale"))
     folded_bias = ((bias - mean) * factor + beta).astype(np.float32)
     layer.resize_inputs(3)
     layer.replace_input_with(2, constant(graph, folded_bias, f"{mark}.bias"))
+
+
+def _is_shared(dequantize: ir.Node) -> bool:
+    codes = dequantize.inputs[0]
+    assert codes is not None
+    return len(list(codes.uses())) > 1
 
 
 def _size_bytes(codes: NDArray[np.int8]) -> int:

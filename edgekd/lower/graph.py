@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 
 MARK_DOMAIN = "edgekd"
 CODES_SUFFIX = ".q"
-"""Behind the name of a quantizer: its tensor of codes. No module, input or output is called like that."""
+"""Behind the name of a quantizer: its tensor of codes. A module may be called like that, too (``attn.q``)."""
 
 _DOMAINS = ("", "ai.onnx")
 _FOLDED = ("BitShift", "BitwiseAnd", "Cast", "Gather", "MatMulInteger", "Reshape", "Slice", "Sub")
@@ -100,6 +100,19 @@ def producer(node: ir.Node | None, index: int, *op_types: str) -> ir.Node | None
     value = node.inputs[index] if node is not None and index < len(node.inputs) else None
     found = value.producer() if value is not None else None
     return found if is_op(found, *op_types) else None
+
+
+def weights_of(node: ir.Node) -> ir.Node | None:
+    """Return the DequantizeLinear of the constant weights of a layer, if it has some.
+
+    Weights have a scale for each output channel; a constant that a matrix product reads as an operand has one
+    for all of it.
+    """
+    dequantize = producer(node, 1, "DequantizeLinear") if is_op(node, "Conv", "Gemm", "MatMul") else None
+    if dequantize is None or array(dequantize.inputs[0]) is None:
+        return None
+    scale = array(dequantize.inputs[1])
+    return dequantize if scale is not None and scale.ndim == 1 else None
 
 
 def name_of(value: ir.Value | None) -> str:

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 
 from edgekd.lower.graph import array, constant, graph_of, insert_before, is_op, name_of, producer
 from edgekd.lower.lowering_pass import LoweringPass
+from edgekd.lower.saturation import LARGEST_SAFE_CODE
 
 LARGEST_BIAS_CODE = 2**30  # leaves the accumulator as much room again
-LARGEST_FINE_CODE = 64  # 2 * 255 * 64 < 2**15: no pair of products saturates where there is no VNNI
 _WHOLE, _COARSE = 0.05, 2**16  # units: no fraction, and a bias of which half a unit is nothing
 
 
@@ -63,7 +63,7 @@ def finer_scale(
 ) -> NDArray[np.float32]:
     """Return ``scale``, or a fraction of it if the bias does not come in whole units of ``x_scale * scale``.
 
-    The fraction is a power of two, so that the codes that go with it are whole, and ``LARGEST_FINE_CODE`` at
+    The fraction is a power of two, so that the codes that go with it are whole, and ``LARGEST_SAFE_CODE`` at
     most.
 
     Example:
@@ -75,7 +75,7 @@ def finer_scale(
     units = bias[alive].astype(np.float64) / (np.float64(x_scale) * scale[alive])
     if np.all((np.abs(units - np.round(units)) < _WHOLE) | (np.abs(units) > _COARSE)):
         return scale
-    room = LARGEST_FINE_CODE // max(1, int(np.abs(codes.astype(np.int16)).max(initial=0)))
+    room = LARGEST_SAFE_CODE // max(1, int(np.abs(codes.astype(np.int16)).max(initial=0)))
     return scale / np.float32(1 << max(0, room.bit_length() - 1))
 
 

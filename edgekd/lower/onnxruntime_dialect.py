@@ -16,6 +16,7 @@ from edgekd.lower.compact import DropDefaultAttributesPass, NameOperatorsPass, S
 from edgekd.lower.fold_batchnorm import FoldBatchNormPass
 from edgekd.lower.integer_bias import IntegerBiasPass
 from edgekd.lower.lowered_model import lowered_model
+from edgekd.lower.own_codes import OwnCodesPass
 from edgekd.lower.pack_weights import PackWeightsPass
 from edgekd.lower.quantize_activations import QuantizeActivationsPass, QuantizePixelsPass
 from edgekd.lower.quantize_scalars import QuantizeScalarsPass
@@ -47,6 +48,7 @@ PASSES: tuple[type[ir.passes.InPlacePass], ...] = (
     DropDefaultAttributesPass,
     NameOperatorsPass,
     PackWeightsPass,
+    OwnCodesPass,
     ShortNamesPass,
 )
 

@@ -19,6 +19,7 @@ import onnx_ir as ir
 from edgekd.lower.compact import UniqueNamesPass
 from edgekd.lower.lowered_model import lowered_model
 from edgekd.lower.onnxruntime_dialect import IR_VERSION, OPSET, PASSES
+from edgekd.lower.own_codes import OwnCodesPass
 from edgekd.lower.pack_weights import PackWeightsPass
 from edgekd.lower.pixel_border import UnsignedBorder
 from edgekd.lower.quantize_activations import QuantizeActivationsPass, QuantizePixelsPass
@@ -42,5 +43,6 @@ def lower_for_openvino(marked: ir.Model, *, metadata: Mapping[str, str]) -> ir.M
     Raises:
         LowerError: If a mark cannot be expressed; names the mark.
     """
-    passes = [*(_OWN.get(lowering, lowering) for lowering in PASSES), UniqueNamesPass]
+    theirs = (lowering for lowering in PASSES if lowering is not OwnCodesPass)  # a mistake of ONNX Runtime
+    passes = [*(_OWN.get(lowering, lowering) for lowering in theirs), UniqueNamesPass]
     return lowered_model(marked, passes, opset=OPSET, ir_version=IR_VERSION, metadata=metadata)

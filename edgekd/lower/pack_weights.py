@@ -19,7 +19,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from edgekd.lower.graph import array, constant, graph_of, insert_before, is_op, name_of, producer
+from edgekd.lower.graph import array, constant, graph_of, insert_before, name_of, weights_of
 from edgekd.lower.lowering_pass import LoweringPass
 from edgekd.lower.storage import FILE_BITS, Storage, smallest_storage
 
@@ -74,7 +74,7 @@ class PackWeightsPass(LoweringPass):
 
     def visit(self, node: ir.Node) -> bool:
         """Pack the codes of one layer."""
-        dequantize = producer(node, 1, "DequantizeLinear") if is_op(node, "Conv", "Gemm", "MatMul") else None
+        dequantize = weights_of(node)
         value = dequantize.inputs[0] if dequantize is not None else None
         if dequantize is None or value is None or not value.is_initializer():
             return False

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from edgekd.lower.graph import array, is_op, name_of, producer
-from edgekd.lower.storage import code_bits
+from edgekd.lower.graph import array, is_op, name_of, weights_of
+from edgekd.lower.storage import code_bits, index_bits
 
 CHANNEL_BYTES = 12
 """Scale, bias and scale of the bias."""
@@ -20,7 +20,7 @@ class LayerWeights:
         name: The layer.
         weights: Number of its codes.
         channels: Output channels, those of every use if it is used more than once.
-        bits: That one code needs.
+        bits: That one code needs, or its index into a table of the values that occur, whichever is less.
         stored_bits: That one code, or its index into the table, has in the file; what fills up the last byte,
             or the last three with 3 bits, is left out.
         table_values: Values in the table; 0 without one.
@@ -55,38 +55,44 @@ def layer_weights(model: ir.Model) -> tuple[LayerWeights, ...]:
     """Return the quantized layers of a lowered graph in its order; one that is used twice, once."""
     uses: dict[ir.Value, list[ir.Node]] = {}
     for node in model.graph:
-        dequantize = producer(node, 1, "DequantizeLinear") if is_op(node, "Conv", "Gemm", "MatMul") else None
-        codes = dequantize.inputs[0] if dequantize is not None else None
-        if dequantize is not None and codes is not None and array(codes) is not None:
-            uses.setdefault(codes, []).append(dequantize)
-    return tuple(_layer(codes, dequantizers) for codes, dequantizers in uses.items())
+        if (dequantize := weights_of(node)) is not None:
+            uses.setdefault(_unpacking(dequantize)[-1], []).append(dequantize)
+    return tuple(_layer(dequantizers) for dequantizers in uses.values())
 
 
-def _layer(value: ir.Value, dequantizers: list[ir.Node]) -> LayerWeights:
-    stored, table, layout = value, None, None
-    while (node := stored.producer()) is not None:
-        if is_op(node, "Gather"):
-            table = array(node.inputs[0])
-        if is_op(node, "BitShift"):
-            layout = array(node.inputs[1])
-        source = node.inputs[1 if is_op(node, "Gather") else 0]
-        assert source is not None
-        stored = source
-    codes, held = array(value), array(stored)
+def _layer(dequantizers: list[ir.Node]) -> LayerWeights:
+    values = _unpacking(dequantizers[0])
+    codes, held = array(values[0]), array(values[-1])
     assert codes is not None
     assert held is not None
+    operators = [value.producer() for value in values[:-1]]
+    table = next((array(node.inputs[0]) for node in operators if node and is_op(node, "Gather")), None)
+    layout = next((array(node.inputs[1]) for node in operators if node and is_op(node, "BitShift")), None)
     width = ir.DataType.from_numpy(held.dtype).bitwidth
     return LayerWeights(
-        name=name_of(stored).removesuffix(".w"),
+        name=name_of(values[-1]).removesuffix(".w"),
         weights=codes.size,
         channels=sum(_size(node.inputs[1]) for node in dequantizers),
-        bits=code_bits(codes) if table is None else max(1, (table.size - 1).bit_length()),
+        bits=min(code_bits(codes), index_bits(codes)),
         stored_bits=width if layout is None else width * layout.shape[1] // layout.shape[0],
         table_values=0 if table is None else table.size,
         lowest=int(codes.min()),
         highest=int(codes.max()),
         zeros=int((codes == 0).sum()),
     )
+
+
+def _unpacking(dequantize: ir.Node) -> list[ir.Value]:
+    """Return the codes, what they are computed from, and so on to what the file holds."""
+    value = dequantize.inputs[0]
+    assert value is not None
+    found = [value]
+    while (node := value.producer()) is not None:
+        source = node.inputs[1 if is_op(node, "Gather") else 0]
+        assert source is not None
+        value = source
+        found.append(value)
+    return found
 
 
 def _size(value: ir.Value | None) -> int:

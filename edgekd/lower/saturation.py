@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 LARGEST_PAIR = 128
 """Sum of two weight codes of one sign that no two uint8 codes can bring beyond: 255 * 128 < 2**15."""
+LARGEST_SAFE_CODE = LARGEST_PAIR // 2
+"""Weight code up to which nothing saturates, whatever it meets."""
 
 
 def summed_rows(w: NDArray[Any]) -> NDArray[Any]:

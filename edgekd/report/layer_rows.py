@@ -1,11 +1,13 @@
 """The layers of an engine, one row each: what its file holds, how exact it is, what it costs."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from edgekd.report.target_schema import Coverage, LayerFidelity, LayerWeights, TargetReport
 
-_ADDED_BY_RUNTIME = re.compile(r"(_token_\d+|\.q)$")
+_ADDED_BY_RUNTIME = re.compile(r"_token_\d+$")
+_ADDED_BY_EXPORT = ".q"
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,13 @@ def layer_rows(target: TargetReport) -> tuple[LayerRow, ...]:
     weights = {layer.name: layer for layer in target.layers}
     fidelity = {layer.name: layer for layer in target.fidelity.layers}
     fallbacks = target.coverage.fallbacks
-    reasons = {_plain(item.node): item.reason for item in fallbacks}
+    names = dict.fromkeys([*fidelity, *weights])
+    reasons = {_plain(item.node, names): item.reason for item in fallbacks}
     reasons |= {item.node: item.reason for item in fallbacks}  # the operator's own, if there is one
-    times = _times(target.coverage)
+    times = _times(target.coverage, names)
     return tuple(
         LayerRow(name, weights.get(name), fidelity.get(name), times.get(name), reasons.get(name, ""))
-        for name in dict.fromkeys([*fidelity, *weights])
+        for name in names
     )
 
 
@@ -71,20 +74,25 @@ def float_groups(coverage: Coverage) -> tuple[FloatGroup, ...]:
     return tuple(FloatGroup(op, tuple(nodes), reason) for (op, reason), nodes in found.items())
 
 
-def _times(coverage: Coverage) -> dict[str, float]:
+def _times(coverage: Coverage, names: Collection[str]) -> dict[str, float]:
     """Return the time of each layer, with that of the quantizers that are named after it."""
     found: dict[str, float] = {}
     for node in coverage.nodes:
         if node.time_share is not None:
-            found[_plain(node.node)] = found.get(_plain(node.node), 0.0) + node.time_share
+            name = _plain(node.node, names)
+            found[name] = found.get(name, 0.0) + node.time_share
     return found
 
 
-def _plain(node: str) -> str:
-    """Return a node's name without what export and runtime add to it.
+def _plain(node: str, names: Collection[str]) -> str:
+    """Return a node's name without what export and runtime add to it, unless a layer is called like that.
 
     Example:
-        >>> _plain("head.proj_token_230"), _plain("head.add.q"), _plain("head.add")
-        ('head.proj', 'head.add', 'head.add')
+        >>> layers = {"head.proj", "attn.q"}
+        >>> [_plain(node, layers) for node in ("head.proj_token_230", "head.add.q", "attn.q", "attn.q.q")]
+        ['head.proj', 'head.add', 'attn.q', 'attn.q']
     """
-    return _ADDED_BY_RUNTIME.sub("", _ADDED_BY_RUNTIME.sub("", node))
+    name = _ADDED_BY_RUNTIME.sub("", node)
+    if name in names:
+        return name
+    return _ADDED_BY_RUNTIME.sub("", name.removesuffix(_ADDED_BY_EXPORT))

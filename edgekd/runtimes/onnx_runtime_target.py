@@ -14,6 +14,7 @@ from edgekd.lower.float_reference import activation_marks
 from edgekd.lower.lint import LintFinding, lint
 from edgekd.lower.onnxruntime_dialect import loads_packed, lower_for_onnxruntime
 from edgekd.lower.quantize_activations import stored_zero_point
+from edgekd.lower.saturation import LARGEST_SAFE_CODE
 from edgekd.lower.storage import FILE_BITS
 from edgekd.runtimes.coverage import coverage
 from edgekd.runtimes.here import HERE
@@ -23,9 +24,6 @@ from edgekd.runtimes.onnx_runtime import node_times, optimized_graph, tap, tap_e
 from edgekd.runtimes.saturation import saturation
 from edgekd.runtimes.session import Tensors, fitting, same_values
 from edgekd.runtimes.target import BitsAsked, Inside, TargetSpec
-
-LARGEST_SAFE_CODE = 64
-"""Two products of such a weight with uint8 fit the 16 bits in which CPUs without VNNI add them."""
 
 
 class OnnxRuntimeTarget(TargetSpec):

@@ -11,6 +11,7 @@ from edgekd.core.profile import ProfileName
 from edgekd.lower.float_reference import activation_marks
 from edgekd.lower.openvino_dialect import lower_for_openvino
 from edgekd.lower.quantize_activations import stored_zero_point
+from edgekd.lower.saturation import LARGEST_SAFE_CODE
 from edgekd.runtimes.here import HERE
 from edgekd.runtimes.host import Host
 from edgekd.runtimes.onnx_runtime import PROFILED_RUNS, mean_times
@@ -52,7 +53,11 @@ class OpenVinoTarget(TargetSpec):
         if bits.weight_bits < 8:
             small = bits.largest_code <= LARGEST_INT4_CODE
             stored = "stored in 4 bits each" if small else "stored in 8 bits each, not smaller"
-            bought.append(f"weights of {bits.weight_bits} bits are {stored}")
+            large = max(bits.largest_code, bits.largest_end_code)
+            safe = f"sums of codes up to {bits.largest_code} cannot saturate on CPUs without VNNI"
+            if large > LARGEST_SAFE_CODE:
+                safe = f"codes of some layers reach {large}, whose sums can saturate on CPUs without VNNI"
+            bought.append(f"weights of {bits.weight_bits} bits are {stored}; {safe}")
         if bits.activation_bits < 8:
             bought.append(f"activations of {bits.activation_bits} bits make nothing smaller")
         if not bought:

@@ -46,7 +46,7 @@ class Engine(Artifact):
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-@stage(TargetOnnx, version=12)
+@stage(TargetOnnx, version=13)
 def lower_for(
     folder: Path, target: TargetSpec, marked: MarkedOnnx, metadata: dict[str, str], runtime_version: str
 ) -> None:

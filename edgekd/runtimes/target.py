@@ -33,7 +33,8 @@ class Inside:
         tensors: Value of every tensor of ``optimized``, or of every output, for the feeds, those among them.
         codes: Centred codes of the activation quantizers that can be watched without changing what the
             engine computes, by mark; empty without a marked graph.
-        saturation: Layers that CPUs without VNNI may compute otherwise; empty where no such CPU runs them.
+        saturation: Layers that CPUs without VNNI may compute otherwise; empty where no such CPU runs them and
+            with OpenVINO, whose kernels are not looked into.
     """
 
     coverage: Coverage

@@ -144,3 +144,80 @@ def test_codes_of_few_bits_need_no_option_without_vnni(exported, qemu, tmp_path)
     assert there["saturates"] is True
     assert there["plain"] == there["codes"] == here["codes"] == here["plain"]
     assert there["oracle"] == here["oracle"] and here["oracle"][1] == 0
+
+
+class OneLayerThreeTimes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.shared, self.linear = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 1), nn.Linear(16, 7)
+
+    def forward(self, x):
+        x = F.relu(self.stem(x))
+        for _ in range(3):
+            x = F.relu(self.shared(x)) + x
+        return self.linear(x.mean((2, 3)))
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize("form", ["eight bits", *CODE_BOOKS])
+def test_large_codes_of_a_layer_used_again_open_without_vnni(export_integer, form, qemu, tmp_path):
+    torch.manual_seed(0)
+    network = OneLayerThreeTimes()
+    if form in CODE_BOOKS:
+        network = from_code_book(network, CODE_BOOKS[form])
+    images = torch.randint(0, 256, (8, 9, 9, 3), dtype=torch.uint8)
+    run = export_integer(ImageNetwork(PixelGrid.like(), network), images)
+    run.assert_integer()
+    layers = layer_weights(ir.load(run.model))
+    assert [layer.name for layer in layers] == ["stem", "shared", "linear"]
+    assert layers[1].stored_bits == FORMS.get(form, 8)
+    np.save(tmp_path / "inputs.npy", run.inputs)
+    command = [*qemu, FINGERPRINT, run.model, tmp_path / "inputs.npy"]
+    there = json.loads(subprocess.check_output(command, text=True))
+    assert there["saturates"] is True
+    assert there["oracle"][1] == 0
+
+
+class ReadsParameters(nn.Module):
+    """Matrix products with a parameter: an operand, which is no layer whatever its name."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 16, 3), nn.Linear(5, 7)
+        self.w1 = nn.Parameter(torch.randn(16, 8))
+        self.proj = nn.Parameter(torch.tensor([-1.0, 1.0])[torch.randint(0, 2, (8, 5))])
+
+    def forward(self, x):
+        return self.head(F.relu(self.stem(x)).mean((2, 3)) @ self.w1 @ self.proj)
+
+
+class SharedBehindTwoNorms(nn.Module):
+    """One convolution with two BatchNorms, of whose gains some have opposite signs."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 16, 3), nn.Linear(16, 7)
+        self.shared = nn.Conv2d(16, 16, 1)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(16), nn.BatchNorm2d(16)])
+        nn.init.constant_(self.norms[1].weight, -1.0)
+
+    def forward(self, x):
+        x = F.relu(self.stem(x))
+        for norm in self.norms:
+            x = F.relu(norm(self.shared(x))) + x
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize(
+    ("network", "layers"),
+    [(ReadsParameters, ["stem", "head"]), (SharedBehindTwoNorms, ["stem", "shared", "head"])],
+)
+def test_weights_of_layers_are_stored_once_and_operands_are_none(export_integer, network, layers, bits):
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (8, 9, 9, 3), dtype=torch.uint8)
+    scheme = QuantScheme(weights=LsqSpec(bits=bits), first_layer_bits=bits, last_layer_bits=bits)
+    run = export_integer(ImageNetwork(PixelGrid.like(), network()), images, scheme=scheme)
+    run.assert_integer()
+    stored = layer_weights(ir.load(run.model))
+    assert [(layer.name, layer.stored_bits) for layer in stored] == [(name, bits) for name in layers]

@@ -4,12 +4,12 @@ from edgekd.lower.payload import LayerWeights, layer_weights
 
 
 def test_layer_weights_counts_what_a_file_holds(graph):
-    """A shared layer of 4 * 4 * 3 * 3 = 144 codes, 4 channels in each use; a table of 3 for 5 * 4 indices.
+    """A shared layer of 4 * 4 * 3 * 3 codes, -44..99, 4 channels in each use; a table of 3 for 5 * 4 indices.
 
     The indices are 0000 1000 2000 1000 0120; index 1 is the code 0.
     """
     constants = {
-        "c_w": np.full((4, 4, 3, 3), 100, np.int8),
+        "c_w": np.arange(-44, 100, dtype=np.int8).reshape(4, 4, 3, 3),
         "cs": np.ones(4, np.float32),
         "l_w": np.uint8([[[0]], [[1]], [[2]], [[1]], [[36]]]),
         "shifts": np.uint8([[0], [2], [4], [6]]),
@@ -35,9 +35,9 @@ def test_layer_weights_counts_what_a_file_holds(graph):
         bits=8,
         stored_bits=8,
         table_values=0,
-        lowest=100,
-        highest=100,
-        zeros=0,
+        lowest=-44,
+        highest=99,
+        zeros=1,
     )
     assert linear == LayerWeights(
         "l_w", weights=20, channels=5, bits=2, stored_bits=2, table_values=3, lowest=-100, highest=90, zeros=3

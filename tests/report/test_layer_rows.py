@@ -1,6 +1,6 @@
 from edgekd.report.layer_rows import float_groups, layer_rows
 from edgekd.report.schema import Report
-from edgekd.report.target_schema import Fallback, TargetReport
+from edgekd.report.target_schema import Fallback, LayerFidelity, TargetReport
 
 
 def _with_float(report: Report) -> TargetReport:
@@ -24,6 +24,23 @@ def test_layer_rows_join_file_fidelity_and_time(report: Report):
     assert rows["block1.add"].weights is None
     assert (rows["stem"].fidelity, rows["stem"].sparsity, rows["stem"].time_share) == (None, None, None)
     assert list(rows)[-1] == "stem"
+
+
+def test_layer_rows_keep_the_time_of_a_layer_that_is_called_as_a_quantizer(report: Report):
+    target = report.targets[0]
+    layers = tuple(LayerFidelity(name=name, off_by_one=0, off_by_more=0) for name in ("sub", "sub.q"))
+    nodes = tuple(
+        target.coverage.nodes[0].model_copy(update={"node": name, "time_share": share})
+        for name, share in (("sub", 0.1), ("sub.q", 0.2), ("sub.q.q", 0.3))
+    )
+    changed = target.model_copy(
+        update={
+            "fidelity": target.fidelity.model_copy(update={"layers": layers}),
+            "coverage": target.coverage.model_copy(update={"nodes": nodes}),
+        }
+    )
+    times = {row.name: row.time_share for row in layer_rows(changed)}
+    assert (times["sub"], times["sub.q"]) == (0.1, 0.5)
 
 
 def test_layer_rows_give_the_operators_own_reason(report: Report):
