@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,7 +72,7 @@ def test_advice_says_what_will_not_pay(tiny: Path, overrides: tuple[str, ...], s
 
 def test_advice_is_for_the_version_that_a_board_has(tiny: Path) -> None:
     spec = load_pipeline(tiny, ("quantize.weights={kind: twn, bits: 2}",))
-    place = replace(survey(spec)[0], runtime_version="1.19.2")
+    place = survey(spec)[0].model_copy(update={"runtime_version": "1.19.2"})
     (note,) = advice(spec, [place])
     assert "weights of 2 bits are stored in 8 bits each, not smaller" in note
     (note,) = advice(spec, survey(spec))

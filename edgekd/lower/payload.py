@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from edgekd.lower.graph import array, is_op, name_of, weights_of
-from edgekd.lower.storage import code_bits, index_bits
+from edgekd.lower.storage import needed_bits
 
 CHANNEL_BYTES = 12
 """Scale, bias and scale of the bias."""
@@ -20,7 +20,7 @@ class LayerWeights:
         name: The layer.
         weights: Number of its codes.
         channels: Output channels, those of every use if it is used more than once.
-        bits: That one code needs, or its index into a table of the values that occur, whichever is less.
+        bits: That one code needs, or its index into a table, whatever form the file has.
         stored_bits: That one code, or its index into the table, has in the file; what fills up the last byte,
             or the last three with 3 bits, is left out.
         table_values: Values in the table; 0 without one.
@@ -73,7 +73,7 @@ def _layer(dequantizers: list[ir.Node]) -> LayerWeights:
         name=name_of(values[-1]).removesuffix(".w"),
         weights=codes.size,
         channels=sum(_size(node.inputs[1]) for node in dequantizers),
-        bits=min(code_bits(codes), index_bits(codes)),
+        bits=needed_bits(codes),
         stored_bits=width if layout is None else width * layout.shape[1] // layout.shape[0],
         table_values=0 if table is None else table.size,
         lowest=int(codes.min()),

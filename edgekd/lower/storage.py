@@ -82,12 +82,15 @@ def code_bits(codes: NDArray[np.int8]) -> int:
     return 1 + max((end if end >= 0 else ~end).bit_length() for end in ends)
 
 
-def index_bits(codes: NDArray[np.int8]) -> int:
-    """Return the bits of an index into a table of the values that occur in channels that are not dead.
+def needed_bits(codes: NDArray[np.int8]) -> int:
+    """Return the bits of a code, or of an index into a table of up to 16 values, whichever are fewer.
+
+    Channels that are dead, all 0, need no place in the table.
 
     Example:
-        >>> index_bits(np.int8([[-99, 3], [50, 127], [0, 0]]))
-        2
+        >>> needed_bits(np.int8([[-99, 3], [50, 127], [0, 0]])), needed_bits(np.int8([range(100)]))
+        (2, 8)
     """
     rows = codes.reshape(len(codes), -1)
-    return max(1, (np.unique(rows[rows.any(axis=1)]).size - 1).bit_length())
+    index_bits = max(1, (np.unique(rows[rows.any(axis=1)]).size - 1).bit_length())
+    return min(code_bits(codes), index_bits) if index_bits <= FILE_BITS[1] else code_bits(codes)

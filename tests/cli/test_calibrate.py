@@ -15,6 +15,7 @@ def spec(tmp_path: Path) -> Path:
     written = yaml.safe_load(TINY.read_text())
     written["data"] = {"kind": "arrays", "path": str(tmp_path / "x.npz"), "class_names": ["few", "many"]}
     written["quantize"]["calibration"] = {"samples": 12}
+    written["training"]["batch_size"] = 32
     path.write_text(yaml.safe_dump(written))
     images = np.random.default_rng(0).integers(0, 256, (45, 8, 8), dtype=np.uint8)
     labels = np.repeat([1, 0], [30, 10])

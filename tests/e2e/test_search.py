@@ -298,8 +298,8 @@ def test_data_without_validation_rows_are_refused_before_anything_is_trained(tmp
     labels = np.arange(40) % 4
     np.savez(tmp_path / "own.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
     data = {"kind": "arrays", "path": str(tmp_path / "own.npz"), "validation_fraction": 0}
-    quantize = {"calibration": {"samples": 8}}
-    spec = Pipeline.model_validate({**FILE, "data": data, "quantize": quantize})
+    sections = {"data": data, "quantize": {"calibration": {"samples": 8}}, "training": {"batch_size": 32}}
+    spec = Pipeline.model_validate({**FILE, **sections})
     with pytest.raises(SpecError, match="selects on validation rows"):
         search(spec, Store(tmp_path / "store"))
     assert not (tmp_path / "store" / "entries").exists()
