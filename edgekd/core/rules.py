@@ -301,6 +301,15 @@ RULES: tuple[Rule, ...] = (
         "learning_rate) or has hardly begun (train for more epochs)",
     ),
     Rule(
+        "cast_weights",
+        ("DequantizeLinear",),
+        Role.QUANTIZE,
+        ("QLinearConv", "QGemm"),
+        "weights of 4 bits are cast to INT8 before they are dequantized: the Cast is folded at load",
+        "put a Cast to INT8 between the codes of the weights and their DequantizeLinear: kernels of integers "
+        "read INT8 alone",
+    ),
+    Rule(
         "saturation",
         ("DequantizeLinear",),
         Role.QUANTIZE,

@@ -159,6 +159,14 @@ def _float_weights(node: ir.Node) -> Mistakes:
         yield _row(node), "its weights are float", "wrong" if unasked else "float"
 
 
+def _bare_weights(node: ir.Node) -> Mistakes:
+    """A layer with quantized input dequantizes codes of 4 bits."""
+    weights = dequantizer_of(node.inputs[1]) if is_op(node, *LAYERS) else None
+    kind = None if weights is None else weights.inputs[0].dtype if weights.inputs[0] is not None else None
+    if kind in (ir.DataType.INT4, ir.DataType.UINT4) and dequantizer_of(node.inputs[0]) is not None:
+        yield "cast_weights", f"its weights are {kind.name}", "float"
+
+
 def _float_bias(node: ir.Node) -> Mistakes:
     """Bias and result of a linear layer are float."""
     layer, bias = layer_of(node)
@@ -290,6 +298,7 @@ CHECKS: tuple[Callable[[ir.Node], Mistakes], ...] = (
     _clamp_of_numbers,
     _float_operand,
     _float_weights,
+    _bare_weights,
     _float_bias,
     _bias_scale,
     _default_zero_point,

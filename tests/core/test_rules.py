@@ -9,6 +9,7 @@ import functools
 from collections import Counter
 from dataclasses import dataclass
 
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
@@ -220,6 +221,10 @@ CASES = {
     "silu": Case("mobile", Broken(f"g = Sigmoid(xd) c = Mul(xd, g) {TO_Y}", "Sigmoid", "sigmoid")),
     "one_quantizer": Case("branches"),
     "overflow": Case("mobile"),
+    "cast_weights": Case(
+        "residual",
+        Broken(f"w4 = DequantizeLinear<axis=0>(w4q, ws) c = Conv(xd, w4, b) {TO_Y}", "Conv", "conv"),
+    ),
     "saturation": Case("residual"),
     "float_only": Case("normalized"),
 }
@@ -248,6 +253,7 @@ def hand_made(onnx_model):
         "z0": np.uint8(0),
         "int0": np.int8(0),
         "wq": rng.integers(-127, 128, (4, 4, 1, 1), np.int8),
+        "w4q": rng.integers(-7, 8, (4, 4, 1, 1), np.int8).astype(ml_dtypes.int4),
         "ws": np.float32([0.002, 0.003, 0.002, 0.001]),
         "bq": rng.integers(-1000, 1000, 4, np.int32),
         "bs": np.float32(0.03) * np.float32([0.002, 0.003, 0.002, 0.001]),

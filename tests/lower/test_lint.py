@@ -3,6 +3,7 @@
 import subprocess
 from dataclasses import dataclass
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -52,12 +53,14 @@ CONSTANTS = {
     "zero": F(0),
     "six": F(6),
     "rows": np.int64([2, -1]),
+    "w4q": np.resize(np.int8([7, -3, 1, -7, 2]), (4, 4, 1, 1)).astype(ml_dtypes.int4),
     "axes": np.int64([2, 3]),
     "around": np.int64([0, 0, 1, 1, 0, 0, 1, 1]),
     "channels": np.int64([0, 1, 0, 0, 0, 1, 0, 0]),
 }
 PARTS = {
     "w": "w = DequantizeLinear<axis=0>(wq, ws)",
+    "w4": "w4 = DequantizeLinear<axis=0>(w4q, ws)",
     "b": "b = DequantizeLinear<axis=0>(bq, bs)",
     "b_near": "b_near = DequantizeLinear<axis=0>(bq, bs_near)",
     "b_far": "b_far = DequantizeLinear<axis=0>(bq, bs_far)",
@@ -128,6 +131,7 @@ class Mistake:
 CONV = "c = Conv(xd, w, b)"
 IN_SEQUENCE = f"{CONV} {qdq('c', 'd')} {qdq('d', 'y', 's4')}"
 MISTAKES = {
+    "weights of 4 bits": Mistake(f"c = Conv(xd, w4, b) {qdq('c', 'y')}", "cast_weights", "c"),
     "two quantizers in sequence": Mistake(IN_SEQUENCE, "one_quantizer", "y_codes", "wrong"),
     "another reader between": Mistake(f"{IN_SEQUENCE} y2 = Tanh(d)", "one_quantizer", "y_codes"),
     "another type": Mistake(
