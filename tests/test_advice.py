@@ -71,12 +71,12 @@ def test_advice_says_what_will_not_pay(tiny: Path, overrides: tuple[str, ...], s
 
 
 def test_advice_is_for_the_version_that_a_board_has(tiny: Path) -> None:
-    spec = load_pipeline(tiny, ("quantize.weights={kind: twn, bits: 2}",))
+    spec = load_pipeline(tiny, ("quantize.weights.bits=4",))
     place = survey(spec)[0].model_copy(update={"runtime_version": "1.19.2"})
     (note,) = advice(spec, [place])
-    assert "weights of 2 bits are stored in 8 bits each, not smaller" in note
+    assert "weights of 4 bits are stored in 8 bits each, not smaller" in note
     (note,) = advice(spec, survey(spec))
-    assert "weights of 2 bits are stored in 2 bits each" in note
+    assert "weights of 4 bits are stored in 4 bits each" in note
 
 
 def test_advice_names_all_code_of_the_users(tiny: Path) -> None:

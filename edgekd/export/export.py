@@ -31,7 +31,7 @@ def export(
         folder: Gets ``model.onnx`` (the engine), ``marked.onnx`` (the trained network) and ``probes.npy``.
         target: The runtime; by default ONNX Runtime.
         runtime_version: Of the runtime that is to load the file, such as 1.19.2: before 1.23 ONNX Runtime
-            loads no 4-bit codes. Empty for a current one.
+            loads no codes of 4 bits. Empty for a current one.
         metadata: Written into the file: class names, colour order, whatever the board has to know.
 
     Returns:

@@ -3,6 +3,7 @@
 Weights of few bits stand packed in the file; the kernels get them as int8.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 
@@ -23,12 +24,13 @@ from edgekd.lower.quantize_scalars import QuantizeScalarsPass
 from edgekd.lower.quantize_weights import QuantizeWeightsPass
 from edgekd.lower.separate_quantizers import SeparateQuantizersPass
 from edgekd.lower.share_codes import ShareCodesPass
+from edgekd.lower.storage import FILE_BITS
 
 OPSET = 21
 IR_VERSION = 10
 
-PACKS_FROM = (1, 23)
-"""Versions of ONNX Runtime that load packed weights and fold their unpacking."""
+CASTS_4_BITS_FROM = (1, 23)
+"""Version from which ONNX Runtime casts INT4 and UINT4, and so unpacks weights of 4 bits."""
 
 OLDEST = (1, 18)
 """Version from which ONNX Runtime loads ``OPSET`` and ``IR_VERSION``."""
@@ -62,18 +64,18 @@ def lower_for_onnxruntime(
         marked: What :func:`edgekd.export` wrote: a float graph with ``edgekd::FakeQuant`` marks.
         metadata: Written into the file: input size, colour order, resize, class names, spec digest.
         runtime_version: Of the ONNX Runtime that is to load it, such as 1.19.2; empty for a current one. One
-            that cannot unpack gets plain INT8 codes.
+            that cannot unpack 4 bits gets INT8 codes in their place.
 
     Raises:
         LowerError: If a mark cannot be expressed; names the mark. If that ONNX Runtime is too old.
     """
-    packs = loads_packed(runtime_version)
-    passes = [lowering for lowering in PASSES if packs or lowering is not PackWeightsPass]
+    packs = functools.partial(PackWeightsPass, file_bits(runtime_version))
+    passes = [packs if lowering is PackWeightsPass else lowering for lowering in PASSES]
     return lowered_model(marked, passes, opset=OPSET, ir_version=IR_VERSION, metadata=metadata)
 
 
-def loads_packed(runtime_version: str) -> bool:
-    """Whether an ONNX Runtime loads what `PackWeightsPass` writes; an empty version stands for a current one.
+def file_bits(runtime_version: str) -> tuple[int, ...]:
+    """Return the bits that codes may have in a file for an ONNX Runtime, 8 first; "" is a current one.
 
     Raises:
         LowerError: If it is too old for any engine.
@@ -83,4 +85,6 @@ def loads_packed(runtime_version: str) -> bool:
         what = f"ONNX Runtime {runtime_version} is too old for integer engines"
         oldest = ".".join(map(str, OLDEST))
         raise LowerError(what, where="target.device", fix=f"install onnxruntime {oldest} or newer there")
-    return not found or found >= PACKS_FROM
+    if not found or found >= CASTS_4_BITS_FROM:
+        return FILE_BITS
+    return tuple(bits for bits in FILE_BITS if bits != 4)

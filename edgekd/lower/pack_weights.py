@@ -8,7 +8,7 @@ BitShift and BitwiseAnd give the part of each code that each byte holds, MatMulI
 Where a table is full and 0 not in it, BitwiseAnd(mask) behind it makes the codes of dead channels 0.
 
 What comes out are the INT8 codes that were there before, so the same integer kernel runs. ONNX Runtime folds
-all of it from 1.23 on; INT4 weights that are not cast would run in float.
+all of it, but casts 4 bits only from 1.23 on; INT4 weights that are not cast would run in float.
 """
 
 from collections.abc import Sequence

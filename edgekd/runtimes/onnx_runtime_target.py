@@ -12,10 +12,9 @@ from edgekd.core.profile import ProfileName
 from edgekd.errors import BuildError, LowerError
 from edgekd.lower.float_reference import activation_marks
 from edgekd.lower.lint import LintFinding, lint
-from edgekd.lower.onnxruntime_dialect import loads_packed, lower_for_onnxruntime
+from edgekd.lower.onnxruntime_dialect import file_bits, lower_for_onnxruntime
 from edgekd.lower.quantize_activations import stored_zero_point
 from edgekd.lower.saturation import LARGEST_SAFE_CODE
-from edgekd.lower.storage import FILE_BITS
 from edgekd.runtimes.coverage import coverage
 from edgekd.runtimes.here import HERE
 from edgekd.runtimes.host import Host
@@ -42,8 +41,7 @@ class OnnxRuntimeTarget(TargetSpec):
         """Say what fewer than 8 bits buy: a smaller file and, with small codes, no saturation; not speed."""
         bought = []
         if bits.weight_bits < 8:
-            forms = FILE_BITS if loads_packed(runtime_version) else (8,)
-            stored = min(width for width in forms if bits.weight_bits <= width)
+            stored = min(width for width in file_bits(runtime_version) if bits.weight_bits <= width)
             size = f"stored in {stored} bits each" if stored < 8 else "stored in 8 bits each, not smaller"
             need = "so CPUs without VNNI need session.x64quantprecision=1"
             if bits.largest_code > LARGEST_SAFE_CODE:
@@ -70,7 +68,7 @@ class OnnxRuntimeTarget(TargetSpec):
     def runtime_version(self, *, host: Host = HERE) -> str:
         """Return ONNX Runtime's version; LowerError if it is too old for any engine."""
         version = super().runtime_version(host=host)
-        loads_packed(version)
+        file_bits(version)
         return version
 
     def look_inside(
