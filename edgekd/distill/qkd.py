@@ -31,8 +31,9 @@ class QkdSpec(ImitatingMethod):
         self_studying: Share of the epochs; 0 leaves the phase out.
         tutoring: Share of the epochs at the end.
         co_studying: Gets the epochs in between. False keeps the teacher fixed: tutoring gets all the rest.
-        teacher_rate: The teacher's learning rate while co-studying, as a fraction of the student's. Where its
-            loss falls beside the student's, the teacher becomes the student: lower it.
+        teacher_rate: The teacher's learning rate while co-studying, as a fraction of the student's. One that
+            is too high turns the teacher into the student: the losses of both fall, and there is little left
+            to teach.
         update: ``sequential``: the teacher steps first, and is heard again. ``simultaneous`` is cheaper.
     """
 
