@@ -28,8 +28,9 @@ def batches_per_epoch(samples: int, *, batch_size: int, drop_last: bool = True) 
     batches = full if drop_last or not rest else full + 1
     if batches == 0:
         what = f"{samples} images do not fill one batch of {batch_size}"
-        fix = f"set it to {samples} or less" if samples else "give it images: the split is empty"
-        raise DataError(what, where="training.batch_size", fix=fix)
+        if not samples:
+            raise DataError(what, where="data", fix="give it images: the split is empty")
+        raise DataError(what, where="training.batch_size", fix=f"set it to {samples} or less")
     return batches
 
 

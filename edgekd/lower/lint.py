@@ -162,9 +162,11 @@ def _float_weights(node: ir.Node) -> Mistakes:
 def _bare_weights(node: ir.Node) -> Mistakes:
     """A layer with quantized input dequantizes codes of 4 bits."""
     weights = dequantizer_of(node.inputs[1]) if is_op(node, *LAYERS) else None
-    kind = None if weights is None else weights.inputs[0].dtype if weights.inputs[0] is not None else None
-    if kind in (ir.DataType.INT4, ir.DataType.UINT4) and dequantizer_of(node.inputs[0]) is not None:
-        yield "cast_weights", f"its weights are {kind.name}", "float"
+    codes = weights.inputs[0] if weights is not None else None
+    if codes is None or dequantizer_of(node.inputs[0]) is None:
+        return
+    if codes.dtype in (ir.DataType.INT4, ir.DataType.UINT4):
+        yield "cast_weights", f"its weights are {codes.dtype.name}", "float"
 
 
 def _float_bias(node: ir.Node) -> Mistakes:

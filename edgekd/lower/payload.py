@@ -65,9 +65,9 @@ def _layer(dequantizers: list[ir.Node]) -> LayerWeights:
     codes, held = array(values[0]), array(values[-1])
     assert codes is not None
     assert held is not None
-    operators = [value.producer() for value in values[:-1]]
-    table = next((array(node.inputs[0]) for node in operators if node and is_op(node, "Gather")), None)
-    layout = next((array(node.inputs[1]) for node in operators if node and is_op(node, "BitShift")), None)
+    operators = [node for value in values if (node := value.producer()) is not None]
+    table = next((array(node.inputs[0]) for node in operators if is_op(node, "Gather")), None)
+    layout = next((array(node.inputs[1]) for node in operators if is_op(node, "BitShift")), None)
     width = ir.DataType.from_numpy(held.dtype).bitwidth
     return LayerWeights(
         name=name_of(values[-1]).removesuffix(".w"),

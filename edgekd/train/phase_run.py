@@ -197,7 +197,7 @@ def _check_finite(network: nn.Module, phase: Phase) -> None:
     """Refuse to write a checkpoint from which nothing could go on."""
     for name, parameter in network.named_parameters():
         if not parameter.isfinite().all():
-            what = f"{name} is no longer finite behind a step"
+            what = f"{name} is no longer finite after a step"
             raise _diverged(what, phase)
 
 

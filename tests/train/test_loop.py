@@ -202,7 +202,7 @@ def test_train_writes_no_checkpoint_that_is_not_finite(
         return gradient * torch.nan if next(steps) == batch else gradient
 
     next(network.parameters()).register_hook(spoil)
-    with pytest.raises(TrainError, match="is no longer finite behind a step of phase 'p'"):
+    with pytest.raises(TrainError, match="is no longer finite after a step of phase 'p'"):
         train(Trainee(network, None, split, _no_metric), (_phase(),), OPTIONS, seed=0, scratch=tmp_path)
     found = load_checkpoint(tmp_path)
     assert found is not None
