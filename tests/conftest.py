@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.parser
+import onnx_ir as ir
 import pytest
 
 from edgekd.board.lock import FOLDER_VARIABLE
@@ -183,7 +184,7 @@ def onnx_model() -> Callable[..., onnx.ModelProto]:
         model = onnx.parser.parse_model(text)
         read = {name for node in model.graph.node for name in node.input}
         model.graph.initializer.extend(
-            onnx.numpy_helper.from_array(np.asarray(value), name)
+            ir.to_proto(ir.tensor(np.asarray(value), name=name))
             for name, value in constants.items()
             if name in read
         )
