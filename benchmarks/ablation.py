@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.answers import unpacked
+from benchmarks.answers import kept_answers
 from benchmarks.rows import append_row, read_rows
 
 Row = dict[str, Any]
@@ -35,7 +35,7 @@ def main() -> None:
     arguments = _arguments()
     arms = {name: _rows_of(name, arguments.seeds) for name in arguments.pipelines}
     first = _what_all_share(list(chain.from_iterable(arms.values())))
-    right = {name: np.stack([_right(row) for row in found]) for name, found in arms.items()}
+    right = {name: np.stack([kept_answers(row, "engine") for row in found]) for name, found in arms.items()}
     reference = arguments.pipelines[0]
     append_row(
         "ablation",
@@ -94,13 +94,6 @@ def _what_all_share(rows: Sequence[Row]) -> Row:
     if len(taught) > 1:
         sys.exit(f"the teachers differ: {', '.join(sorted(taught))}")
     return {"teacher": next(iter(taught), None), **{key: first[key] for key in SAME}}
-
-
-def _right(row: Row) -> NDArray[np.bool_]:
-    engine = row["metric"]["engine"]
-    right = unpacked(row["right"], engine["n"])
-    assert abs(right.mean() - engine["value"]) < 1e-9, f"{row['pipeline']}: answers of another engine"
-    return right
 
 
 def _figures(arm: Right, reference: Right) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +23,22 @@ def right_answers(folder: Path, *, target: int = 0) -> Right | None:
         return spec.task.correct(session.predict(test.images), test.labels)
 
 
-def packed(right: Right) -> str:
-    """Return the bits as text, the first image in the highest bit of the first byte.
+def kept_answers(row: dict[str, Any], metric: str) -> Right:
+    """Return what a row keeps under ``right``, after checking that it has the accuracy of ``metric``."""
+    accuracy = row["metric"][metric]
+    right = unpacked(row["right"], accuracy["n"])
+    assert abs(right.mean() - accuracy["value"]) < 1e-9, f"{row['pipeline']}: answers of another engine"
+    return right
+
+
+def packed(right: Right | None) -> str | None:
+    """Return the bits as text, the first image in the highest bit of the first byte; None if there are none.
 
     Example:
         >>> packed(np.array([True, False, True, False, False, False, False, False]))  # 0xa0
         'oA=='
     """
-    return base64.b64encode(np.packbits(right).tobytes()).decode("ascii")
+    return None if right is None else base64.b64encode(np.packbits(right).tobytes()).decode("ascii")
 
 
 def unpacked(text: str, n: int) -> Right:

@@ -2,7 +2,7 @@
 
 The same phases, seed and data from the same float student, without quantizers. A run that is interrupted goes
 on; one that is complete begins anew. One row per seed, with the metric on the test split, which nothing
-decides on.
+decides on, and which of its images were answered right, to compare with the pipeline's engine.
 """
 
 import shutil
@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.answers import packed
 from benchmarks.rows import append_row
 from benchmarks.seeds import pipelines_by_seed, seconds_since
 from edgekd.core.store import Store, default_store_root
@@ -31,7 +32,8 @@ def main() -> None:
         scratch = Path("runs") / "float_distillation" / spec.digest
         history = _distil(spec, trainee, scratch)
         test = spec.data.split("test")
-        distilled = spec.task.score(predict(trainee.student, test), test.labels)
+        outputs = predict(trainee.student, test)
+        distilled = spec.task.score(outputs, test.labels)
         append_row(
             "float_distillation",
             {
@@ -40,6 +42,7 @@ def main() -> None:
                 "metric": {"float": float_student, "float_distilled": distilled.model_dump()},
                 "wall_seconds": seconds_since(start),
                 "history": [asdict(record) for record in history],
+                "right": packed(spec.task.correct(outputs, test.labels)),
             },
         )
         shutil.rmtree(scratch)

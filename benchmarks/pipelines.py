@@ -71,8 +71,7 @@ def _right(folder: Path, report: Report, index: int) -> str | None:
     target = report.targets[index]
     if target.not_run or target.device != "local":
         return None
-    right = right_answers(folder, target=index)
-    return None if right is None else packed(right)
+    return packed(right_answers(folder, target=index))
 
 
 def _rows(report: Report) -> Iterator[dict[str, Any]]:

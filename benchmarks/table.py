@@ -9,8 +9,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from benchmarks.answers import kept_answers
 from benchmarks.rows import ROOT, read_rows
 from edgekd.core.profile import PROFILES
+from edgekd.core.statistics import paired_difference
 from edgekd.device.latency import Speedup
 from edgekd.report.words import (
     count,
@@ -26,6 +28,7 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 CPU = "machine.cpu"
+ENGINE = "the pipeline's engine; over this (95 %)"
 RIVALS = ("brevitas", "torchao")
 
 Row = dict[str, Any]
@@ -173,9 +176,10 @@ def _mean(arm: Row) -> str:
     return f"{100 * arm['mean']:.2f} % ({', '.join(f'{100 * top1:.2f}' for top1 in arm['top1'])})"
 
 
-def _difference(arm: Row) -> str:
-    low, high = (100 * end for end in arm["ci95"])
-    return f"{100 * arm['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
+def _difference(compared: Row) -> str:
+    """Return percentage points and their interval."""
+    low, high = (100 * end for end in compared["ci95"])
+    return f"{100 * compared['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def _form_cells(row: Row) -> dict[str, str]:
@@ -185,6 +189,7 @@ def _form_cells(row: Row) -> dict[str, str]:
         "float student": _metric(metric["float"]),
         "PTQ": _metric(metric["ptq"]),
         "fake-quantized": _metric(metric["fake_quant"]),
+        ENGINE: _engine_beside(row, "fake_quant"),
         "weights": size(row["weight_bytes"]),
     }
 
@@ -194,12 +199,28 @@ def _float_cells(row: Row) -> dict[str, str]:
         "without quantizers": f"{row['pipeline']}, seed {row['seed']}",
         "float student": _metric(row["metric"]["float"]),
         "distilled the same way": _metric(row["metric"]["float_distilled"]),
+        ENGINE: _engine_beside(row, "float_distilled"),
     }
+
+
+def _engine_beside(row: Row, metric: str) -> str:
+    """Return the accuracy of the same pipeline's engine, and how much more often it is right than ``row``."""
+    engines = [
+        found
+        for _, found in read_rows("pipelines")
+        if found["spec_digest"] == row["spec_digest"] and found.get("right")
+    ]
+    if not engines or not row["right"]:
+        return "-"
+    engine, other = kept_answers(engines[-1], "engine"), kept_answers(row, metric)
+    only_engine, only_other, n = int((engine & ~other).sum()), int((other & ~engine).sum()), len(engine)
+    ci95 = paired_difference(only_engine, only_other, n)
+    difference = _difference({"difference": (only_engine - only_other) / n, "ci95": ci95})
+    return f"{_metric(engines[-1]['metric']['engine'])}; {difference}"
 
 
 def _search_cells(row: Row) -> dict[str, str]:
     searched, reference, search = row["searched"], row["reference"], row["search"]
-    low, high = (100 * end for end in row["ci95"])
     error = search["median_error"]
     return {
         "searched": f"{searched['pipeline']}: {searched['network']}, {size(searched['size_bytes'])}",
@@ -209,7 +230,7 @@ def _search_cells(row: Row) -> dict[str, str]:
         f"{milliseconds(row['latency']['reference']['p50_ms'])} ms, {100 * row['top1']['reference']:.2f} %",
         "over it (99 %)": f"{row['latency']['over_reference']:.2f}x "
         f"({row['latency']['ci99'][0]:.2f}-{row['latency']['ci99'][1]:.2f})",
-        "points (95 %)": f"{100 * row['difference']:+.2f} ({low:+.2f} to {high:+.2f})",
+        "points (95 %)": _difference(row),
         "predicted p50, median error": "-"
         if error is None
         else f"{100 * error:.1f} % of {search['predictions']}",

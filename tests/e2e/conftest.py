@@ -1,5 +1,6 @@
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from edgekd.pipeline import compress
 from edgekd.report.schema import Report
 from edgekd.spec import Pipeline, load_pipeline
 
-TINY = Path(__file__).parents[1] / "specs" / "tiny.yaml"
+ROOT = Path(__file__).parents[2]
+TINY = ROOT / "tests" / "specs" / "tiny.yaml"
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,14 @@ def handlers() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A git checkout of benchmarks/ without results."""
+    shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks", ignore=shutil.ignore_patterns("results"))
+    (tmp_path / "benchmarks/results").mkdir()
+    git = ("git", "-c", "user.name=edgekd", "-c", "user.email=edgekd@localhost")
+    for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "benchmarks")):
+        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    return tmp_path

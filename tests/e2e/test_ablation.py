@@ -2,15 +2,12 @@
 
 import base64
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
 
 
 def _row(pipeline: str, method: str, seed: int, answers: int, **changes: Any) -> dict[str, Any]:
@@ -32,17 +29,6 @@ def _row(pipeline: str, method: str, seed: int, answers: int, **changes: Any) ->
         "right": base64.b64encode(bytes([answers])).decode(),
         **changes,
     }
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """Return a git checkout of benchmarks/ without results."""
-    shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks", ignore=shutil.ignore_patterns("results"))
-    (tmp_path / "benchmarks/results").mkdir()
-    git = ("git", "-c", "user.name=edgekd", "-c", "user.email=edgekd@localhost")
-    for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "benchmarks")):
-        subprocess.run([*git, *words], cwd=tmp_path, check=True)
-    return tmp_path
 
 
 def _run(checkout: Path, rows: list[dict[str, Any]], *pipelines: str) -> subprocess.CompletedProcess[str]:
