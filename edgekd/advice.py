@@ -73,7 +73,7 @@ def advice(spec: Pipeline, places: Sequence[Place] = ()) -> list[str]:
 
 
 def _what_bits_buy(spec: Pipeline, places: Sequence[Place]) -> Iterator[str]:
-    """Say for every target what fewer than 8 bits buy with the version that is there."""
+    """Say for every target what the bits mean there, with the version that it has."""
     versions = [place.runtime_version for place in places] or [""] * len(spec.targets)
     for target, version in zip(spec.targets, versions, strict=True):
         if said := target.bits_note(spec.quantize.bits_asked, runtime_version=version):

@@ -43,6 +43,17 @@ def tiny(tmp_path: Path) -> Path:
             ("quantize.weights={kind: dorefa, bits: 3}", "targets=[openvino]"),
             "openvino: weights of 3 bits are stored in 4 bits each",
         ),
+        (
+            ("quantize.weights.bits=4", "targets=[openvino]"),
+            "sums of codes up to 127 saturate on CPUs without VNNI: 7 bits (bits, first_layer_bits and",
+        ),
+        (
+            (
+                *(f"quantize.{key}=7" for key in ("weights.bits", "first_layer_bits", "last_layer_bits")),
+                "targets=[openvino]",
+            ),
+            "sums of codes up to 63 cannot saturate on CPUs without VNNI",
+        ),
         (("quantize.profile=portable",), "128 levels"),
         (
             ("distill={kind: apprentice, scheme: A, schedule: {epochs: 1, learning_rate: 0.1}}",),
@@ -59,6 +70,8 @@ def tiny(tmp_path: Path) -> Path:
         "activations",
         "codes on OpenVINO",
         "small codes on OpenVINO",
+        "large codes on OpenVINO",
+        "7 bits on OpenVINO",
         "portable",
         "random teacher",
         "code",

@@ -273,19 +273,28 @@ def _range_of(value: ir.Value | None) -> tuple[float, ...]:
     return tuple(scales[0] * (int(code) - zero) for code in (codes.min(), codes.max()))
 
 
-def _saturation(node: ir.Node) -> Mistakes:
-    """Two products of a layer that are added first can pass 16 bits."""
+def saturating_channels(node: ir.Node) -> NDArray[np.bool_]:
+    """Say for each output channel of a layer whether two products that are added first can pass 16 bits.
+
+    Returns:
+        Shape (channels,), by the weights alone; empty if this is no layer of int8 codes.
+    """
     weights = producer(node, 1, "DequantizeLinear") if is_op(node, *LAYERS) and has_kernel(node) else None
     codes = array(weights.inputs[0]) if weights is not None else None
     if codes is None or codes.dtype != np.int8:
-        return
+        return np.zeros(0, bool)
     if is_op(node, "Conv"):
         if is_depthwise(codes, attribute(node, "group", 1)):
-            return
+            return np.zeros(len(codes), bool)
         codes = summed_rows(codes)
     elif not attribute(node, "transB", 0):
         codes = np.swapaxes(codes, -1, -2)
-    channels = may_saturate(codes).any(-1)
+    return np.asarray(may_saturate(codes).any(-1))
+
+
+def _saturation(node: ir.Node) -> Mistakes:
+    """Two products of a layer that are added first can pass 16 bits."""
+    channels = saturating_channels(node)
     if channels.any():
         what = (
             f"{np.count_nonzero(channels)} of {channels.size} output channels add codes beyond {LARGEST_PAIR}"

@@ -216,7 +216,7 @@ class TargetReport(Spec):
         options: What the target sets otherwise than by default, as ``threads 2, batch 8``; empty for nothing.
         profile: Profile that the student was trained for.
         profile_version: Version of that profile.
-        bits_note: What fewer than 8 bits buy here; empty where all are 8.
+        bits_note: What fewer than 8 bits buy here, or 8 risk; empty if there is nothing to say.
         device: Where the engine was measured.
         machine: What that is; null for the machine that made the report.
         runtime_version: Version of the runtime there; empty if it is missing, or in earlier reports.

@@ -16,11 +16,13 @@ from edgekd.runtimes.here import HERE
 from edgekd.runtimes.host import Host
 from edgekd.runtimes.onnx_runtime import PROFILED_RUNS, mean_times
 from edgekd.runtimes.openvino_coverage import openvino_coverage, shown_nodes
+from edgekd.runtimes.saturation import saturation_by_weights
 from edgekd.runtimes.session import Tensors, fitting
 from edgekd.runtimes.target import BitsAsked, Inside, TargetSpec, Tolerance
 from edgekd.runtimes.watch import watch_codes
 
 LARGEST_INT4_CODE = 7
+_SAFE_BITS = "7 bits (bits, first_layer_bits and last_layer_bits)"
 
 
 class OpenVinoTarget(TargetSpec):
@@ -48,21 +50,21 @@ class OpenVinoTarget(TargetSpec):
         return ("ort", "portable")
 
     def bits_note(self, bits: BitsAsked, *, runtime_version: str = "") -> str:
-        """Say what fewer than 8 bits buy: a smaller file where codes fit into 4 bits; not speed."""
-        bought = []
+        """Say what fewer than 8 bits buy, a smaller file where they are 4, not speed; and what 8 risk."""
+        said, large = [], max(bits.largest_code, bits.largest_end_code)
         if bits.weight_bits < 8:
             small = bits.largest_code <= LARGEST_INT4_CODE
             stored = "stored in 4 bits each" if small else "stored in 8 bits each, not smaller"
-            large = max(bits.largest_code, bits.largest_end_code)
-            safe = f"sums of codes up to {bits.largest_code} cannot saturate on CPUs without VNNI"
-            if large > LARGEST_SAFE_CODE:
-                safe = f"codes of some layers reach {large}, whose sums can saturate on CPUs without VNNI"
-            bought.append(f"weights of {bits.weight_bits} bits are {stored}; {safe}")
+            said.append(f"weights of {bits.weight_bits} bits are {stored}")
         if bits.activation_bits < 8:
-            bought.append(f"activations of {bits.activation_bits} bits make nothing smaller")
-        if not bought:
-            return ""
-        return f"{'; '.join(bought)}; all is computed as 8-bit codes, not faster than with 8 bits"
+            said.append(f"activations of {bits.activation_bits} bits make nothing smaller")
+        if said:
+            said.append("all is computed as 8-bit codes, not faster than with 8 bits")
+        if large > LARGEST_SAFE_CODE:
+            said.append(f"sums of codes up to {large} saturate on CPUs without VNNI: {_SAFE_BITS} would not")
+        elif said:
+            said.append(f"sums of codes up to {large} cannot saturate on CPUs without VNNI")
+        return "; ".join(said)
 
     def lower(self, marked: ir.Model, *, metadata: Mapping[str, str], runtime_version: str = "") -> ir.Model:
         """Rewrite a marked graph into Q/DQ that OpenVINO runs on integers."""
@@ -85,7 +87,11 @@ class OpenVinoTarget(TargetSpec):
         times = self._times(engine, one, host) if host.times else {}
         codes = {} if marked is None else self._codes(engine, marked, feeds, computed, host)
         return Inside(
-            openvino_coverage(nodes, times, _op_types(onnx.load(engine))), None, {**computed, **feeds}, codes
+            openvino_coverage(nodes, times, _op_types(onnx.load(engine))),
+            None,
+            {**computed, **feeds},
+            codes,
+            saturation_by_weights(ir.load(engine)),
         )
 
     def _times(self, engine: Path, feeds: Tensors, host: Host) -> dict[str, float]:

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edgekd.core.spec_base import Spec
+from edgekd.lower.lint import saturating_channels
 from edgekd.lower.saturation import added_pairs, is_depthwise, may_saturate, summed_rows
 from edgekd.runtimes.lost_time import name_of_node
 
@@ -24,7 +26,7 @@ Column = Callable[[int], NDArray[np.uint8]]
 
 
 class Saturation(Spec):
-    """A layer that may saturate on x86 without VNNI, where ``session.x64quantprecision=1`` is not set.
+    """A layer that may saturate on x86 without VNNI, with ONNX Runtime unless ``x64quantprecision`` is set.
 
     Attributes:
         node: Name of the operator.
@@ -53,6 +55,16 @@ def saturation(
     layers = (node for node in optimized.graph.node if node.op_type in WEIGHTS)
     found = (_of_layer(node, constants, tensors, protected) for node in layers)
     return tuple(layer for layer in found if layer is not None)
+
+
+def saturation_by_weights(model: ir.Model) -> tuple[Saturation, ...]:
+    """Return the layers of a Q/DQ graph whose weights let two products pass 16 bits."""
+    layers = ((node.name or "", saturating_channels(node)) for node in model.graph)
+    return tuple(
+        Saturation(node=name, channels=could.size, could=int(could.sum()))
+        for name, could in layers
+        if could.any()
+    )
 
 
 def _of_layer(

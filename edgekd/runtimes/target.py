@@ -33,8 +33,7 @@ class Inside:
         tensors: Value of every tensor of ``optimized``, or of every output, for the feeds, those among them.
         codes: Centred codes of the activation quantizers that can be watched without changing what the
             engine computes, by mark; empty without a marked graph.
-        saturation: Layers that CPUs without VNNI may compute otherwise; empty where no such CPU runs them and
-            with OpenVINO, whose kernels are not looked into.
+        saturation: Layers that CPUs without VNNI may compute otherwise; empty where no such CPU runs them.
     """
 
     coverage: Coverage
@@ -110,7 +109,7 @@ class TargetSpec(Spec, ABC):
 
     @abstractmethod
     def bits_note(self, bits: BitsAsked, *, runtime_version: str = "") -> str:
-        """Say what fewer than 8 bits buy on this runtime; empty where all are 8.
+        """Say what fewer than 8 bits buy on this runtime, or 8 risk; empty if there is nothing to say.
 
         Args:
             bits: What a pipeline asks for.

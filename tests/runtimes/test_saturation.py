@@ -6,11 +6,20 @@ import sys
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
 
+import edgekd
+from edgekd.lower.openvino_dialect import lower_for_openvino
+from edgekd.quant.minmax import MinMaxSpec
+from edgekd.quant.scheme import QuantScheme
 from edgekd.runtimes.here import HERE
 from edgekd.runtimes.onnx_runtime import optimized_graph, tap_everything
-from edgekd.runtimes.saturation import saturation
+from edgekd.runtimes.saturation import saturation, saturation_by_weights
+from edgekd.zoo.pixels import ImageNetwork, PixelGrid
 
 ONE = {"one": np.float32(1), "z": np.uint8(0), "iz": np.int8(0), "ys": np.float32(9000)}
 
@@ -121,3 +130,61 @@ def test_exactly_the_named_channels_saturate_without_vnni(qemu, onnx_model, tmp_
         assert named == named_there
         assert named[0]["does"] == differ.sum()
         assert 0 < named[0]["does"] <= named[0]["could"] < len(differ)
+
+
+class Heavy(nn.Module):
+    """Large weights of one sign, which saturate where they can: all layers, or all but a depthwise one."""
+
+    def __init__(self, *, depthwise):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, padding=1)
+        self.middle = nn.Conv2d(16, 16, 3, padding=1, groups=16 if depthwise else 1)
+        self.linear = nn.Linear(16, 10)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, 0.9, 1.0)
+
+    def forward(self, x):
+        x = F.relu(self.middle(F.relu(self.stem(x))))
+        return self.linear(x.mean((2, 3)))
+
+
+OPENVINO_SCRIPT = """
+import json, sys, numpy
+from pathlib import Path
+from edgekd.runtimes.here import HERE
+seen = []
+for path in sys.argv[2:]:
+    with HERE.open(Path(path), runtime="openvino", threads=1) as session:
+        seen.append(session.predict(numpy.load(sys.argv[1])).tolist())
+print(json.dumps(seen))
+"""
+
+
+@pytest.mark.qemu
+def test_7_bits_and_depthwise_layers_do_not_saturate_on_openvino_and_8_bits_do(qemu, tmp_path):
+    pytest.importorskip("openvino")
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (8, 12, 12, 3), dtype=torch.uint8)
+    np.save(tmp_path / "images.npy", images)
+    named, paths = [], []
+    for bits, ends, depthwise in ((8, 8, False), (7, 7, False), (8, 7, True)):
+        scheme = QuantScheme(MinMaxSpec(bits=bits), first_layer_bits=ends, last_layer_bits=ends)
+        network = ImageNetwork(PixelGrid.like(), Heavy(depthwise=depthwise))
+        student = edgekd.prepare(network, images[:2], scheme=scheme)
+        edgekd.calibrate(student, [images])
+        folder = tmp_path / f"{bits}-{ends}"
+        edgekd.export(student, images, folder)
+        lowered = lower_for_openvino(ir.load(folder / "marked.onnx"), metadata={})
+        named.append([layer.node for layer in saturation_by_weights(lowered)])
+        paths.append(folder / "openvino.onnx")
+        ir.save(lowered, paths[-1])
+    here, there = (
+        json.loads(
+            subprocess.check_output(
+                [*command, "-c", OPENVINO_SCRIPT, tmp_path / "images.npy", *paths], stderr=subprocess.DEVNULL
+            )
+        )
+        for command in ([sys.executable], qemu)
+    )
+    assert named == [["stem", "middle", "linear"], [], []]
+    assert [a == b for a, b in zip(here, there, strict=True)] == [False, True, True]
