@@ -22,7 +22,7 @@ from edgekd.runtimes.target import BitsAsked, Inside, TargetSpec, Tolerance
 from edgekd.runtimes.watch import watch_codes
 
 LARGEST_INT4_CODE = 7
-_SAFE_BITS = "7 bits (bits, first_layer_bits and last_layer_bits)"
+_SAFE_CODES = f"codes up to {LARGEST_SAFE_CODE} would not, as kind lsq has at 7 bits (bits, first_layer_bits and last_layer_bits)"
 
 
 class OpenVinoTarget(TargetSpec):
@@ -61,7 +61,7 @@ class OpenVinoTarget(TargetSpec):
         if said:
             said.append("all is computed as 8-bit codes, not faster than with 8 bits")
         if large > LARGEST_SAFE_CODE:
-            said.append(f"sums of codes up to {large} saturate on CPUs without VNNI: {_SAFE_BITS} would not")
+            said.append(f"sums of codes up to {large} saturate on CPUs without VNNI: {_SAFE_CODES}")
         elif said:
             said.append(f"sums of codes up to {large} cannot saturate on CPUs without VNNI")
         return "; ".join(said)
