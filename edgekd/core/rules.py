@@ -316,8 +316,8 @@ RULES: tuple[Rule, ...] = (
         ("QLinearConv", "QGemm"),
         "no two neighbouring weight codes add up beyond 128, or the CPU sums products in 32 bits, as VNNI "
         "and ARM do",
-        "keep |w| <= 64, as kind lsq does at 7 bits, or, on ONNX Runtime, set session.x64quantprecision=1, as "
-        "edgekd's sessions do: x86 without VNNI clips sums of two products",
+        "keep |w| <= 64, as kind lsq does at 7 bits, or, on ONNX Runtime, set session.x64quantprecision=1, "
+        "as edgekd's sessions do: x86 without VNNI clips sums of two products",
     ),
     Rule(
         "float_only",

@@ -22,7 +22,10 @@ from edgekd.runtimes.target import BitsAsked, Inside, TargetSpec, Tolerance
 from edgekd.runtimes.watch import watch_codes
 
 LARGEST_INT4_CODE = 7
-_SAFE_CODES = f"codes up to {LARGEST_SAFE_CODE} would not, as kind lsq has at 7 bits (bits, first_layer_bits and last_layer_bits)"
+_SAFE_CODES = (
+    f"codes up to {LARGEST_SAFE_CODE} would not, as kind lsq has at 7 bits "
+    "(bits, first_layer_bits and last_layer_bits)"
+)
 
 
 class OpenVinoTarget(TargetSpec):
