@@ -19,14 +19,11 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.answers import kept_answers
+from benchmarks.answers import Right, kept_answers
 from benchmarks.rows import append_row, read_rows
 
 Row = dict[str, Any]
-Right = NDArray[np.bool_]
-"""Whether an engine's answer is right, (seeds, images)."""
 
 SAME = ("student", "bits", "quantizers", "target", "device", "profile", "profile_version")
 
@@ -59,7 +56,7 @@ def main() -> None:
 
 
 def difference(arm: Right, reference: Right) -> tuple[float, float, float]:
-    """Return the mean paired difference and its 95 % interval over images.
+    """Return the mean paired difference and its 95 % interval over images; (seeds, images) each.
 
     Example:
         >>> arm, reference = np.array([[True, True, False, True]]), np.array([[True, False, False, True]])

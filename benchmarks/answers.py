@@ -11,7 +11,7 @@ from edgekd.report.schema import Report
 from edgekd.spec import load_pipeline
 
 Right = NDArray[np.bool_]
-"""Whether an answer is right, (images,)."""
+"""Whether an answer is right, (..., images)."""
 
 
 def right_answers(folder: Path, *, target: int = 0) -> Right | None:

@@ -21,7 +21,6 @@ from typing import Any
 
 from benchmarks.answers import Right, right_answers
 from benchmarks.rows import append_row
-from edgekd.core.statistics import mcnemar, paired_difference
 from edgekd.device.bench import made_up_feeds
 from edgekd.device.latency import speedup
 from edgekd.device.local import LocalDevice
@@ -29,6 +28,7 @@ from edgekd.report.schema import Report
 from edgekd.runtimes.onnx_runtime_target import OnnxRuntimeTarget
 from edgekd.runtimes.target import BuiltModel
 from edgekd.search.record import SearchRecord
+from edgekd.verify.paired import compare_paired
 
 
 def main() -> None:
@@ -38,9 +38,7 @@ def main() -> None:
     record = reports["searched"].search
     assert record is not None, "the first run has no searched student"
     right = {name: _right(folder) for name, folder in runs.items()}
-    only_searched = int((right["searched"] & ~right["reference"]).sum())
-    only_reference = int((right["reference"] & ~right["searched"]).sum())
-    n = len(right["searched"])
+    paired = compare_paired(right["searched"], right["reference"])
     append_row(
         "search",
         {
@@ -48,10 +46,10 @@ def main() -> None:
             "reference": _student(reports["reference"]),
             "search": _search(record, reports["searched"], arguments.search_seconds),
             "top1": {name: round(float(found.mean()), 4) for name, found in right.items()},
-            "difference": round((only_searched - only_reference) / n, 5),
-            "ci95": [round(end, 5) for end in paired_difference(only_searched, only_reference, n)],
-            "mcnemar_p": mcnemar(only_searched, only_reference),
-            "n": n,
+            "difference": round(paired.difference, 5),
+            "ci95": [round(end, 5) for end in paired.ci95],
+            "mcnemar_p": paired.p_value,
+            "n": paired.n,
             "latency": _timed(runs, reports),
         },
     )

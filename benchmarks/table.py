@@ -12,7 +12,6 @@ from typing import Any
 from benchmarks.answers import kept_answers
 from benchmarks.rows import ROOT, read_rows
 from edgekd.core.profile import PROFILES
-from edgekd.core.statistics import paired_difference
 from edgekd.device.latency import Speedup
 from edgekd.report.words import (
     count,
@@ -23,6 +22,7 @@ from edgekd.report.words import (
     speedup_interval,
 )
 from edgekd.tasks.metric import Metric
+from edgekd.verify.paired import compare_paired
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
@@ -212,11 +212,8 @@ def _engine_beside(row: Row, metric: str) -> str:
     ]
     if not engines or not row["right"]:
         return "-"
-    engine, other = kept_answers(engines[-1], "engine"), kept_answers(row, metric)
-    only_engine, only_other, n = int((engine & ~other).sum()), int((other & ~engine).sum()), len(engine)
-    ci95 = paired_difference(only_engine, only_other, n)
-    difference = _difference({"difference": (only_engine - only_other) / n, "ci95": ci95})
-    return f"{_metric(engines[-1]['metric']['engine'])}; {difference}"
+    paired = compare_paired(kept_answers(engines[-1], "engine"), kept_answers(row, metric))
+    return f"{_metric(engines[-1]['metric']['engine'])}; {_difference(paired.model_dump())}"
 
 
 def _search_cells(row: Row) -> dict[str, str]:

@@ -27,16 +27,14 @@ class Paired(Spec):
     p_value: float
 
 
-def compare_paired(engine: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> Paired | None:
-    """Return the comparison of what two models get right (n,); None where nothing is right or wrong.
+def compare_paired(engine: NDArray[np.bool_], other: NDArray[np.bool_]) -> Paired:
+    """Return the comparison of what two models get right, (n,) each.
 
     Example:
         >>> found = compare_paired(np.array([True, True, False]), np.array([True, False, False]))
         >>> found.only_engine_right, found.only_other_right, round(found.difference, 3)
         (1, 0, 0.333)
     """
-    if engine is None or other is None:
-        return None
     only_engine, only_other = int(np.sum(engine & ~other)), int(np.sum(other & ~engine))
     return Paired(
         only_engine_right=only_engine,

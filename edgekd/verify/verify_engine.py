@@ -185,12 +185,12 @@ def _against(
     right = task.correct(logits, test.labels)
     if right is None:
         return {}
-    others = {name: baselines[name] for name in PAIRED if name in baselines}
-    found = {
-        name: compare_paired(right, task.correct(_logits(name, model, test), test.labels))
-        for name, model in others.items()
+    others = {
+        name: task.correct(_logits(name, baselines[name], test), test.labels)
+        for name in PAIRED
+        if name in baselines
     }
-    return {name: paired for name, paired in found.items() if paired is not None}
+    return {name: compare_paired(right, other) for name, other in others.items() if other is not None}
 
 
 def _logits(name: str, model: BuiltModel, test: Split) -> NDArray[np.float32]:

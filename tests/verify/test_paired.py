@@ -12,7 +12,3 @@ def test_compare_paired_counts_the_samples_that_one_model_alone_gets_right():
     assert (found.only_engine_right, found.only_other_right, found.n) == (1, 3, 7)
     assert (found.difference, found.p_value) == pytest.approx((-2 / 7, 0.625))
     assert found.ci95[0] < found.difference < found.ci95[1]
-
-
-def test_compare_paired_is_nothing_where_no_answer_is_right():
-    assert compare_paired(None, None) is compare_paired(np.array([True]), None) is None
