@@ -12,6 +12,7 @@ import yaml
 
 from edgekd.spec import load_pipeline
 
+MODES = ("eager", "compiled")
 SPECS = Path(__file__).parents[1] / "specs"
 
 
@@ -40,6 +41,27 @@ def test_a_deployed_student_is_compared_with_its_published_form_and_with_float(
     table = _run(checkout, store_copy, "table")
     accuracy = f"{100 * engine['metric']['engine']['value']:.1f} %; "
     assert table.count(f"| {accuracy}") == 2, table
+
+
+@pytest.mark.slow
+def test_files_of_few_bits_are_as_small_as_their_codes_and_compute_in_integers(checkout: Path) -> None:
+    _run(checkout, checkout / "store", "packed_size", "--network", "resnet20")
+    row = _only_row(checkout, "packed_size")
+    for weights, file in row["weights"].items():
+        assert file["float_ops"] == file["oracle_mismatches"] == file["layer_off_by_more"] == 0, weights
+        if weights != "code-book":  # its tables are payload, too
+            assert file["payload_bytes"] <= 1.02 * file["needed_bytes"], weights
+
+
+@pytest.mark.slow
+def test_a_training_step_is_timed_in_every_mode(checkout: Path) -> None:
+    small = ("--batch-size", "8", "--threads", "1", "--rounds", "2", "--teacher-depth", "8")
+    _run(checkout, checkout / "store", "train_step", *small)
+    row = _only_row(checkout, "train_step")
+    assert set(row["variants"]) == {f"{of}_{mode}" for of in ("float", "fake_quant") for mode in MODES}
+    for mode in MODES:
+        low, high = row["fake_over_float"][mode]["ci"]
+        assert 0 < low <= row["fake_over_float"][mode]["ratio"] <= high
 
 
 def _run(checkout: Path, store: Path, module: str, *words: str) -> str:
