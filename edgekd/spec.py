@@ -147,10 +147,10 @@ class Pipeline(Spec):
         if quantize is None or training is None:
             return distill  # one of them is a mistake itself
         found = quantize.weights.kind
-        if distill.weight_quantizers and found not in distill.weight_quantizers:
+        if distill.trains_weights and found not in distill.trains_weights:
             msg = (
                 f"distill.kind {distill.kind!r} cannot train quantize.weights.kind {found!r}: "
-                f"set it to {' or '.join(distill.weight_quantizers)}"
+                f"set it to {' or '.join(distill.trains_weights)}"
             )
             raise ValueError(msg)
         if training.freezing is not None and not quantize.weights.freezable:

@@ -12,7 +12,8 @@ Accuracy", ICLR 2018, arXiv:1711.05852.
 
 Where we differ: the imitation term is KL(p_t || p_a), which has H's gradient in the student and is 0 for
 equal networks; in A it does not reach the teacher unless ``teacher_imitates``; weights have the quantizers of
-the ``quantize`` section, and in A and B their scales are calibrated on the random network.
+the ``quantize`` section, and in A and B their scales are calibrated on the random network, once its
+BatchNorms know their statistics.
 """
 
 from typing import Literal, Self

@@ -24,7 +24,7 @@ from edgekd.train.phase import Phase
 class DifferentiableSpec(ImitatingMethod):
     """Frozen teacher, only code-book points learn; needs ``weights: {kind: codebook}``."""
 
-    weight_quantizers: ClassVar[tuple[str, ...]] = ("codebook",)
+    trains_weights: ClassVar[tuple[str, ...]] = ("codebook",)
 
     kind: Literal["differentiable"] = "differentiable"
 

@@ -12,7 +12,7 @@ from edgekd.core.progress import note
 from edgekd.data.dataset import DataSpec
 from edgekd.distill.method import DistillMethod
 from edgekd.distill.quantize_student import CALIBRATION_BATCH
-from edgekd.quant.calibrate import calibrate, held_at_zero
+from edgekd.quant.calibrate import calibrate, held_at_zero, unquantized
 from edgekd.quant.student import QuantizeSpec, QuantStudent, fresh_student, load_student, save_student
 from edgekd.tasks.classification import TaskSpec
 from edgekd.teacher.export_teacher import TeacherSpec, random_teacher
@@ -33,7 +33,7 @@ class DistilledStudent(QuantStudent):
         return [EpochRecord(**record) for record in self.read_json("history.json")]
 
 
-@stage(DistilledStudent, version=5)
+@stage(DistilledStudent, version=6)
 def distill_student(
     folder: Path,
     start: QuantStudent,
@@ -50,7 +50,7 @@ def distill_student(
 ) -> None:
     """Train with fake quantization, from ``start``'s weights and grids or from random ones."""
     if distill.student_start == "random":
-        network = _random_student(student, arch, quantize, data, seed)
+        network = random_student(student, arch, quantize, data, training, seed)
     else:
         network = load_student(start, student, arch, quantize, data.info())
     for mark in held_at_zero(network):
@@ -73,12 +73,24 @@ def distill_student(
     write_json(folder / "history.json", [asdict(record) for record in history])
 
 
-def _random_student(
-    student: StudentSpec, arch: StudentArch, quantize: QuantizeSpec, data: DataSpec, seed: int
+def random_student(
+    student: StudentSpec,
+    arch: StudentArch,
+    quantize: QuantizeSpec,
+    data: DataSpec,
+    training: TrainSpec,
+    seed: int,
 ) -> fx.GraphModule:
-    """Return a student with random weights, a function of the seed; the last method calibrates its scales."""
+    """Return a student with random weights, a function of the seed; the last method calibrates its scales.
+
+    BatchNorm's statistics come first: without them no activation has the size that training will see.
+    """
     torch.manual_seed(seed)
     network = fresh_student(student, arch, quantize, data.info())
+    with unquantized(network):
+        reestimate_batchnorm(
+            network, data.split("train"), batch_size=training.batch_size, augment=training.augment, seed=seed
+        )
     images = torch.tensor(quantize.calibration.images(data))
     calibrate(network, torch.split(images, CALIBRATION_BATCH), quantize.calibration.methods[-1])
     return network

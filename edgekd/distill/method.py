@@ -21,11 +21,11 @@ class DistillMethod(Spec, ABC):
 
     Attributes:
         kind: The word in the pipeline file.
-        weight_quantizers: Kinds of weight quantizers that it can train; empty: all.
+        trains_weights: Kinds of weight quantizers that it can train; empty: all.
     """
 
     kind: str
-    weight_quantizers: ClassVar[tuple[str, ...]] = ()
+    trains_weights: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def phases(self, task: TaskSpec) -> tuple[Phase, ...]:

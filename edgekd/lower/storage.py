@@ -90,7 +90,10 @@ def needed_bits(codes: NDArray[np.int8]) -> int:
     Example:
         >>> needed_bits(np.int8([[-99, 3], [50, 127], [0, 0]])), needed_bits(np.int8([range(100)]))
         (2, 8)
+        >>> needed_bits(np.int8([[-99, 99]]))  # no file has fewer
+        2
     """
     rows = codes.reshape(len(codes), -1)
-    index_bits = max(1, (np.unique(rows[rows.any(axis=1)]).size - 1).bit_length())
-    return min(code_bits(codes), index_bits) if index_bits <= FILE_BITS[1] else code_bits(codes)
+    index_bits = (np.unique(rows[rows.any(axis=1)]).size - 1).bit_length()
+    found = min(code_bits(codes), index_bits) if index_bits <= FILE_BITS[1] else code_bits(codes)
+    return max(found, FILE_BITS[-1])

@@ -9,7 +9,8 @@ Methods, all for symmetric or one-sided grids and one scale per tensor (activati
                 (Banner et al. 2019, arXiv:1810.05723, search instead of their closed form)
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -92,26 +93,46 @@ def _finite_weight(layer: nn.Module, mark: str) -> Tensor:
     return weight
 
 
+@contextmanager
+def unquantized(
+    student: nn.Module, seen: Callable[[Quantizer, Tensor], None] = lambda quantizer, x: None
+) -> Iterator[None]:
+    """Run a prepared network in float: quantizers pass on what they read.
+
+    Args:
+        student: What :func:`edgekd.prepare` returned.
+        seen: Is told what each quantizer reads.
+    """
+
+    def pass_on(quantizer: Quantizer, args: tuple[Tensor], output: Tensor) -> Tensor:
+        seen(quantizer, args[0])
+        return args[0]
+
+    hooks = [m.register_forward_hook(pass_on) for m in student.modules() if isinstance(m, Quantizer)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def _observe(student: fx.GraphModule, batches: Iterable[Tensor]) -> dict[str, _Observed]:
     seen = {mark: _Observed() for mark in activation_quantizers(student)}
     generator = torch.Generator().manual_seed(0)
 
-    def observe(module: Quantizer, args: tuple[Tensor], output: Tensor) -> Tensor:
-        if module.axis is None:
-            seen[module.mark].add(args[0], generator, mark=module.mark)
-        return args[0]  # pass the float tensor on: what is calibrated is the float network
+    def observe(quantizer: Quantizer, x: Tensor) -> None:
+        if quantizer.axis is None:
+            seen[quantizer.mark].add(x, generator, mark=quantizer.mark)
 
-    hooks = [m.register_forward_hook(observe) for m in student.modules() if isinstance(m, Quantizer)]
     was_training, rows = student.training, 0
     student.eval()
     try:
-        for batch in batches:
-            rows += len(batch)
-            student(batch)
+        with unquantized(student, observe):
+            for batch in batches:
+                rows += len(batch)
+                student(batch)
     finally:
         student.train(was_training)
-        for hook in hooks:
-            hook.remove()
     if not rows:
         what = "there is no input to calibrate on"
         raise DataError(what, where=_WHERE, fix="pass at least one batch; an iterator is empty after one use")

@@ -14,7 +14,8 @@ Where we differ: the maximum is that of each output channel, and a constant for 
 is counted in a unit as in :mod:`edgekd.quant.wrpn`: 1 until calibration, then the largest magnitude of the
 channel (activations: what the calibration method finds), so that the largest weights of a given float network
 keep their size; the tanh moves the others where a magnitude is near 1 or above, and bends quantized weights
-again. The k-bit gradients of the paper's backward pass are left out. Signed activations use -1..1.
+again. The k-bit gradients of the paper's backward pass are left out. Signed activations
+are those of :mod:`edgekd.quant.wrpn`, too.
 """
 
 from typing import Literal

@@ -9,7 +9,7 @@ Paper: Esser, McKinstry, Bablani, Appuswamy, Modha, "Learned Step Size Quantizat
 
 Where we differ: weights have one step per output channel (N counts one channel) and a narrow range; the start
 comes from calibration instead of ``2 * mean(abs(v)) / sqrt(Qp)``; N of an activation counts one sample's
-features.
+features; no step becomes smaller than a quarter of its start (:attr:`Quantizer.smallest_scale`).
 """
 
 import math

@@ -9,7 +9,8 @@ Paper: Jacob et al., "Quantization and Training of Neural Networks for Efficient
         outside
 
 Where we differ: symmetric, so that 0 is on the grid and needs no zero point of weights. Activations start
-where calibration puts them, whatever its method; the average is over about 100 batches.
+where calibration puts them, whatever its method, and do not fall below a quarter of that; the average is
+over about 100 batches.
 """
 
 from typing import Literal

@@ -10,6 +10,7 @@ Paper: Choi, Wang, Venkataramani, Chuang, Srinivasan, Gopalakrishnan, "PACT: Par
 Where we differ: alpha starts at 8 until calibration, which puts it where its method finds the range. The
 penalty is added to the gradient of alpha, not to the loss. Signed activations are clipped at both ends, where
 the lower one is the lowest code, ``-alpha * 2**(k-1) / (2**(k-1) - 1)``, and has the gradient of that.
+Alpha does not fall below a quarter of its start (:attr:`Quantizer.smallest_scale`).
 """
 
 from typing import Any, Literal

@@ -80,9 +80,12 @@ class Placement:
         """Whether a node copies numbers, as a max pool does, for nodes that all want them quantized."""
         rows = rules_for(self.ops[node])
         readers = {user for user in node.users if self.ops.get(user) != "Shape"}
-        if not rows or rows[0].role is not Role.SHARE or not readers.issubset(quantized):
+        shares = bool(rows) and rows[0].role is Role.SHARE
+        if not (shares or self.ops[node] == "Identity") or not readers.issubset(quantized):
             return False
         source = node.all_input_nodes[0]
+        if not shares and len(source.users) == 1:
+            return False  # a part of the group before it
         return source.op != "get_attr" and self.ops.get(source) != "Split" and not self._is_pixels(source)
 
     def _quantized_reads(self, node: fx.Node) -> list[fx.Node]:
@@ -148,7 +151,7 @@ class Placement:
 
     def _quantize(self, node: fx.Node, users: Iterable[fx.Node], *, head: fx.Node) -> None:
         users = list(users)
-        summed = any(self._adds(member) for member in (head, *users))
+        summed = self._adds(head) or self._reaches_sum(users)
         bits = self.scheme.residual_bits if summed else self.scheme.activations.bits
         grid = self.profile.activation_grid(bits=bits, non_negative=self._non_negative(node))
         quantizer = self.scheme.activations.build(grid, axis=None, mark=self._mark(head))
@@ -164,6 +167,14 @@ class Placement:
     def _adds(self, node: fx.Node) -> bool:
         """Whether the node is a residual addition: of two tensors, not of a constant."""
         return self.ops.get(node) == "Add" and len(node.all_input_nodes) == 2
+
+    def _reaches_sum(self, users: Iterable[fx.Node]) -> bool:
+        """Whether a residual addition reads the codes, if through operators that only hand them on."""
+        return any(
+            self._adds(user)
+            or (user in self.ops and not self._starts_group(user) and self._reaches_sum(user.users))
+            for user in users
+        )
 
     def _largest_scale(self, node: fx.Node, head: fx.Node, grid: IntGrid) -> float | None:
         """ReLU6: a grid that reaches beyond 6 keeps the clamp and the convolution in float."""

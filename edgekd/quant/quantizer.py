@@ -9,7 +9,7 @@ and its own gradient. Engines know neither: :mod:`edgekd.quant.deploy` leaves in
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import prod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -89,9 +89,7 @@ class Quantizer(nn.Module, ABC):
         """Return the scale that ``x`` is snapped with, > 0, float32: shape () or (channels,)."""
         scale = self.training_scale(x)
         bounded = self.bounded(scale)
-        if self.training:  # straight-through: a scale that stepped beyond its bound can come back
-            bounded = bounded.detach() + (scale - scale.detach())  # exactly the bound: what is added is 0
-        return bounded
+        return one_way(bounded, scale) if self.training else bounded
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` snapped to the grid, same shape, in float32 whatever autocast makes of the rest."""
@@ -131,6 +129,35 @@ class ShapedQuantizer(Quantizer):
 def straight_through(value: Tensor, x: Tensor) -> Tensor:
     """Return ``value`` with the gradient of ``x`` (Bengio et al. 2013, arXiv:1308.3432)."""
     return value.detach() + (x - x.detach())
+
+
+class _OneWay(torch.autograd.Function):
+    """The bounded value, and of its gradient what does not push further beyond the bound."""
+
+    @staticmethod
+    def forward(ctx: Any, bounded: Tensor, value: Tensor) -> Tensor:
+        ctx.save_for_backward(value - bounded)
+        return bounded.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
+        (grad,), (beyond,) = grads, ctx.saved_tensors
+        return None, grad * (grad * beyond >= 0)  # a step goes against its gradient
+
+
+def one_way(bounded: Tensor, value: Tensor) -> Tensor:
+    """Return ``bounded``; ``value`` gets its gradient, except where a step would go further beyond the bound.
+
+    Without that, a value beyond its bound, which changes nothing there, goes on until it finds no way back.
+
+    Example:
+        >>> value = torch.tensor([-2.0, -2.0, 3.0], requires_grad=True)
+        >>> (one_way(value.detach().clamp(min=1), value) * torch.tensor([5.0, -5.0, 5.0])).sum().backward()
+        >>> value.grad
+        tensor([ 0., -5.,  5.])
+    """
+    result: Tensor = _OneWay.apply(bounded.detach(), value)  # type: ignore[no-untyped-call]
+    return result
 
 
 def magnitudes(x: Tensor, axis: int | None) -> Tensor:

@@ -8,14 +8,18 @@ from edgekd.quant.operators import onnx_op
 
 _RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 _BROADCASTS = ("Add", "Mul")
+_CLAMPS = ("Relu", "Clip")
 
 
 def simplify(graph_module: fx.GraphModule) -> None:
-    """Merge equal calls and reshapes, drop broadcasts, give each BatchNorm a layer to fold into, in place."""
+    """Merge equal calls and reshapes, drop broadcasts, bring clamps and BatchNorms to layers, in place."""
     modules = dict(graph_module.named_modules())
     _merge_equal_calls(graph_module.graph, modules)
     calls = [node for node in graph_module.graph.nodes if node.op.startswith("call_")]
     ops = {node: onnx_op(node, modules) for node in calls}
+    for node, op in ops.items():
+        if op in _CLAMPS:
+            _move_before_reshapes(node, ops)
     for node, op in ops.items():
         if op in _RESHAPES:
             _merge_reshape(node, ops)
@@ -40,7 +44,7 @@ def _merge_equal_calls(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
             module = modules[str(node.target)]
             if onnx_op(node, modules) == "Identity":
                 continue  # a dropout draws anew
-            target = repr(module) if not any(True for _ in module.parameters()) else target
+            target = target if [*module.parameters(), *module.buffers()] else repr(module)
         key = (node.op, target, repr(node.args), repr(node.kwargs))
         if node.op.startswith("call_") and first.setdefault(key, node) is not node:
             node.replace_all_uses_with(first[key])
@@ -49,6 +53,20 @@ def _merge_equal_calls(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
 
 def _shapes(node: fx.Node) -> tuple[torch.Size, ...]:
     return tuple(value.shape for value in node.meta["values"])
+
+
+def _move_before_reshapes(clamp: fx.Node, ops: dict[fx.Node, str]) -> None:
+    """A clamp right behind its layer runs inside the layer's kernel, and the grid is that of what it leaves."""
+    while len(clamp.all_input_nodes) == 1:
+        reshape = clamp.all_input_nodes[0]
+        source = reshape.all_input_nodes[0] if ops.get(reshape) in _RESHAPES else None
+        if source is None or len(reshape.users) > 1 or len(source.users) > 1:
+            return
+        clamp.replace_all_uses_with(reshape)
+        clamp.replace_input_with(reshape, source)
+        reshape.replace_input_with(source, clamp)
+        clamp.append(reshape)
+        clamp.meta["values"] = source.meta["values"]
 
 
 def _merge_reshape(node: fx.Node, ops: dict[fx.Node, str]) -> None:

@@ -31,6 +31,7 @@ from edgekd.quant.quantizer import (
     ShapedQuantizer,
     Use,
     magnitudes,
+    one_way,
     straight_through,
 )
 from edgekd.quant.twn import not_ternary
@@ -73,9 +74,9 @@ class TtqQuantizer(ShapedQuantizer):
         self.smallest_scale.div_(self.grid.qmax)  # that of one code
 
     def bounded_levels(self) -> Tensor:
-        """Return Wp and Wn, straight through their lower bound."""
+        """Return Wp and Wn, which training may not carry far below their bound."""
         levels: Tensor = self.levels
-        return straight_through(levels.clamp(min=SMALLEST_SHARE), levels)
+        return one_way(levels.clamp(min=SMALLEST_SHARE), levels)
 
     def training_scale(self, x: Tensor) -> Tensor:
         """Return the scale by which the larger level is the highest code."""

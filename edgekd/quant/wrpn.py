@@ -10,7 +10,8 @@ Where we differ: the range of 1 is counted in a unit. A quantizer that was never
 1. Calibration sets it so that the given float network fits: for weights the largest magnitude of each output
 channel, for activations what the calibration method finds. That is the paper's quantizer in a network whose
 channels were rescaled to -1..1 and back by the BatchNorm behind them, without touching either. The other half
-of the paper, twice as many filters, is a matter of the student's width. Signed activations use -1..1.
+of the paper, twice as many filters, is a matter of the student's width. Signed activations have codes on
+both sides of 0, of which the lowest is one step below -1.
 """
 
 from typing import ClassVar, Literal

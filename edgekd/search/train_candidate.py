@@ -66,7 +66,7 @@ class Candidate(Artifact):
         return Metric.model_validate(self.read_json("metric.json"))
 
 
-@stage(Candidate, version=1)
+@stage(Candidate, version=2)
 def train_candidate(
     folder: Path,
     network: NetworkSpec,

@@ -80,11 +80,11 @@ def train(
     _note_surroundings(state, fabric)
     run = Run(fabric, networks, trainee.teacher, trainee.train, trainee.evaluate, options, seed, scratch)
     planned = sum(len(phase.epochs) for phase in phases) * run.per_epoch
+    compiled = compile_pays(options, planned) if found is None else state.compiled
     for index, phase in enumerate(phases):
         if index < state.phase:
             continue
         if index > state.phase:
-            compiled = compile_pays(options, planned)
             state = Progress(
                 index,
                 compiled=compiled,

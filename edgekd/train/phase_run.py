@@ -16,7 +16,7 @@ from edgekd.core.progress import progress
 from edgekd.data.batches import batches_per_epoch, epoch_batches
 from edgekd.data.dataset import Split
 from edgekd.errors import TrainError
-from edgekd.train.checkpoint import EpochRecord, Progress, load_module, module_tensors, save_checkpoint
+from edgekd.train.checkpoint import EpochRecord, Progress, save_checkpoint
 from edgekd.train.learner import Learner
 from edgekd.train.networks import Networks
 from edgekd.train.options import TrainSpec
@@ -70,8 +70,6 @@ class PhaseRun:
             run.networks.student, run.fabric, run.options, compiled=state.compiled, trains=phase.trains
         )
         self.student.restore("optimizer", tensors)
-        load_module("loss", phase.loss, tensors)
-        phase.loss.to(run.fabric.device)
         self.teacher = _teacher(run, phase, compiled=state.compiled)
         if isinstance(self.teacher, LearningTeacher):
             self.teacher.learner.restore("teacher_optimizer", tensors)
@@ -94,8 +92,7 @@ class PhaseRun:
         for network in filter(None, (self.networks.student, self.networks.teacher)):
             _check_finite(network, self.phase)
         if self.fabric.is_global_zero:
-            tensors = {**self.networks.tensors(), **module_tensors("loss", self.phase.loss)}
-            tensors |= self.student.tensors("optimizer")
+            tensors = {**self.networks.tensors(), **self.student.tensors("optimizer")}
             if isinstance(self.teacher, LearningTeacher):
                 tensors |= self.teacher.learner.tensors("teacher_optimizer")
             save_checkpoint(self.shared.scratch, self.state, tensors)

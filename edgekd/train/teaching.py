@@ -38,7 +38,6 @@ class LearningTeacher:
     ) -> None:
         self.learning = learning
         self.learner = Learner(network.requires_grad_(True), fabric, options, compiled=compiled)
-        learning.loss.to(fabric.device)
 
     def teach(self, images: Tensor, logits_s: Tensor, y: Tensor, rate: float) -> tuple[Tensor, float]:
         """Learn from a batch.

@@ -1,6 +1,7 @@
 """What every distillation method promises; a new member of the union is tested the moment it is listed."""
 
 import copy
+from contextlib import nullcontext
 from typing import get_args
 
 import numpy as np
@@ -12,9 +13,12 @@ from edgekd.core.union import members_by_kind
 from edgekd.data.dataset import Split
 from edgekd.distill.imitation import Imitation
 from edgekd.quant.calibrate import calibrate
+from edgekd.quant.minmax import MinMaxSpec
 from edgekd.quant.prepare import prepare
 from edgekd.quant.scheme import QuantScheme
 from edgekd.tasks.classification import ClassificationSpec
+from edgekd.train import phase_run
+from edgekd.train.checkpoint import save_checkpoint
 from edgekd.train.loop import Trainee, train
 from edgekd.train.options import TrainSpec
 from edgekd.train.phase import KdLoss, Phase
@@ -43,17 +47,24 @@ def network(seed):
 
 def quantizer(method):
     """Return a weight quantizer that the method can train."""
-    kind = method.weight_quantizers[0] if method.weight_quantizers else "lsq"
+    kind = method.trains_weights[0] if method.trains_weights else "lsq"
     return members_by_kind(Quantizer)[kind](bits=3)
 
 
 @pytest.fixture
 def trainee(method):
+    return fresh_trainee(method)
+
+
+def fresh_trainee(method):
+    """Return student, teacher and data, always the same, with a grid of activations that moves, too."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 64)
     images = rng.integers(0, 100, (64, 4, 4, 1), dtype=np.uint8)
     images[np.arange(64), labels] += 150
-    scheme = QuantScheme(weights=quantizer(method), first_layer_bits=3, last_layer_bits=3)
+    scheme = QuantScheme(
+        weights=quantizer(method), activations=MinMaxSpec(), first_layer_bits=3, last_layer_bits=3
+    )
     student = prepare(network(0), torch.tensor(images[:2]), scheme=scheme)
     calibrate(student, [torch.tensor(images)])
     split = Split(images, labels.astype(np.int64))
@@ -112,17 +123,42 @@ def test_an_assistant_is_a_teacher_that_may_learn(method):
 def test_training_lowers_the_loss_and_leaves_a_frozen_teacher_alone(method, trainee, tmp_path):
     phases = built(method).phases(TASK)
     teacher = copy.deepcopy(trainee.teacher.state_dict())
-    student = copy.deepcopy(trainee.student.state_dict())
+    student = copy.deepcopy(dict(trainee.student.named_parameters()))
     options = TrainSpec(batch_size=16, compile="never")
     history = train(trainee, phases, options, seed=0, scratch=tmp_path)
     assert len(history) == sum(len(phase.epochs) for phase in phases)
     same = all(torch.equal(value, teacher[name]) for name, value in trainee.teacher.state_dict().items())
     assert same == (not built(method).trains_teacher(TASK))
-    changed = any(
-        not torch.equal(value, student[name]) for name, value in trainee.student.state_dict().items()
-    )
+    changed = any(not torch.equal(value, student[name]) for name, value in trainee.student.named_parameters())
     assert changed == bool(phases)
     for loss in {phase.loss for phase in phases}:
         names = {phase.name for phase in phases if phase.loss is loss}
         losses = [record.loss for record in history if record.phase in names]
         assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("stop", [3, 30])
+def test_training_that_was_stopped_goes_on_with_the_same_bits(method, stop, tmp_path, monkeypatch):
+    """Ten epochs of four steps, each with a save behind it: the 3rd and the 30th are within an epoch."""
+
+    def run(scratch, stop_after=None):
+        saved = []
+
+        def save(*arguments):
+            saved.append(save_checkpoint(*arguments))
+            if len(saved) == stop_after:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(phase_run, "CHECKPOINT_SECONDS", 0.0)
+        monkeypatch.setattr(phase_run, "save_checkpoint", save)
+        trainee, options = fresh_trainee(method), TrainSpec(batch_size=16, compile="never", ema=0.9)
+        history = train(trainee, built(method).phases(TASK), options, seed=0, scratch=scratch)
+        weights = {**trainee.student.state_dict(), **trainee.teacher.state_dict(prefix="teacher.")}
+        return [record.loss for record in history], weights
+
+    losses, weights = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt) if built(method).phases(TASK) else nullcontext():
+        run(tmp_path / "stopped", stop_after=stop)
+    resumed_losses, resumed = run(tmp_path / "stopped")
+    assert resumed_losses == losses
+    assert all(torch.equal(value, resumed[name]) for name, value in weights.items())

@@ -38,7 +38,7 @@ def test_teacher_has_no_logit_matching() -> None:
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5])
 def test_imitation_reaches_the_teacher_only_if_asked(gamma: float) -> None:
-    """For equal labels' probabilities the label term has no gradient; H(p_t, p_a) has one."""
+    """Without the labels' term only H(p_t, p_a) has a gradient."""
     logits_t = torch.tensor([[0.5, 0.0]], requires_grad=True)
     loss = ApprenticeTeacherLoss(TASK, alpha=0.0, gamma=gamma)
     loss(logits_t, torch.tensor([[0.0, 2.0]]), torch.tensor([0])).backward()

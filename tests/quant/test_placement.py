@@ -137,6 +137,51 @@ def test_the_residual_stream_has_bits_of_its_own():
     assert found == {"x": (-8, 7), "conv1": (0, 15), "conv2": (-8, 7), "add": (0, 15)}
 
 
+class Stem(nn.Module):
+    """A residual block whose input comes through ``between``, or goes around it through ``skip``."""
+
+    def __init__(self, between, skip):
+        super().__init__()
+        self.stem, self.conv = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.between, self.skip = between, skip
+
+    def forward(self, x):
+        x = self.between(F.relu(self.stem(x)))
+        return self.conv(x) + self.skip(x)
+
+
+@pytest.mark.parametrize("profile", ["ort", "tensorrt"])
+@pytest.mark.parametrize("place", ["between", "skip"])
+@pytest.mark.parametrize("copies", [nn.MaxPool2d(3, 1, 1), nn.Identity(), nn.Dropout(0.1)], ids=repr)
+def test_the_residual_stream_has_its_bits_through_what_copies_it(copies, place, profile):
+    ways = {"between": nn.Identity(), "skip": nn.Identity(), place: copies}
+    found = grids(Stem(**ways), profile, activations=LsqSpec(bits=4))
+    assert found.pop("stem") == (UNSIGNED if profile == "ort" else HALF)
+    assert set(found) == ({"x", "conv", "add"} if profile == "ort" else {"x"})
+
+
+def test_the_sum_of_a_transformer_has_residual_bits():
+    """Linear layers run on rows: a reshape stands between them and the sum."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.inner = nn.Linear(8, 8), nn.Linear(8, 8)
+
+        def forward(self, x):
+            x = self.embed(x)
+            return x + self.inner(x)
+
+    found = grids(Block(), activations=LsqSpec(bits=4))
+    assert found == {"x": (-8, 7), "embed": SIGNED, "inner": SIGNED, "add": SIGNED}
+
+
+@pytest.mark.parametrize(("clamp", "codes"), [(nn.ReLU(), (0, 15)), (nn.ReLU6(), (0, 15))])
+def test_a_clamp_behind_a_linear_layer_on_rows_uses_all_codes(clamp, codes):
+    found = grids(nn.Sequential(nn.Linear(8, 8), clamp, nn.Linear(8, 3)), activations=LsqSpec(bits=4))
+    assert found == {"input_1": (-8, 7), "0": codes}
+
+
 def test_tensorrt_quantizes_a_sum_that_the_next_block_reads():
     found = grids(nn.Sequential(basic(), basic()), "tensorrt", residual_bits=4)
     assert found == {"input_1": (-8, 7), "0.conv1": HALF, "0.add": (0, 15), "1.conv1": HALF}

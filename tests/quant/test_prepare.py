@@ -87,3 +87,22 @@ def test_prepare_refuses_what_has_no_rule():
     with pytest.raises(SchemeError, match="no quantization rule for elu") as error:
         prepare(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ELU()), X)
     assert error.value.where.startswith("1")
+
+
+def test_norms_without_gains_that_read_the_same_stay_two():
+    """They have no parameters that would tell them apart, but statistics of their own."""
+
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.left, self.right = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1)
+            self.one, self.other = nn.BatchNorm2d(3, affine=False), nn.BatchNorm2d(3, affine=False)
+            self.other.running_mean += 1
+
+        def forward(self, x):
+            return self.left(self.one(x)) + self.right(self.other(x))
+
+    model = Two().eval()
+    student = prepare(model, X)
+    calibrate(student, [X], "minmax")
+    torch.testing.assert_close(student.eval()(X), model(X), atol=0.1, rtol=0)
