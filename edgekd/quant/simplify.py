@@ -56,7 +56,7 @@ def _shapes(node: fx.Node) -> tuple[torch.Size, ...]:
 
 
 def _move_before_reshapes(clamp: fx.Node, ops: dict[fx.Node, str]) -> None:
-    """A clamp right behind its layer runs inside the layer's kernel, and the grid is that of what it leaves."""
+    """A clamp right behind its layer runs inside the layer's kernel, and the grid is for what it leaves."""
     while len(clamp.all_input_nodes) == 1:
         reshape = clamp.all_input_nodes[0]
         source = reshape.all_input_nodes[0] if ops.get(reshape) in _RESHAPES else None
