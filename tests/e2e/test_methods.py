@@ -1,5 +1,6 @@
 """Every distillation method on its whole way to an engine, small."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_method_ends_in_a_proven_engine(store_copy: Path, name: str) -> None:
     assert _phases(history, "teacher_metric") == (method["phases"] if "teacher_learns" in method else [])
 
 
-@pytest.mark.parametrize("scheme", ["B", "C"])
+@pytest.mark.parametrize("scheme", ["A", "B", "C"])
 def test_apprentice_starts_where_its_scheme_says_and_ends_with_fresh_statistics(
     store_copy: Path, scheme: str
 ) -> None:
@@ -52,7 +53,12 @@ def test_apprentice_starts_where_its_scheme_says_and_ends_with_fresh_statistics(
     spec = load_pipeline(SPECS / "tiny.yaml", (f"distill={method}",))
     built, info = build(spec, survey(spec), Store(store_copy, pipeline=spec.name)), spec.data.info()
     trained = load_student(built.student, spec.student, built.arch, spec.quantize, info)
-    if scheme == "B":
+    assert isinstance(built.student, DistilledStudent)
+    (record,) = built.student.history()
+    if scheme == "A":  # a random teacher is wrong about ten classes by ln 10 or more, the given one by less
+        assert record.teacher_loss is not None
+        assert record.teacher_loss > math.log(10)
+    if scheme in ("A", "B"):
         torch.manual_seed(spec.seed)
         start = fresh_student(spec.student, built.arch, spec.quantize, info)
     else:
