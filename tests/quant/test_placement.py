@@ -176,10 +176,10 @@ def test_the_sum_of_a_transformer_has_residual_bits():
     assert found == {"x": (-8, 7), "embed": SIGNED, "inner": SIGNED, "add": SIGNED}
 
 
-@pytest.mark.parametrize(("clamp", "codes"), [(nn.ReLU(), (0, 15)), (nn.ReLU6(), (0, 15))])
-def test_a_clamp_behind_a_linear_layer_on_rows_uses_all_codes(clamp, codes):
+@pytest.mark.parametrize("clamp", [nn.ReLU(), nn.ReLU6()], ids=repr)
+def test_a_clamp_behind_a_linear_layer_on_rows_uses_all_codes(clamp):
     found = grids(nn.Sequential(nn.Linear(8, 8), clamp, nn.Linear(8, 3)), activations=LsqSpec(bits=4))
-    assert found == {"input_1": (-8, 7), "0": codes}
+    assert found == {"input_1": (-8, 7), "0": (0, 15)}
 
 
 def test_tensorrt_quantizes_a_sum_that_the_next_block_reads():
