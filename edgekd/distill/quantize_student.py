@@ -55,7 +55,7 @@ class PtqStudent(QuantStudent):
         return [PtqTrial.model_validate(trial) for trial in self.read_json("trials.json")]
 
 
-@stage(PtqStudent, version=6)
+@stage(PtqStudent, version=7)
 def quantize_student(
     folder: Path,
     float_student: FloatStudent,

@@ -112,6 +112,8 @@ def is_known_layer(module: nn.Module) -> bool:
     """Whether a module is one operation; others are looked into while tracing."""
     if isinstance(module, _GLOBAL_POOLS) and module.output_size not in (1, (1,), (1, 1)):
         return False
+    if isinstance(module, nn.AvgPool2d) and module.ceil_mode and module.count_include_pad:
+        return False  # its last windows may be cut off
     if isinstance(module, _OPAQUE):
         return True
     own = type(module).__module__.startswith("torch.nn")  # a subclass may do something else

@@ -66,7 +66,7 @@ class Candidate(Artifact):
         return Metric.model_validate(self.read_json("metric.json"))
 
 
-@stage(Candidate, version=2)
+@stage(Candidate, version=3)
 def train_candidate(
     folder: Path,
     network: NetworkSpec,

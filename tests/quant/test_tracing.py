@@ -209,6 +209,34 @@ def test_one_sided_clamps_and_sums_with_a_factor_become_plain_operators():
     assert all(node.kwargs.get("alpha", 1) == 1 for node in traced.graph.nodes)
 
 
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.AvgPool2d(3, stride=2, ceil_mode=True),
+        nn.AvgPool2d((3, 5), (2, 3), (1, 2), ceil_mode=True),
+        nn.AvgPool2d(2, stride=3, padding=1, ceil_mode=True),
+        nn.AvgPool2d(3, stride=4, padding=1, ceil_mode=True),
+        nn.AvgPool2d(1, stride=3, ceil_mode=True),
+    ],
+)
+def test_average_pools_with_cut_windows_count_what_is_left_of_them(pool):
+    traced = assert_same(nn.Sequential(pool))
+    (pooled,) = (node for node in traced.graph.nodes if node.target is F.avg_pool2d)
+    assert pooled.args[3:6] == (0, True, False)  # padding, ceil_mode, count_include_pad
+
+
+def test_the_mean_of_a_cut_window_is_that_of_its_pixels():
+    x = torch.arange(1.0, 10.0).reshape(1, 1, 3, 3).expand(2, 3, 3, 3)
+    # [[1 2 | 3], [4 5 | 6], [7 8 | 9]]: (1 + 2 + 4 + 5) / 4, (3 + 6) / 2, (7 + 8) / 2, 9
+    traced = trace(nn.Sequential(nn.AvgPool2d(2, ceil_mode=True)), x)
+    assert traced(x)[0, 0].tolist() == [[3.0, 4.5], [7.5, 9.0]]
+
+
+@pytest.mark.parametrize("pool", [nn.AvgPool2d(2, ceil_mode=True), nn.AvgPool2d(3, stride=2, padding=1)])
+def test_average_pools_with_whole_windows_stay_as_they_are(pool):
+    assert spoken(assert_same(nn.Sequential(pool))) == ["AveragePool"]
+
+
 class Conditional(nn.Module):
     def forward(self, x):
         return x if x.shape[0] > 1 else x * 2.0

@@ -42,6 +42,41 @@ def _avg_pool1d(
     return pooled.squeeze(2)
 
 
+def _avg_pool2d(
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    """Write a pool whose last windows are cut off at the padding's border as one without padding of its own.
+
+    ONNX Runtime's integer kernel divides such windows by their full size, its float kernel by what is left.
+    """
+    kernel, steps, pads = (_pair(value) for value in (kernel_size, stride or kernel_size, padding))
+    sizes = tuple(x.shape[-2:])
+    overhang = [(n + 2 * p - k) % s for n, k, s, p in zip(sizes, kernel, steps, pads, strict=True)]
+    if not (ceil_mode and count_include_pad and any(overhang)) or divisor_override:
+        return NotImplemented
+    if any(pads):
+        after = [_pad_after(*axis) for axis in zip(sizes, kernel, steps, pads, strict=True)]
+        x = F.pad(x, (pads[1], after[1], pads[0], after[0]))
+    return F.avg_pool2d(x, kernel, steps, 0, True, False)
+
+
+def _pad_after(size: int, kernel: int, step: int, pad: int) -> int:
+    """Return how much of the padding behind a row is reached by windows that start before it."""
+    start = min(math.ceil((size + 2 * pad - kernel) / step), (size + pad - 1) // step) * step
+    return max(0, min(pad, start + kernel - size - pad))
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    values = flat([value])
+    return values[0], values[-1]
+
+
 def _sizes(size: Any, given: Sequence[int]) -> tuple[int, ...]:
     sizes = size if isinstance(size, tuple | list) else [size] * len(given)
     return tuple(have if want is None else want for want, have in zip(sizes, given, strict=True))
@@ -103,6 +138,7 @@ POOLS: dict[Any, Rewrite] = {
     F.adaptive_avg_pool2d: _adaptive_avg_pool2d,
     F.adaptive_max_pool2d: _adaptive_max_pool2d,
     F.adaptive_avg_pool1d: _adaptive_avg_pool1d,
+    F.avg_pool2d: _avg_pool2d,
     F.avg_pool1d: _avg_pool1d,
     torch.avg_pool1d: _avg_pool1d,
     torch.mean: _mean,
