@@ -52,7 +52,8 @@ class Quantize(QuantizeSpec):
             weight_bits=self.weights.bits,
             largest_code=self.weights.weight_grid.qmax,
             largest_end_code=max(self.scheme.weights_at(bits).weight_grid.qmax for bits in ends),
-            activation_bits=min(self.activations.bits, self.residual_bits),
+            activation_bits=self.activations.bits,
+            residual_bits=self.residual_bits,
         )
 
 

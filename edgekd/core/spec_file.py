@@ -22,10 +22,12 @@ MOST_NAMED = 20
 _TAKES = {
     "int_type": "a whole number, such as 5: not in quotes, and not 5.0",
     "float_type": "a number, such as 0.5 or 1e-3, and not in quotes",
+    "finite_number": "a finite number",
     "bool_type": "true or false",
     "string_type": "text; put a number or true in quotes if it is meant as text",
 }
 """What to write instead, by pydantic's type of mistake."""
+_SCHEMA_SAYS = ("model_type", "greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
 def load_spec(
@@ -86,7 +88,10 @@ def plugin_from_option(union: Any, text: str, *, option: str, text_form: str) ->
     except ValidationError as e:
         error = _first(e)
         kind, *keys = error["loc"] or ("",)
-        spoken, reason = _spoken(tuple(keys)), error["msg"].removeprefix("Value error, ")
+        spoken, reason = (
+            _spoken(tuple(keys)),
+            error["msg"].removeprefix("Value error, ").partition(" or instance of ")[0],
+        )
         match error["type"]:
             case "union_tag_invalid":
                 reason = f"there is no such {option.removeprefix('--')}"
@@ -190,7 +195,10 @@ def _where(path: Path, text: str, keys: Location, overrides: Sequence[str]) -> s
 def _explain(
     error: Any, kind: type[BaseModel], keys: Location, *, where: str, schema: str, others: str
 ) -> SpecError:
-    spoken, message = _spoken(keys), error["msg"].removeprefix("Value error, ")
+    spoken, message = (
+        _spoken(keys),
+        error["msg"].removeprefix("Value error, ").partition(" or instance of ")[0],
+    )
     what = f"{spoken} = {shown(error['input'])}: {message}"
     fix = f"edgekd schema {schema} shows what it takes"
     match error["type"]:
@@ -214,6 +222,8 @@ def _explain(
             fix = written or fix
         case mistake if mistake in _TAKES:
             fix = f"write {_TAKES[mistake]}"
+        case mistake if mistake in _SCHEMA_SAYS:
+            fix = f"write {_what_it_takes(_schema_at(kind, tuple(error['loc'])))}"
     return SpecError(what + others, where=where, fix=fix)
 
 
@@ -242,8 +252,28 @@ def _suggest(given: str, allowed: list[str]) -> str:
     return f"did you mean {near[0]!r}? Known: {known}" if near else f"known: {known}"
 
 
+def _what_it_takes(schema: Any) -> str:
+    """Say in words which keys or numbers a JSON schema takes."""
+    if "properties" in schema:
+        return f"{{...}}, with any of {', '.join(sorted(schema['properties']))}"
+    bounds = {
+        "minimum": "of at least",
+        "exclusiveMinimum": "above",
+        "maximum": "at most",
+        "exclusiveMaximum": "below",
+    }
+    forms = [form for form in schema.get("anyOf", [schema]) if form.get("type") != "null"]
+    words = [f"{word} {form[key]:g}" for form in forms for key, word in bounds.items() if key in form]
+    return f"a number {' and '.join(words)}"
+
+
 def _known_keys(kind: type[BaseModel], location: Location) -> list[str]:
-    """Return the keys that the spec at ``location`` takes, read from the JSON schema."""
+    """Return the keys that the spec at ``location`` takes."""
+    return sorted(_schema_at(kind, location).get("properties", {}))
+
+
+def _schema_at(kind: type[BaseModel], location: Location) -> Any:
+    """Return the JSON schema of what stands at ``location`` in a spec."""
     schema = kind.model_json_schema()
     node: Any = schema
     for part in location:
@@ -257,7 +287,7 @@ def _known_keys(kind: type[BaseModel], location: Location) -> list[str]:
             forms = (_resolve(schema, option) for option in node.get("oneOf", []))
             form = [form for form in forms if form.get("type") == part]
             node = {"$ref": mapping[part]} if part in mapping else form[0] if form else {}
-    return sorted(_resolve(schema, node).get("properties", {}))
+    return _resolve(schema, node)
 
 
 def _resolve(schema: Any, node: Any) -> Any:

@@ -210,7 +210,9 @@ def _fast(target: TargetReport) -> Finding | None:
     speedups = {baseline.name: baseline.speedup for baseline in target.baselines}
     for name, reference in words.items():
         if name in speedups:
-            return _speed(speedups[name], reference, speedups.get("teacher_float"))
+            found = _speed(speedups[name], reference, speedups.get("teacher_float"))
+            doubts = target.latency_ms.doubts if target.latency_ms else ()
+            return replace(found, text="; ".join([found.text, *(f"doubt: {doubt}" for doubt in doubts)]))
     return None
 
 

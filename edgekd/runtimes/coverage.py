@@ -18,8 +18,8 @@ _INNER_GRAPH = "it runs a graph of its own, which is not looked into"
 _BORDER = ("QuantizeLinear", "DequantizeLinear")
 _LAYOUT = ("Transpose", "ReorderInput", "ReorderOutput")
 _LAYOUT_CHANGE = (
-    "integer convolutions run channels last: take and give images as (n, height, width, channels), and leave "
-    "out transposes between operators"
+    "integer convolutions run channels last: images that come channels first, slices and pads of channels "
+    "and the network's own transposes cost such copies"
 )
 _NOTHING: Mapping[str, LintFinding] = MappingProxyType({})
 

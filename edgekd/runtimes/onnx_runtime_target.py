@@ -38,24 +38,17 @@ class OnnxRuntimeTarget(TargetSpec):
         return ("ort", "portable")
 
     def bits_note(self, bits: BitsAsked, *, runtime_version: str = "") -> str:
-        """Say what fewer than 8 bits buy: a smaller file and, with small codes, no saturation; not speed."""
-        bought = []
+        """Say what fewer than 8 bits buy, a smaller file and no saturation, not speed; and what 8 need."""
+        said = []
         if bits.weight_bits < 8:
             stored = min(width for width in file_bits(runtime_version) if bits.weight_bits <= width)
             size = f"stored in {stored} bits each" if stored < 8 else "stored in 8 bits each, not smaller"
-            need = "so CPUs without VNNI need session.x64quantprecision=1"
-            if bits.largest_code > LARGEST_SAFE_CODE:
-                safe = f"codes reach {bits.largest_code}, {need}"
-            else:
-                safe = f"sums of codes up to {bits.largest_code} cannot saturate on CPUs without VNNI"
-                if bits.largest_end_code > LARGEST_SAFE_CODE:
-                    safe += f", but codes of the first or last layer reach {bits.largest_end_code}, {need}"
-            bought.append(f"weights of {bits.weight_bits} bits are {size}; {safe}")
-        if bits.activation_bits < 8:
-            bought.append(f"activations of {bits.activation_bits} bits make nothing smaller")
-        if not bought:
-            return ""
-        return f"{'; '.join(bought)}; all is computed as 8-bit codes, not faster than with 8 bits"
+            said.append(f"weights of {bits.weight_bits} bits are {size}")
+        if bits.narrow_activations:
+            said.append(bits.narrow_activations)
+        if said:
+            said.append("all is computed as 8-bit codes, not faster than with 8 bits")
+        return "; ".join([*said, _saturation_note(bits)])
 
     def lower(self, marked: ir.Model, *, metadata: Mapping[str, str], runtime_version: str = "") -> ir.Model:
         """Rewrite a marked graph into uint8 / int8 / int32 Q/DQ."""
@@ -122,3 +115,13 @@ def _must_agree(computed: Tensors, watched: Tensors, *, where: Path, what: str) 
     if changed:
         message = f"{what} changes the engine's outputs {', '.join(changed)}"
         raise BuildError(message, where=str(where), fix="report it: what is proved would not be what runs")
+
+
+def _saturation_note(bits: BitsAsked) -> str:
+    need = "CPUs without VNNI need session.x64quantprecision=1"
+    if bits.largest_code > LARGEST_SAFE_CODE:
+        return f"codes reach {bits.largest_code}, so {need}"
+    safe = f"sums of codes up to {bits.largest_code} cannot saturate on CPUs without VNNI"
+    if bits.largest_end_code > LARGEST_SAFE_CODE:
+        return f"{safe}, but codes of the first or last layer reach {bits.largest_end_code}, so {need}"
+    return safe

@@ -64,13 +64,24 @@ class BitsAsked:
         weight_bits: Of the layers between the first and the last.
         largest_code: Largest magnitude of their codes.
         largest_end_code: Largest magnitude of the codes of the first and the last layer.
-        activation_bits: The fewest of any activation.
+        activation_bits: Of activations.
+        residual_bits: Of what residual additions read and make.
     """
 
     weight_bits: int
     largest_code: int
     largest_end_code: int
     activation_bits: int
+    residual_bits: int
+
+    @property
+    def narrow_activations(self) -> str:
+        """What it buys to have fewer than 8 bits in what is no weight; empty where none has."""
+        if self.activation_bits < 8:
+            return f"activations of {self.activation_bits} bits make nothing smaller"
+        if self.residual_bits < 8:
+            return f"a residual stream of {self.residual_bits} bits makes nothing smaller"
+        return ""
 
 
 class TargetSpec(Spec, ABC):

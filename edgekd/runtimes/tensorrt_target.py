@@ -63,7 +63,7 @@ class NvidiaTarget(TargetSpec):
 
     def bits_note(self, bits: BitsAsked, *, runtime_version: str = "") -> str:
         """Say what fewer than 8 bits buy: nothing."""
-        if min(bits.weight_bits, bits.activation_bits) == 8:
+        if bits.weight_bits == 8 and not bits.narrow_activations:
             return ""
         return (
             "fewer than 8 bits are computed and stored as int8: neither smaller nor faster than with 8 bits"

@@ -22,6 +22,7 @@ class Circle(Spec):
     kind: Literal["circle"] = "circle"
     radius: float
     center: "Point | None" = None
+    turn: float | None = Field(default=None, ge=2, le=3)
 
 
 class Point(Spec):
@@ -93,7 +94,7 @@ MISTAKES = {
         text="shapes:\n- kind: circle\n  radios: 2\n",
         what="unknown key 'shapes.0.radios' (also wrong or missing: shapes.0.radius)",
         where="line 3: shapes.0.radios",
-        fix="did you mean 'radius'? Known: center, kind, radius",
+        fix="did you mean 'radius'? Known: center, kind, radius, turn",
     ),
     "missing key in a list": Mistake(
         text="shapes:\n- kind: circle\n",
@@ -129,7 +130,19 @@ MISTAKES = {
         text="main: {kind: square, side: 0}",
         what="main.side = 0: Input should be greater than 0",
         where="line 1: main.side",
-        fix="edgekd schema spec shows what it takes",
+        fix="write a number above 0",
+    ),
+    "value beyond both ends of an optional range": Mistake(
+        text="main: {kind: circle, radius: 1, turn: 4}",
+        what="main.turn = 4: Input should be less than or equal to 3",
+        where="line 1: main.turn",
+        fix="write a number of at least 2 and at most 3",
+    ),
+    "no section": Mistake(
+        text="main: {kind: circle, radius: 1, center: true}",
+        what="main.center = True: Input should be a valid dictionary",
+        where="line 1: main.center",
+        fix="write {...}, with any of x, y",
     ),
     "validator with a fix": Mistake(
         text="title: alone", what="a title alone", where="drawing.yaml: the file", fix="add shapes"

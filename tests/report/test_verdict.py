@@ -75,6 +75,15 @@ def test_findings_say_so_when_the_engine_is_not_faster(report: Report, verdict: 
     assert found.text.startswith(says)
 
 
+def test_what_makes_a_latency_doubtful_stands_beside_the_ratio(report: Report):
+    latency = report.targets[0].latency_ms
+    assert latency is not None
+    assert "doubt" not in _finding(report, "Fast", report.targets[0]).text
+    disturbed = latency.model_copy(update={"doubts": ("other processes kept 1.6 cores busy meanwhile",)})
+    found = _finding(report, "Fast", _target(report, latency_ms=disturbed))
+    assert found.text.endswith("; doubt: other processes kept 1.6 cores busy meanwhile")
+
+
 def test_findings_are_silent_on_speed_when_nothing_was_timed_beside_the_engine(report: Report):
     topics = [finding.topic for finding in findings(report, _target(report, baselines=()))]
     assert topics == ["Integer", "Faithful", "Accurate", "Small"]
