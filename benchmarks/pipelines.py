@@ -125,7 +125,7 @@ def _engine(target: TargetReport) -> dict[str, Any]:
         "integer_ops": target.coverage.integer_ops,
         "latency": None
         if latency is None
-        else {**latency.model_dump(include={"n", "threads"}), **_percentiles(latency)},
+        else {**latency.model_dump(include={"n", "threads", "doubts"}), **_percentiles(latency)},
         "baselines": {baseline.name: _baseline(baseline) for baseline in target.baselines},
     }
 

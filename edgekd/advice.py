@@ -53,7 +53,7 @@ def advice(spec: Pipeline, places: Sequence[Place] = ()) -> list[str]:
     notes += [
         f"compress runs {code.file}:{code.function}: it needs --allow-code" for code in user_functions(spec)
     ]
-    notes += _what_bits_buy(spec, places)
+    notes += dict.fromkeys(_what_bits_buy(spec, places))
     if spec.teacher is not None and spec.distill.teacher_start == "random":
         notes.append(
             f"{spec.distill.kind} trains a new teacher from random weights; reports compare with the one of "

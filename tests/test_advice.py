@@ -66,7 +66,7 @@ def tiny(tmp_path: Path) -> Path:
                 *(f"quantize.{key}=7" for key in ("weights.bits", "first_layer_bits", "last_layer_bits")),
                 "targets=[openvino]",
             ),
-            "additions read steps of 4 bits, to which OpenVINO does not round",
+            "residual additions read steps of 4 bits, to which OpenVINO does not round",
         ),
         (("quantize.profile=portable",), "128 levels"),
         (

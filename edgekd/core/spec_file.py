@@ -88,10 +88,7 @@ def plugin_from_option(union: Any, text: str, *, option: str, text_form: str) ->
     except ValidationError as e:
         error = _first(e)
         kind, *keys = error["loc"] or ("",)
-        spoken, reason = (
-            _spoken(tuple(keys)),
-            error["msg"].removeprefix("Value error, ").partition(" or instance of ")[0],
-        )
+        spoken, reason = _spoken(tuple(keys)), _message(error)
         match error["type"]:
             case "union_tag_invalid":
                 reason = f"there is no such {option.removeprefix('--')}"
@@ -102,6 +99,9 @@ def plugin_from_option(union: Any, text: str, *, option: str, text_form: str) ->
             case "extra_forbidden":
                 reason = f"unknown key {spoken!r}"
                 fix = _suggest(str(keys[-1]), _known_keys(kinds[kind], tuple(keys[:-1])))
+            case mistake if mistake in _SCHEMA_SAYS:
+                reason = f"{spoken} = {shown(error['input'])}: {reason}"
+                fix = f"write {_what_it_takes(_schema_at(kinds[kind], tuple(keys)))}"
         what = f"{option} {shown(text)}: {reason}"
         raise SpecError(what, where=option, fix=fix) from e
 
@@ -192,13 +192,16 @@ def _where(path: Path, text: str, keys: Location, overrides: Sequence[str]) -> s
     return f"{path}, line {line}: {spoken}{changed}" if line else f"{path}: {spoken}{changed}"
 
 
+def _message(error: Any) -> str:
+    """Return what pydantic says of a mistake, without the names of classes."""
+    message: str = error["msg"].removeprefix("Value error, ").partition(" or instance of ")[0]
+    return message
+
+
 def _explain(
     error: Any, kind: type[BaseModel], keys: Location, *, where: str, schema: str, others: str
 ) -> SpecError:
-    spoken, message = (
-        _spoken(keys),
-        error["msg"].removeprefix("Value error, ").partition(" or instance of ")[0],
-    )
+    spoken, message = _spoken(keys), _message(error)
     what = f"{spoken} = {shown(error['input'])}: {message}"
     fix = f"edgekd schema {schema} shows what it takes"
     match error["type"]:
@@ -255,7 +258,10 @@ def _suggest(given: str, allowed: list[str]) -> str:
 def _what_it_takes(schema: Any) -> str:
     """Say in words which keys or numbers a JSON schema takes."""
     if "properties" in schema:
-        return f"{{...}}, with any of {', '.join(sorted(schema['properties']))}"
+        needed = schema.get("required", [])
+        free = sorted(schema["properties"].keys() - set(needed))
+        keys = ", ".join(f"{key}: ..." for key in needed) or "..."
+        return f"{{{keys}}}" + (f", with any of {', '.join(free)}" if free else "")
     bounds = {
         "minimum": "of at least",
         "exclusiveMinimum": "above",
@@ -263,7 +269,7 @@ def _what_it_takes(schema: Any) -> str:
         "exclusiveMaximum": "below",
     }
     forms = [form for form in schema.get("anyOf", [schema]) if form.get("type") != "null"]
-    words = [f"{word} {form[key]:g}" for form in forms for key, word in bounds.items() if key in form]
+    words = [f"{word} {form[key]}" for form in forms for key, word in bounds.items() if key in form]
     return f"a number {' and '.join(words)}"
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 
 from edgekd.errors import SchemeError
 from edgekd.quant.global_average import GlobalAverage, global_average
+from edgekd.quant.pool_windows import both, leaves_a_window_out
 from edgekd.zoo.pixels import PixelGrid
 
 LINE = "line"
@@ -104,6 +105,11 @@ _METHODS: dict[str, str] = {
     "split": "Split",
 }
 
+_POOLS = {
+    "MaxPool": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
+    "AveragePool": ("kernel_size", "stride", "padding", "ceil_mode"),
+}
+"""What says where the windows of a pool stand, in torch's order."""
 _OPAQUE = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 _GLOBAL_POOLS = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 
@@ -149,6 +155,8 @@ def onnx_op(node: fx.Node, modules: dict[str, nn.Module]) -> str:
     _check_arguments(node, found)
     if node.op == "call_module":
         _check_module(node, modules[str(node.target)])
+    if found in _POOLS:
+        _check_windows(node, **_pool_options(node, found, modules))
     return found
 
 
@@ -209,6 +217,36 @@ def _check_module(node: fx.Node, module: nn.Module) -> None:
         raise SchemeError(what, where=place(node), fix="train it with track_running_stats=True")
     if isinstance(module, nn.AvgPool2d) and module.divisor_override:
         raise _divides_otherwise(node)
+
+
+def _pool_options(node: fx.Node, found: str, modules: dict[str, nn.Module]) -> dict[str, Any]:
+    names = _POOLS[found]
+    if node.op == "call_module":
+        return {name: getattr(modules[str(node.target)], name) for name in names}
+    given = {**dict(zip(names, node.args[1:], strict=False)), **node.kwargs}
+    return {name: given[name] for name in names if name in given}
+
+
+def _check_windows(
+    node: fx.Node,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> None:
+    """Refuse a pool that torch and ONNX give different sizes."""
+    read = node.args[0]
+    values = read.meta.get("values") if isinstance(read, fx.Node) else None
+    if not ceil_mode or values is None:
+        return
+    axes = (both(value) for value in (kernel_size, stride or kernel_size, padding, dilation))
+    for size, kernel, step, pad, dilated in zip(values[0].shape[-2:], *axes, strict=True):
+        if leaves_a_window_out(size, dilated * (kernel - 1) + 1, step, pad):
+            what = (
+                f"with ceil_mode a window would start behind the {size} pixels: torch leaves it out, ONNX not"
+            )
+            raise SchemeError(what, where=place(node), fix="leave ceil_mode out, or pad or crop the input")
 
 
 def _divides_otherwise(node: fx.Node) -> SchemeError:

@@ -65,8 +65,9 @@ class OpenVinoTarget(TargetSpec):
             said.append("all is computed as 8-bit codes, not faster than with 8 bits")
         if bits.residual_bits < 8:
             said.append(
-                f"additions read steps of {bits.residual_bits} bits, to which OpenVINO does not round what "
-                "it fuses: fewer answers are as in training, and compress exits with 3 below 98 %"
+                f"residual additions read steps of {bits.residual_bits} bits, to which OpenVINO does not "
+                "round what it fuses: where there are any, fewer answers are as in training, and compress "
+                f"exits with 3 below {100 * self.tolerance.agreement:.0f} %"
             )
         if large > LARGEST_SAFE_CODE:
             said.append(f"sums of codes up to {large} saturate on CPUs without VNNI: {_SAFE_CODES}")

@@ -69,6 +69,9 @@ def test_padding_with_another_number_is_refused():
     ("layer", "what"),
     [
         (nn.AvgPool2d(2, divisor_override=3), "divisor_override"),
+        (nn.AvgPool2d(3, ceil_mode=True, divisor_override=3), "divisor_override"),
+        (nn.MaxPool2d(1, stride=4, ceil_mode=True), "would start behind the 8 pixels"),
+        (nn.AvgPool2d(1, 4, ceil_mode=True, count_include_pad=False), "would start behind the 8 pixels"),
         (nn.BatchNorm2d(3, track_running_stats=False), "without running statistics"),
     ],
 )

@@ -232,9 +232,15 @@ def test_the_mean_of_a_cut_window_is_that_of_its_pixels():
     assert traced(x)[0, 0].tolist() == [[3.0, 4.5], [7.5, 9.0]]
 
 
-@pytest.mark.parametrize("pool", [nn.AvgPool2d(2, ceil_mode=True), nn.AvgPool2d(3, stride=2, padding=1)])
-def test_average_pools_with_whole_windows_stay_as_they_are(pool):
-    assert spoken(assert_same(nn.Sequential(pool))) == ["AveragePool"]
+def test_average_pools_with_whole_windows_stay_as_they_are():
+    traced = assert_same(nn.Sequential(nn.AvgPool2d(2, ceil_mode=True)))
+    (pooled,) = (node for node in traced.graph.nodes if node.target is F.avg_pool2d)
+    assert pooled.args[3:6] == (0, True, True)
+    own = assert_same(
+        nn.Sequential(nn.AvgPool2d(3, 2, 1), nn.AvgPool2d(3, ceil_mode=True, count_include_pad=False))
+    )
+    assert spoken(own) == ["AveragePool", "AveragePool"]
+    assert not any(node.op == "call_function" for node in own.graph.nodes)
 
 
 class Conditional(nn.Module):

@@ -73,3 +73,21 @@ def test_build_refuses_what_does_not_load(tmp_path):
     with pytest.raises(BuildError):
         OnnxRuntimeTarget().build(tmp_path / "model.onnx", tmp_path / "engine.onnx")
     assert not (tmp_path / "engine.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.AvgPool2d(3, stride=2, ceil_mode=True),
+        nn.AvgPool2d((3, 2), (2, 3), (1, 0), ceil_mode=True),
+        nn.AvgPool2d(1, stride=3, ceil_mode=True),  # torch leaves out a window that ONNX would count
+        nn.AvgPool2d(2, stride=4, padding=1, ceil_mode=True),
+        nn.MaxPool2d(3, stride=2, ceil_mode=True),
+    ],
+    ids=["average", "average with padding", "crop", "crop and pad", "maximum"],
+)
+def test_pools_whose_last_windows_are_cut_off_are_exact(export_integer, pool):
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (8, 10, 9, 3), dtype=torch.uint8)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), pool, nn.Conv2d(8, 4, 1))
+    export_integer(ImageNetwork(PixelGrid.like(), network), images).assert_integer()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from edgekd.quant.pool_windows import both, reach_into_padding
 from edgekd.quant.rewriting.rewrite import Rewrite, flat
 
 
@@ -55,26 +56,17 @@ def _avg_pool2d(
 
     ONNX Runtime's integer kernel divides such windows by their full size, its float kernel by what is left.
     """
-    kernel, steps, pads = (_pair(value) for value in (kernel_size, stride or kernel_size, padding))
+    kernel, steps, pads = (both(value) for value in (kernel_size, stride or kernel_size, padding))
     sizes = tuple(x.shape[-2:])
     overhang = [(n + 2 * p - k) % s for n, k, s, p in zip(sizes, kernel, steps, pads, strict=True)]
     if not (ceil_mode and count_include_pad and any(overhang)) or divisor_override:
         return NotImplemented
+    after = [reach_into_padding(*axis) for axis in zip(sizes, kernel, steps, pads, strict=True)]
+    if min(after) < 0:
+        x = x[..., : sizes[0] + min(0, after[0]), : sizes[1] + min(0, after[1])]
     if any(pads):
-        after = [_pad_after(*axis) for axis in zip(sizes, kernel, steps, pads, strict=True)]
-        x = F.pad(x, (pads[1], after[1], pads[0], after[0]))
+        x = F.pad(x, (pads[1], max(0, after[1]), pads[0], max(0, after[0])))
     return F.avg_pool2d(x, kernel, steps, 0, True, False)
-
-
-def _pad_after(size: int, kernel: int, step: int, pad: int) -> int:
-    """Return how much of the padding behind a row is reached by windows that start before it."""
-    start = min(math.ceil((size + 2 * pad - kernel) / step), (size + pad - 1) // step) * step
-    return max(0, min(pad, start + kernel - size - pad))
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    values = flat([value])
-    return values[0], values[-1]
 
 
 def _sizes(size: Any, given: Sequence[int]) -> tuple[int, ...]:
