@@ -28,6 +28,7 @@ _TAKES = {
 }
 """What to write instead, by pydantic's type of mistake."""
 _SCHEMA_SAYS = ("model_type", "greater_than", "greater_than_equal", "less_than", "less_than_equal")
+"""Mistakes of which the JSON schema says what to write instead, by pydantic's type."""
 
 
 def load_spec(

@@ -241,8 +241,8 @@ def _check_windows(
     if not ceil_mode or values is None:
         return
     axes = (both(value) for value in (kernel_size, stride or kernel_size, padding, dilation))
-    for size, kernel, step, pad, dilated in zip(values[0].shape[-2:], *axes, strict=True):
-        if leaves_a_window_out(size, dilated * (kernel - 1) + 1, step, pad):
+    for size, kernel, step, pad, apart in zip(values[0].shape[-2:], *axes, strict=True):
+        if leaves_a_window_out(size, apart * (kernel - 1) + 1, step, pad):
             what = (
                 f"with ceil_mode a window would start behind the {size} pixels: torch leaves it out, ONNX not"
             )

@@ -18,8 +18,8 @@ _INNER_GRAPH = "it runs a graph of its own, which is not looked into"
 _BORDER = ("QuantizeLinear", "DequantizeLinear")
 _LAYOUT = ("Transpose", "ReorderInput", "ReorderOutput")
 _LAYOUT_CHANGE = (
-    "integer convolutions run channels last: images that come channels first, slices and pads of channels "
-    "and the network's own transposes cost such copies"
+    "integer convolutions run channels last, and where that begins or ends is a copy: at images that come "
+    "channels first, at a reshape behind the last pool, at the network's own transposes"
 )
 _NOTHING: Mapping[str, LintFinding] = MappingProxyType({})
 

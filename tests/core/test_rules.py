@@ -75,9 +75,8 @@ class Branches(nn.Module):
     def forward(self, x):
         stem = self.stem(x)
         left, right = torch.chunk(F.relu(stem) + stem, 2, dim=1)
-        left = F.relu6(F.max_pool2d(self.left(left), 3, stride=2, padding=1, ceil_mode=True))
-        right = F.avg_pool2d(right, 3, stride=2, padding=1, ceil_mode=True)  # cuts its last windows off
-        x = torch.cat([left, right], dim=1)
+        left = F.relu6(F.max_pool2d(self.left(left), 3, stride=2, padding=1))
+        x = torch.cat([left, F.avg_pool2d(right, 2)], dim=1)
         return self.last(F.relu(self.grouped(x)))
 
 
